@@ -1,0 +1,23 @@
+# The core: everything but main() in a convenience library, so that the
+# daemon, the command and the tests link the same objects.
+
+noinst_LTLIBRARIES += %D%/libcore.la
+
+core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
+	-DPLUGIN_DIR='"$(pkglibdir)"' -DSYSCONF_DIR='"$(sysconfdir)"' \
+	$(JANSSON_CFLAGS) $(YAML_CFLAGS) $(SODIUM_CFLAGS)
+
+%C%_libcore_la_CPPFLAGS = $(core_cppflags)
+%C%_libcore_la_SOURCES = \
+	%D%/conf.h \
+	%D%/identity.h \
+	%D%/instance.h \
+	%D%/log.h \
+	%D%/metrics.h \
+	%D%/module.h \
+	%D%/options.h \
+	%D%/schema.c \
+	%D%/schema.h \
+	%D%/setup.h
+%C%_libcore_la_LIBADD = \
+	$(LTDL_LIBS) $(JANSSON_LIBS) $(YAML_LIBS) $(SODIUM_LIBS)

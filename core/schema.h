@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * schema.h - the table of fields of every kind, written once
+ */
+#ifndef CORE_SCHEMA_H
+#define CORE_SCHEMA_H
+
+#include <bursar/schema.h>
+
+extern const struct bursar_schema schema;
+
+#define SCHEMA_KINDS 3
+
+#endif

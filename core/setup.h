@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * setup.h - the whole configuration, checked
+ *
+ * From the file to something that can be opened: every section is checked
+ * against its table, every name resolved, all mistakes found at once.  Loads
+ * the modules that the configuration names; opens nothing.
+ *
+ * Main thread only.  A setup does not change once it is loaded.
+ */
+#ifndef CORE_SETUP_H
+#define CORE_SETUP_H
+
+#include "options.h"
+#include "schema.h"
+
+#define SETUP_MAX_SINKS 32
+
+/* One instance to be. */
+struct setup_item {
+	char     *name;		/* as the configuration calls it */
+	const struct bursar_plugin *plugin;
+	struct options *options;
+	char     *text;		/* conf_canonical(): equal text, same thing */
+	unsigned  line;		/* where its section stands; 0: implied */
+};
+
+struct setup_source {
+	struct setup_item  item;
+	struct setup_item *format;	/* never NULL */
+	struct setup_item *crypto;	/* NULL: none */
+	const struct bursar_kind *kind;	/* NULL: by envelope or routing key */
+	bool   require_encryption;
+	bool   cost_computed;		/* cost-from: computed */
+	size_t window_messages;		/* in flight at most */
+	size_t window_bytes;
+};
+
+struct setup_sink {
+	struct setup_item item;
+	bool required;
+};
+
+struct setup {
+	char  *file;			/* absolute */
+	char  *state_dir;		/* absolute */
+	size_t batch_records;
+	int64_t linger_ms;
+	size_t max_message;
+	int64_t drain_timeout_ms;
+	int64_t once_timeout_ms;
+	enum bursar_level log_level;
+
+	int64_t default_days;		/* retention */
+	int64_t phi_ttl_days;
+	int64_t session_only_ms;	/* grace for label session_only */
+	int64_t facts_days;		/* 0: for ever */
+	int64_t dedup_days;		/* 0: for ever */
+
+	size_t dead_letter_bytes;	/* at most */
+	size_t dead_letter_reserve;	/* held back on the disk */
+
+	struct setup_source *sources;	size_t source_count;
+	struct setup_item   *crypto;	size_t crypto_count;
+	struct setup_item   *formats;	size_t format_count;
+	struct setup_sink   *sinks;	size_t sink_count;
+	struct setup_item   *services;	size_t service_count;
+
+	/* Bit n: the kind goes to sinks[n]. */
+	uint32_t routes[SCHEMA_KINDS];
+	bool     discard[SCHEMA_KINDS];
+	struct setup_sink *book;	/* NULL: none fit to be it */
+};
+
+/* The tables of the core's own options, for manuals and `bursar plugins`. */
+extern const struct bursar_option setup_top_options[];	/* whole file */
+extern const struct bursar_option setup_retention_options[];
+extern const struct bursar_option setup_dead_letter_options[];
+extern const struct bursar_option setup_source_options[];	/* every source */
+extern const struct bursar_option setup_sink_options[];		/* every sink */
+
+/*
+ * Loads and checks `file`.  Returns the setup, to be given to setup_destroy(),
+ * or NULL with findings.  `warnings` gets what is legal but deserves a word
+ * (a source that feeds two routes); may be NULL.
+ */
+struct setup *setup_load(const char *file, struct findings *findings,
+                         struct findings *warnings);
+void setup_destroy(struct setup *setup);
+
+/* The file to read: `given`, else BURSAR_CONFIG, else the installed default. */
+const char *setup_default_file(const char *given);
+
+#endif

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * bursar/schema.h - kinds of records, their fields, and records themselves
+ *
+ * The table of fields is written once, in the core, and reaches plugins
+ * through host->schema.  A format fills records field by field, a sink walks
+ * the table: columns, their order and their types follow from it.  A plugin
+ * finds fields by name when it is opened, so that a new field breaks nothing.
+ */
+#ifndef BURSAR_SCHEMA_H
+#define BURSAR_SCHEMA_H
+
+#include <string.h>
+
+#include <bursar/plugin.h>
+
+/*
+ * What a field holds.  `text` or `number` says which member of a value.
+ *
+ *	TEXT	text: UTF-8 without NUL
+ *	JSON	text: one JSON value, as it was written
+ *	INT	number
+ *	BOOL	number: 0 or 1
+ *	TIME	number: microseconds since 1970, UTC
+ *	MONEY	number: nano-dollars (1e-9 USD)
+ */
+enum bursar_field_type {
+	BURSAR_TEXT,
+	BURSAR_JSON,
+	BURSAR_INT,
+	BURSAR_BOOL,
+	BURSAR_TIME,
+	BURSAR_MONEY,
+};
+
+/* What a person wrote or a model answered: sealed at rest, gone at expiry. */
+#define BURSAR_FIELD_BODY     1u
+/* Filled by the core; a format leaves it alone. */
+#define BURSAR_FIELD_CORE     2u
+/* One of the dimensions of the rollups. */
+#define BURSAR_FIELD_GROUP    4u
+
+struct bursar_field {
+	const char *name;	/* the column's name */
+	enum bursar_field_type type;
+	unsigned    flags;	/* BURSAR_FIELD_* */
+	const char *help;	/* a phrase */
+};
+
+/* The fields that every kind has, at these places of its table. */
+enum {
+	BURSAR_MESSAGE_ID,	/* text: the id under which it is unique */
+	BURSAR_RECORDED_AT,	/* time: when it happened; always set when a
+				 * sink sees it */
+	BURSAR_INSERTED_AT,	/* time: of ingest; always set */
+	BURSAR_SOURCE_NAME,	/* text: the source it came from */
+	BURSAR_DQ_FLAGS,	/* int: BURSAR_DQ_*; always set */
+	BURSAR_EXTRA_JSON,	/* json: what has no field, and what did not
+				 * fit its field, as it was written */
+	BURSAR_COMMON_FIELDS,
+
+	/* Kinds with bodies (bursar_kind.fact is false) go on with: */
+	BURSAR_RETENTION_POLICY = BURSAR_COMMON_FIELDS,	/* text: label */
+	BURSAR_CONTAINS_PHI,	/* bool */
+	BURSAR_EXPIRES_AT,	/* time; not set: never */
+	BURSAR_ROW_HASH,	/* int: over all other columns as stored */
+	BURSAR_BODY_FIELDS,
+};
+
+/* Data quality: what was odd about a record that was stored all the same. */
+enum {
+	BURSAR_DQ_ID_DERIVED    = 1 << 0,  /* no id came with it */
+	BURSAR_DQ_TIME_MISSING  = 1 << 1,  /* recorded_at is the ingest time */
+	BURSAR_DQ_TIME_UNREADABLE = 1 << 2,/* so it is, and a text was given */
+	BURSAR_DQ_TIME_RANGE    = 1 << 3,  /* before 2015 or after tomorrow */
+	BURSAR_DQ_TYPE          = 1 << 4,  /* a value that its field cannot
+					    * hold; kept in extra_json */
+	BURSAR_DQ_NEGATIVE      = 1 << 5,  /* a count or cost below zero */
+	BURSAR_DQ_ABSURD        = 1 << 6,  /* a count above 1e12, a cost above
+					    * 1e6 dollars */
+	BURSAR_DQ_DUPLICATE_MEMBER = 1 << 7, /* the last of two won */
+	BURSAR_DQ_NUL           = 1 << 8,  /* a NUL in a text, kept as \u0000 */
+	BURSAR_DQ_SURROGATE     = 1 << 9,  /* half a surrogate pair in a text,
+					    * kept as its escape */
+	BURSAR_DQ_EXTRA_CUT     = 1 << 10, /* extra_json would pass 8 KB */
+	BURSAR_DQ_LABEL         = 1 << 11, /* unknown retention label */
+	BURSAR_DQ_CLASSIFICATION = 1 << 12, /* unknown classification level */
+	BURSAR_DQ_EXPIRED       = 1 << 13, /* expired on arrival: no bodies */
+	BURSAR_DQ_TOTAL         = 1 << 14, /* total differs from its parts */
+	BURSAR_DQ_LEGACY_CIPHER = 1 << 15, /* came under unauthenticated CBC */
+};
+
+struct bursar_kind {
+	const char *name;	/* "metering" */
+	const char *table;	/* "metering_records" */
+	bool        fact;	/* finance: kept, summed in rollups; otherwise
+				 * audit: has bodies and expires */
+	const struct bursar_field *fields;
+	size_t      field_count;
+	size_t      number;	/* its place in the schema */
+};
+
+struct bursar_schema {
+	const struct bursar_kind *kinds;
+	size_t kind_count;
+};
+
+/* The kind of that name, or NULL. */
+static inline const struct bursar_kind *
+bursar_kind_find(const struct bursar_schema *schema, const char *name,
+                 size_t size)
+{
+	for (size_t i = 0; i < schema->kind_count; i++) {
+		if (strlen(schema->kinds[i].name) == size &&
+		    memcmp(schema->kinds[i].name, name, size) == 0) {
+			return &schema->kinds[i];
+		}
+	}
+	return NULL;
+}
+
+/* The place of a field in kind->fields, or -1. */
+static inline int bursar_field_find(const struct bursar_kind *kind,
+                                    const char *name)
+{
+	for (size_t i = 0; i < kind->field_count; i++) {
+		if (strcmp(kind->fields[i].name, name) == 0) {
+			return (int)i;
+		}
+	}
+	return -1;
+}
+
+struct bursar_value {
+	union {
+		const char *text;	/* size bytes, not NUL-terminated */
+		int64_t     number;
+	};
+	uint32_t size;		/* of text */
+	bool     is_set;	/* false: nothing was said, stored as NULL */
+};
+
+/* This record was offered before, and it is not known with what result. */
+#define BURSAR_RECORD_AGAIN   1u
+/*
+ * No id came with it: its id is a hash of the message, and a sink stores it
+ * under the first free of id#0, id#1 ... (see bursar/sink.h).
+ */
+#define BURSAR_RECORD_COUNTED 2u
+
+/*
+ * One decoded entry.  Everything it points to lives as long as it does: until
+ * its message is settled.
+ */
+struct bursar_record {
+	const struct bursar_kind *kind;
+	uint8_t  key[16];	/* host->key(kind, id) */
+	uint64_t check;		/* of the content: equal keys with other checks
+				 * are a conflict */
+	unsigned flags;		/* BURSAR_RECORD_* */
+	struct bursar_value values[];	/* kind->field_count of them */
+};
+
+static inline void bursar_set_text(struct bursar_record *record, int field,
+                                   const char *text, size_t size)
+{
+	record->values[field] = (struct bursar_value){
+		.text = text, .size = (uint32_t)size, .is_set = true,
+	};
+}
+
+static inline void bursar_set_number(struct bursar_record *record, int field,
+                                     int64_t number)
+{
+	record->values[field] = (struct bursar_value){
+		.number = number, .is_set = true,
+	};
+}
+
+static inline void bursar_set_flag(struct bursar_record *record, int64_t flag)
+{
+	record->values[BURSAR_DQ_FLAGS].number |= flag;
+	record->values[BURSAR_DQ_FLAGS].is_set = true;
+}
+
+#endif

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * bursar/sink.h - the contract between the daemon and a sink
+ *
+ *	open(WRITE) --> write* / purge* / sql* --> close
+ *	open(READ)  --> sql*                   --> close
+ *
+ * The daemon queues, batches, retries, halves and counts.  A sink stores a
+ * batch of records whole, or not at all, and says of each whether it was new.
+ *
+ * The database decides what is a duplicate: by the record's key, in the same
+ * transaction that stores the record and adds it to the rollups.
+ */
+#ifndef BURSAR_SINK_H
+#define BURSAR_SINK_H
+
+#include <bursar/schema.h>
+#include <bursar/source.h>	/* enum bursar_outcome */
+
+/* Declared here, completed by each plugin in its own source file. */
+struct bursar_sink;
+
+enum bursar_mode {
+	BURSAR_READ,		/* never changes anything, makes no table */
+	BURSAR_WRITE,		/* makes and migrates its tables */
+};
+
+/* One value of a row, or a parameter of a statement. */
+struct bursar_cell {
+	enum { BURSAR_NULL, BURSAR_INTEGER, BURSAR_REAL, BURSAR_STRING,
+	       BURSAR_BLOB } type;
+	union {
+		int64_t     integer;
+		double      real;
+		const char *data;	/* STRING, BLOB: size bytes */
+	};
+	size_t size;
+};
+
+/* Called for each row; cells are lent for the call.  Not 0: stop. */
+typedef int bursar_row_fn(void *context, const struct bursar_cell *cells,
+                          size_t count);
+
+/* What purge() did, added to what stands there. */
+struct bursar_purged {
+	uint64_t bodies;	/* expired records of kinds with bodies */
+	uint64_t facts;		/* facts older than facts_before */
+	uint64_t keys;		/* keys older than keys_before */
+	bool     more;		/* there is more to purge */
+};
+
+/* What purge() may take; 0 for a time: nothing of that sort. */
+struct bursar_purge {
+	int64_t  now;		/* bodies that expired at or before this */
+	int64_t  facts_before;	/* us; facts recorded before this */
+	int64_t  keys_before;	/* us; keys last used before this day */
+	uint64_t limit;		/* rows at most in this call */
+	bool     dry_run;	/* count all, ignoring limit; take nothing */
+};
+
+struct bursar_sink_ops {
+	/*
+	 * Opens the database; with WRITE, makes what is missing and migrates
+	 * what is older.  A ledger made by a newer version is refused.
+	 *
+	 * Returns a sink, to be given to close(); or NULL with *err filled and
+	 * *verdict RETRY, DOWN or CONFIG.
+	 */
+	struct bursar_sink *(*open)(const struct bursar_host *host,
+	                            enum bursar_mode mode,
+	                            enum bursar_verdict *verdict,
+	                            struct bursar_error *err);
+
+	/*
+	 * Stores records[0..count), count >= 1, in one transaction, durably.
+	 *
+	 * They come ordered by key; equal keys stand in order of arrival, and
+	 * the first wins.  outcomes[i] is set to STORED; DUPLICATE: the key is
+	 * there with the same check; CONFLICT: with another check.
+	 *
+	 * A COUNTED record has an id that ends in "#0".  It is stored under
+	 * the first n of id#n that is free (values[BURSAR_MESSAGE_ID] and key
+	 * follow, by host->key); if it is also offered AGAIN, and any n with
+	 * the same check is there, it is a DUPLICATE.
+	 *
+	 * Returns DONE; or, with nothing stored as far as can be known, and
+	 * *err filled:
+	 *	RETRY	locked, deadlock, disk full, out of memory
+	 *	DOWN	no connection; also when the commit's result is unknown
+	 *	REJECT	*culprit can never be stored; SIZE_MAX if the sink does
+	 *		not know which one: the core then halves the batch
+	 *	CONFIG	no permission, no table, not a database, corrupt
+	 */
+	enum bursar_verdict (*write)(struct bursar_sink *sink,
+	                             struct bursar_record *const *records,
+	                             size_t count, enum bursar_outcome *outcomes,
+	                             size_t *culprit, struct bursar_error *err);
+
+	/*
+	 * Takes expired bodies, old facts and old keys, at most what->limit
+	 * rows in one short transaction; rollups stay.  NULL: keeps all.
+	 * Returns as write(), never REJECT.
+	 */
+	enum bursar_verdict (*purge)(struct bursar_sink *sink,
+	                             const struct bursar_purge *what,
+	                             struct bursar_purged *purged,
+	                             struct bursar_error *err);
+
+	/*
+	 * Runs one statement of the common subset of SQLite 3.35 and
+	 * PostgreSQL, parameters $1, $2 ..., and hands over its rows.  NULL:
+	 * this sink cannot be the book.  row may be NULL.
+	 * Returns as write(); REJECT: the statement is wrong; DONE also when
+	 * row() stopped it.
+	 */
+	enum bursar_verdict (*sql)(struct bursar_sink *sink,
+	                           const char *statement,
+	                           const struct bursar_cell *parameters,
+	                           size_t parameter_count, bursar_row_fn *row,
+	                           void *context, struct bursar_error *err);
+
+	/*
+	 * Copies the live database to a new file, consistent as of one moment.
+	 * NULL: the database has tools of its own for that.  Returns as write().
+	 */
+	enum bursar_verdict (*backup)(struct bursar_sink *sink, const char *path,
+	                              struct bursar_error *err);
+
+	/* Releases the sink.  Cannot fail.  `sink` may be NULL. */
+	void (*close)(struct bursar_sink *sink);
+};
+
+#endif

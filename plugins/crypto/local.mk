@@ -1,0 +1,1 @@
+# crypto: one file each, crypto_NAME.la

@@ -1,0 +1,1 @@
+# services: one file each, service_NAME.la

@@ -1,0 +1,1 @@
+# sinks: one file each, sink_NAME.la

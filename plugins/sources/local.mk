@@ -1,0 +1,1 @@
+# sources: one file each, source_NAME.la

@@ -1,0 +1,34 @@
+#!/bin/sh
+# Who may include whom: core, plugins and common include <bursar/...>, core and
+# plugins include "common/...", nothing includes the core, no plugin another.
+# SPDX-License-Identifier: Apache-2.0
+
+cd "${top_srcdir:-.}" || exit 99
+status=0
+
+deny() # directory, what its files must not include, why
+{
+	[ -d "$1" ] || exit 99
+	if grep -rnE --include='*.[ch]' --include='*.cc' \
+	    "#[[:space:]]*include .($2)" "$1"; then
+		echo "layers: $3" >&2
+		status=1
+	fi
+}
+
+deny plugins 'core/|plugins/|\.\./' 'a plugin knows <bursar/...> and common/'
+deny common  'core/|plugins/|\.\./' 'common knows <bursar/...>'
+deny core    'plugins/'             'the core knows plugins by their descriptions'
+deny include 'core/|plugins/|common/' 'the contract knows neither side'
+
+# The core names no plugin in its code, but for the default of one option.
+for plugin in plugins/*/*.c; do
+	[ -f "$plugin" ] || continue
+	name=$(basename "$plugin" .c)
+	if grep -rn --include='*.[ch]' "\"$name\"" core |
+	    grep -v '"format", BURSAR_TYPE_TEXT, "ledger"'; then
+		echo "layers: the core names the plugin $name" >&2
+		status=1
+	fi
+done
+exit $status

@@ -1,0 +1,11 @@
+# One program per thing under test; `make check` runs them in parallel.  Each
+# area has a fragment of its own.
+
+AM_TESTS_ENVIRONMENT = \
+	top_srcdir='$(abs_top_srcdir)'; top_builddir='$(abs_top_builddir)'; \
+	export top_srcdir top_builddir;
+
+test_cppflags = $(core_cppflags) $(CHECK_CFLAGS)
+
+dist_check_SCRIPTS += %D%/layers.sh %D%/headers.sh
+AM_TESTS_ENVIRONMENT += CC='$(CC)'; export CC;
