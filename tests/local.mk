@@ -9,3 +9,4 @@ test_cppflags = $(core_cppflags) $(CHECK_CFLAGS)
 
 dist_check_SCRIPTS += %D%/layers.sh %D%/headers.sh
 AM_TESTS_ENVIRONMENT += CC='$(CC)'; export CC;
+include tests/common.mk
