@@ -9,13 +9,20 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 
 %C%_libcore_la_CPPFLAGS = $(core_cppflags)
 %C%_libcore_la_SOURCES = \
+	%D%/conf.c \
 	%D%/conf.h \
+	%D%/findings.c \
 	%D%/identity.h \
 	%D%/instance.h \
 	%D%/log.h \
 	%D%/metrics.h \
 	%D%/module.h \
+	%D%/nearest.c \
+	%D%/options.c \
 	%D%/options.h \
+	%D%/options_secret.c \
+	%D%/options_value.c \
+	%D%/options_value.h \
 	%D%/schema.c \
 	%D%/schema.h \
 	%D%/setup.h

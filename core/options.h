@@ -21,11 +21,11 @@ struct options;
  * required and missing, secrets written out, secret files that cannot be read
  * or that others can read.
  *
- * what	 names the section in messages: "source 'backlog'"
- * dir	 folder that relative paths start from
+ * what	 names the section in messages: "source 'backlog'"; NULL: the file
+ * dir	 folder that relative paths start from, an absolute path
  *
- * Returns the options, also where there were findings (not to be used then but
- * by options_destroy()); NULL: out of memory.
+ * Returns the options, also where there were findings: an option that is at
+ * fault, or missing, has the value 0, "" or none then.  NULL: out of memory.
  */
 struct options *options_create(const struct conf *section,
                                const struct bursar_option *common,
@@ -34,7 +34,8 @@ struct options *options_create(const struct conf *section,
                                struct findings *findings);
 void options_destroy(struct options *options);
 
-/* As those of struct bursar_host; an undeclared name aborts. */
+/* As those of struct bursar_host: an undeclared name, or one of another type,
+ * aborts with a word on stderr. */
 const char *options_text(const struct options *options, const char *name);
 int64_t options_number(const struct options *options, const char *name);
 size_t options_list(const struct options *options, const char *name,
@@ -45,9 +46,20 @@ struct bursar_span options_secret(const struct options *options,
 bool options_given(const struct options *options, const char *name,
                    unsigned *line);
 
+/* Equal for equal secrets, see conf_digest(): tells whether one changed. */
+void options_digest(const struct options *options,
+                    char digest[CONF_DIGEST_SIZE]);
+
+/* The value of an option as one may show it: in quotes, cut where it is long;
+ * a phrase in place of what came from the environment. */
+#define OPTIONS_SHOWN_SIZE 64
+const char *options_shown(const struct conf *value,
+                          char shown[OPTIONS_SHOWN_SIZE]);
+
 /*
  * The word of `words` (a NULL-terminated list) that is nearest to `word`, or
- * NULL where none is near.
+ * NULL where none is near: about one slip in three letters.  Case, and '_' for
+ * '-', count for nothing.
  */
 const char *options_nearest(const char *word, const char *const *words);
 

@@ -7,6 +7,8 @@ AM_TESTS_ENVIRONMENT = \
 
 test_cppflags = $(core_cppflags) $(CHECK_CFLAGS)
 
+include tests/core.mk
+
 dist_check_SCRIPTS += %D%/layers.sh %D%/headers.sh
 AM_TESTS_ENVIRONMENT += CC='$(CC)'; export CC;
 include tests/common.mk

@@ -1,0 +1,13 @@
+# What the core is made of, piece by piece.
+
+if HAVE_CHECK
+check_PROGRAMS += %D%/test_conf %D%/test_options
+endif
+
+%C%_test_conf_SOURCES  = %D%/test_conf.c %D%/conf_help.h
+%C%_test_conf_CPPFLAGS = $(test_cppflags)
+%C%_test_conf_LDADD    = core/libcore.la $(CHECK_LIBS)
+
+%C%_test_options_SOURCES  = %D%/test_options.c %D%/conf_help.h
+%C%_test_options_CPPFLAGS = $(test_cppflags)
+%C%_test_options_LDADD    = core/libcore.la $(CHECK_LIBS)
