@@ -9,15 +9,23 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 
 %C%_libcore_la_CPPFLAGS = $(core_cppflags)
 %C%_libcore_la_SOURCES = \
+	%D%/cli.h \
+	%D%/commands.h \
 	%D%/conf.c \
 	%D%/conf.h \
 	%D%/findings.c \
 	%D%/identity.h \
+	%D%/instance.c \
 	%D%/instance.h \
+	%D%/log.c \
 	%D%/log.h \
+	%D%/metrics.c \
 	%D%/metrics.h \
+	%D%/module.c \
 	%D%/module.h \
 	%D%/nearest.c \
+	%D%/objfile.c \
+	%D%/objfile.h \
 	%D%/options.c \
 	%D%/options.h \
 	%D%/options_secret.c \

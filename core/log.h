@@ -6,11 +6,11 @@
  *	time=2026-11-20T10:00:00.123Z level=info event=source-opened
  *	instance=backlog path=/var/lib/llm
  *
- * Under systemd (JOURNAL_STREAM set) the time is left out and a line starts
- * with its priority, <6>.  Newlines and control characters in values are
- * escaped.  A line is written with one write(2).  The same event of the same
- * instance is logged at most 10 times in 10 seconds; the next line that passes
- * says how many were held back.  Any thread.
+ * Under systemd (JOURNAL_STREAM names stderr) the time is left out and a line
+ * starts with its priority, <6>.  Newlines and control characters in values
+ * are escaped.  A line is written with one write(2).  The same event of the
+ * same instance is logged at most 10 times in 10 seconds; the first line after
+ * them says how many were held back.  Any thread.
  */
 #ifndef CORE_LOG_H
 #define CORE_LOG_H
@@ -28,7 +28,8 @@ void log_event_v(enum bursar_level level, const char *instance,
 
 /*
  * Writes `text` as the value of a member: in quotes where it needs them,
- * control characters escaped, cut to fit.  Returns out.
+ * control characters escaped, cut to fit with a mark.  size is 16 at least.
+ * Returns out.
  */
 const char *log_quote(const char *text, char *out, size_t size);
 

@@ -12,3 +12,4 @@ include tests/core.mk
 dist_check_SCRIPTS += %D%/layers.sh %D%/headers.sh
 AM_TESTS_ENVIRONMENT += CC='$(CC)'; export CC;
 include tests/common.mk
+include tests/runtime.mk

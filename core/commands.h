@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * commands.h - the commands of `bursar`
+ *
+ * Each stands in core/cmd_NAME.c, which ends with its description; commands.c
+ * lists them in the order in which `bursar help` does.
+ */
+#ifndef CORE_COMMANDS_H
+#define CORE_COMMANDS_H
+
+#include "cli.h"
+
+extern const struct command command_check;
+extern const struct command command_plugins;
+
+/* All commands, ended by NULL. */
+extern const struct command *const commands[];
+
+/* The command of that name, or NULL; then *nearest, which may be NULL, is the
+ * name that was perhaps meant, or NULL. */
+const struct command *commands_find(const char *name, const char **nearest);
+
+#endif

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The lines of the log, read back from a pipe that stands for stderr. */
+#include "config.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <check.h>
+
+#include "log.h"
+
+static int  ends[2];
+static char got[65536];
+
+static void setup(void)
+{
+	unsetenv("JOURNAL_STREAM");
+	ck_assert_int_eq(pipe(ends), 0);
+	ck_assert_int_eq(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
+	ck_assert_int_ge(dup2(ends[1], STDERR_FILENO), 0);
+}
+
+/* What was logged since the last call. */
+static const char *logged(void)
+{
+	const ssize_t size = read(ends[0], got, sizeof(got) - 1);
+
+	got[size > 0 ? size : 0] = '\0';
+	return got;
+}
+
+static size_t lines(const char *text)
+{
+	size_t count = 0;
+
+	for (; *text != '\0'; text++) {
+		count += *text == '\n';
+	}
+	return count;
+}
+
+START_TEST(writes_one_line_with_time_level_event_and_members)
+{
+	log_event(BURSAR_INFO, "backlog", "source-opened", "files=%d", 3);
+
+	const char *line = logged();
+	int year;
+	ck_assert_int_eq(sscanf(line, "time=%4d-", &year), 1);
+	ck_assert_int_ge(year, 2024);
+	ck_assert_str_eq(strstr(line, "Z ") + 2,
+	                 "level=info event=source-opened instance=backlog "
+	                 "files=3\n");
+}
+END_TEST
+
+START_TEST(leaves_out_what_was_not_given)
+{
+	log_event(BURSAR_ERROR, NULL, "stopped", "%s", "");
+
+	ck_assert_str_eq(strstr(logged(), "level"),
+	                 "level=error event=stopped\n");
+}
+END_TEST
+
+START_TEST(leaves_the_time_to_the_journal)
+{
+	struct stat st;
+	char stream[64];
+
+	ck_assert_int_eq(fstat(STDERR_FILENO, &st), 0);
+	snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)st.st_dev,
+	         (uintmax_t)st.st_ino);
+	setenv("JOURNAL_STREAM", stream, 1);
+	log_event(BURSAR_WARNING, NULL, "slow", "%s", "");
+
+	ck_assert_str_eq(logged(), "<4>level=warning event=slow\n");
+}
+END_TEST
+
+START_TEST(keeps_a_line_a_line)
+{
+	log_event(BURSAR_INFO, NULL, "odd", "text=\"%s\"", "a\nlevel=error\x1b");
+
+	const char *line = logged();
+	ck_assert_uint_eq(lines(line), 1);
+	ck_assert_ptr_nonnull(strstr(line, "text=\"a\\nlevel=error\\x1b\"\n"));
+}
+END_TEST
+
+START_TEST(cuts_a_line_that_is_too_long)
+{
+	static char text[10000];
+
+	memset(text, 'x', sizeof(text) - 1);
+	log_event(BURSAR_INFO, NULL, "long", "text=%s", text);
+
+	const char *line = logged();
+	ck_assert_uint_le(strlen(line), 4096);
+	ck_assert_uint_ge(strlen(line), 4000);
+	ck_assert_uint_eq(lines(line), 1);
+}
+END_TEST
+
+START_TEST(holds_back_what_is_below_the_level)
+{
+	log_event(BURSAR_DEBUG, NULL, "detail", "%s", "");
+	ck_assert_str_eq(logged(), "");
+
+	log_set_level(BURSAR_DEBUG);
+	log_event(BURSAR_DEBUG, NULL, "detail", "%s", "");
+	ck_assert_uint_eq(lines(logged()), 1);
+}
+END_TEST
+
+START_TEST(holds_back_a_flood_of_one_event_of_one_instance)
+{
+	for (int i = 0; i < 100; i++) {
+		log_event(BURSAR_INFO, "a", "flood", "n=%d", i);
+	}
+	ck_assert_uint_eq(lines(logged()), 10);
+
+	log_event(BURSAR_INFO, "b", "flood", "%s", "");
+	log_event(BURSAR_INFO, "a", "drought", "%s", "");
+	ck_assert_uint_eq(lines(logged()), 2);
+}
+END_TEST
+
+static const struct {
+	const char *text;
+	const char *quoted;
+} quotes[] = {
+	{ "plain/path-1.txt", "plain/path-1.txt" },
+	{ "", "\"\"" },
+	{ "two words", "\"two words\"" },
+	{ "a=b", "\"a=b\"" },
+	{ "say \"x\\y\"", "\"say \\\"x\\\\y\\\"\"" },
+	{ "a\nb\t\x01\x7f", "\"a\\nb\\t\\x01\\x7f\"" },
+	{ "fr\xc3\xbch", "fr\xc3\xbch" },
+	{ "1234567890123456789012345678901234567890",
+	  "\"12345678901234567890123456\xe2\x80\xa6\"" },
+	{ "1234567890 1234567890123\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc",
+	  "\"1234567890 1234567890123\xc3\xbc\xe2\x80\xa6\"" },
+	{ " \xff\xc3", "\" \\xff\\xc3\"" },
+};
+
+START_TEST(quotes_what_needs_it)
+{
+	char out[32];
+
+	ck_assert_str_eq(log_quote(quotes[_i].text, out, sizeof(out)),
+	                 quotes[_i].quoted);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("log");
+	TCase *t = tcase_create("lines");
+
+	tcase_add_checked_fixture(t, setup, NULL);
+	tcase_add_test(t, writes_one_line_with_time_level_event_and_members);
+	tcase_add_test(t, leaves_out_what_was_not_given);
+	tcase_add_test(t, leaves_the_time_to_the_journal);
+	tcase_add_test(t, keeps_a_line_a_line);
+	tcase_add_test(t, cuts_a_line_that_is_too_long);
+	tcase_add_test(t, holds_back_what_is_below_the_level);
+	tcase_add_test(t, holds_back_a_flood_of_one_event_of_one_instance);
+	suite_add_tcase(s, t);
+
+	TCase *q = tcase_create("quote");
+	tcase_add_loop_test(q, quotes_what_needs_it, 0,
+	                    sizeof(quotes) / sizeof(quotes[0]));
+	suite_add_tcase(s, q);
+	return s;
+}
+
+int main(void)
+{
+	SRunner *runner = srunner_create(suite());
+
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
