@@ -33,6 +33,13 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	%D%/options_value.h \
 	%D%/schema.c \
 	%D%/schema.h \
-	%D%/setup.h
+	%D%/setup.h \
+	%D%/table.c \
+	%D%/table.h \
+	%D%/table_cells.h \
+	%D%/table_show.c \
+	%D%/text.c \
+	%D%/text.h
 %C%_libcore_la_LIBADD = \
+	common/librfc3339.la \
 	$(LTDL_LIBS) $(JANSSON_LIBS) $(YAML_LIBS) $(SODIUM_LIBS)

@@ -13,3 +13,4 @@ dist_check_SCRIPTS += %D%/layers.sh %D%/headers.sh
 AM_TESTS_ENVIRONMENT += CC='$(CC)'; export CC;
 include tests/common.mk
 include tests/runtime.mk
+include tests/command.mk

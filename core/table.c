@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Cells, and how machines read them: CSV and JSON.  Written as they come, so
+ * that a long table takes no second copy.
+ */
+#include "config.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/rfc3339.h"
+
+#include "table_cells.h"
+
+#define NANO 1000000000
+
+/* --- cells --------------------------------------------------------------- */
+
+struct table *table_create(const struct table_column *columns, size_t count)
+{
+	struct table *table = calloc(1, sizeof(*table));
+
+	assert(count > 0 && count <= TABLE_MAX_COLUMNS);
+
+	if (table == NULL) {
+		abort();
+	}
+	table->columns = columns;
+	table->width = count;
+	return table;
+}
+
+void table_destroy(struct table *table)
+{
+	if (table == NULL) {
+		return;
+	}
+	for (size_t i = 0; i < table->count; i++) {
+		if (table->cells[i].type == CELL_TEXT) {
+			free(table->cells[i].text);
+		}
+	}
+	free(table->cells);
+	free(table);
+}
+
+size_t table_rows(const struct table *table)
+{
+	return table->count / table->width;
+}
+
+static void add(struct table *table, struct cell cell)
+{
+	if (table->count == table->room) {
+		table->room = table->room > 0 ? table->room * 2 : 256;
+		table->cells = reallocarray(table->cells, table->room,
+		                            sizeof(*table->cells));
+		if (table->cells == NULL ||
+		    table_rows(table) > TABLE_MAX_ROWS) {
+			abort();
+		}
+	}
+	table->cells[table->count++] = cell;
+}
+
+static enum table_kind next_kind(const struct table *table)
+{
+	return table->columns[table->count % table->width].kind;
+}
+
+void table_add_bytes(struct table *table, const char *text, size_t size)
+{
+	assert(next_kind(table) == TABLE_TEXT);
+
+	char *copy = malloc(size + 1);
+	if (copy == NULL) {
+		abort();
+	}
+	memcpy(copy, text, size);
+	copy[size] = '\0';
+	add(table, (struct cell){
+		.type = CELL_TEXT, .text = copy, .size = size,
+	});
+}
+
+void table_add_text(struct table *table, const char *text)
+{
+	if (text == NULL) {
+		table_add_null(table);
+	} else {
+		table_add_bytes(table, text, strlen(text));
+	}
+}
+
+void table_add_number(struct table *table, int64_t number)
+{
+	assert(next_kind(table) != TABLE_TEXT);
+	assert(next_kind(table) != TABLE_PERCENT);
+	assert(next_kind(table) != TABLE_REAL);
+
+	add(table, (struct cell){ .type = CELL_NUMBER, .number = number });
+}
+
+void table_add_real(struct table *table, double real)
+{
+	assert(next_kind(table) == TABLE_PERCENT ||
+	       next_kind(table) == TABLE_REAL);
+
+	if (!isfinite(real)) {
+		table_add_null(table);
+		return;
+	}
+	add(table, (struct cell){ .type = CELL_REAL, .real = real });
+}
+
+void table_add_null(struct table *table)
+{
+	add(table, (struct cell){ .type = CELL_NULL });
+}
+
+/* --- values -------------------------------------------------------------- */
+
+const char *table_money(int64_t nano, char out[TABLE_MONEY_SIZE])
+{
+	const uint64_t size = nano < 0 ? -(uint64_t)nano : (uint64_t)nano;
+	char decimals[16];
+
+	snprintf(decimals, sizeof(decimals), "%09" PRIu64, size % NANO);
+	size_t kept = 9;
+	while (kept > 0 && decimals[kept - 1] == '0') {
+		kept--;
+	}
+	snprintf(out, TABLE_MONEY_SIZE, "%s%" PRIu64 "%s%.*s",
+	         nano < 0 ? "-" : "", size / NANO, kept > 0 ? "." : "",
+	         (int)kept, decimals);
+	return out;
+}
+
+const char *table_time(int64_t us, char out[TABLE_TIME_SIZE])
+{
+	char full[RFC3339_SIZE];
+
+	rfc3339_format(us, full);
+	const char *point = strchr(full, '.');
+	const size_t whole = point != NULL ? (size_t)(point - full) :
+	                     strlen(full);
+	const size_t kept = us % 1000000 == 0 ? 0 : us % 1000 == 0 ? 4 : 7;
+	snprintf(out, TABLE_TIME_SIZE, "%.*s%s",
+	         (int)(whole + (point != NULL ? kept : 0)), full,
+	         point != NULL ? "Z" : "");
+	return out;
+}
+
+/* What is neither text nor NULL, as both JSON and CSV have it. */
+static const char *plain(const struct cell *cell, enum table_kind kind,
+                         char out[TABLE_TIME_SIZE])
+{
+	if (cell->type == CELL_REAL) {
+		snprintf(out, TABLE_TIME_SIZE, "%.15g", cell->real);
+	} else if (kind == TABLE_MONEY) {
+		table_money(cell->number, out);
+	} else if (kind == TABLE_TIME) {
+		table_time(cell->number, out);
+	} else if (kind == TABLE_FLAG) {
+		snprintf(out, TABLE_TIME_SIZE, "%s",
+		         cell->number != 0 ? "true" : "false");
+	} else {
+		snprintf(out, TABLE_TIME_SIZE, "%" PRId64, cell->number);
+	}
+	return out;
+}
+
+/* --- CSV ----------------------------------------------------------------- */
+
+static bool is_number(const char *text)
+{
+	char *end;
+
+	if (text[strspn(text, "+-.0123456789eE")] != '\0') {
+		return false;
+	}
+	strtod(text, &end);
+	return end != text && *end == '\0';
+}
+
+/* Whether a spreadsheet would take it for a formula. */
+static bool is_formula(const char *text)
+{
+	const char *start = text + strspn(text, " \t\r\n\v\f");
+
+	return *text != '\0' && (strchr("\t\r", *text) != NULL ||
+	       (*start != '\0' && strchr("=+-@", *start) != NULL)) &&
+	       !is_number(text);
+}
+
+static void csv_text(FILE *out, const char *text)
+{
+	const bool guard = is_formula(text);
+
+	if (!guard && *text != '\0' && strpbrk(text, ",\"\r\n ") == NULL) {
+		fputs(text, out);
+		return;
+	}
+	fputs(guard ? "\"'" : "\"", out);
+	for (; *text != '\0'; text++) {
+		if (*text == '"') {
+			fputc('"', out);
+		}
+		fputc(*text, out);
+	}
+	fputc('"', out);
+}
+
+static void print_csv(const struct table *table, FILE *out)
+{
+	for (size_t i = 0; i < table->width; i++) {
+		fputs(i > 0 ? "," : "", out);
+		csv_text(out, table->columns[i].name);
+	}
+	fputs("\r\n", out);
+	for (size_t i = 0; i < table_rows(table) * table->width; i++) {
+		const struct cell *cell = &table->cells[i];
+		const size_t column = i % table->width;
+		char text[TABLE_TIME_SIZE];
+
+		fputs(column > 0 ? "," : "", out);
+		if (cell->type == CELL_TEXT) {
+			csv_text(out, cell->text);
+		} else if (cell->type != CELL_NULL) {
+			fputs(plain(cell, table->columns[column].kind, text),
+			      out);
+		}
+		fputs(column + 1 == table->width ? "\r\n" : "", out);
+	}
+}
+
+/* --- JSON ---------------------------------------------------------------- */
+
+/* Bytes that are no UTF-8 become U+FFFD. */
+static void json_text(FILE *out, const char *text, size_t size)
+{
+	json_t *string = json_stringn(text, size);
+	char *encoded = NULL;
+
+	if (string != NULL) {
+		encoded = json_dumps(string, JSON_ENCODE_ANY);
+		json_decref(string);
+	}
+	if (encoded != NULL) {
+		fputs(encoded, out);
+		free(encoded);
+		return;
+	}
+	fputc('"', out);
+	for (size_t i = 0; i < size; i++) {
+		const unsigned char c = (unsigned char)text[i];
+
+		if (c >= 0x80) {
+			fputs("\xef\xbf\xbd", out);
+		} else if (c < 0x20 || c == '"' || c == '\\') {
+			fprintf(out, "\\u%04x", c);
+		} else {
+			fputc(c, out);
+		}
+	}
+	fputc('"', out);
+}
+
+static void json_cell(FILE *out, const struct cell *cell, enum table_kind kind)
+{
+	char text[TABLE_TIME_SIZE];
+
+	if (cell->type == CELL_NULL) {
+		fputs("null", out);
+	} else if (cell->type == CELL_TEXT) {
+		json_text(out, cell->text, cell->size);
+	} else if (kind == TABLE_TIME) {
+		fprintf(out, "\"%s\"", plain(cell, kind, text));
+	} else {
+		fputs(plain(cell, kind, text), out);
+	}
+}
+
+static void json_head(FILE *out, const json_t *head)
+{
+	const char *name;
+	json_t *value;
+
+	json_object_foreach((json_t *)head, name, value) {
+		json_text(out, name, strlen(name));
+		fputc(':', out);
+		json_dumpf(value, out, JSON_ENCODE_ANY | JSON_COMPACT);
+		fputc(',', out);
+	}
+}
+
+static void print_json(const struct table *table, const json_t *head, FILE *out)
+{
+	fputc('{', out);
+	json_head(out, head);
+	fputs("\"rows\":[", out);
+	for (size_t row = 0; row < table_rows(table); row++) {
+		fputs(row > 0 ? ",\n" : "\n", out);
+		for (size_t i = 0; i < table->width; i++) {
+			const struct table_column *column = &table->columns[i];
+
+			fputs(i > 0 ? "," : "{", out);
+			json_text(out, column->name, strlen(column->name));
+			fputc(':', out);
+			json_cell(out, table_cell(table, row, i), column->kind);
+		}
+		fputc('}', out);
+	}
+	fputs("]}\n", out);
+}
+
+/* --- all of it ----------------------------------------------------------- */
+
+int table_print(const struct table *table, struct cli *cli, const json_t *head)
+{
+	assert(table->count % table->width == 0);
+
+	switch (cli->format) {
+	case CLI_TABLE:
+		table_show(table, cli);
+		break;
+	case CLI_CSV:
+		print_csv(table, cli->out);
+		break;
+	case CLI_JSON:
+		print_json(table, head, cli->out);
+		break;
+	}
+	if (fflush(cli->out) != 0 || ferror(cli->out)) {
+		fprintf(cli->err, "bursar: cannot write: %s\n",
+		        strerror(errno));
+		return CLI_FAILED;
+	}
+	return CLI_OK;
+}

@@ -1,0 +1,9 @@
+# The command and what its commands share.
+
+if HAVE_CHECK
+check_PROGRAMS += tests/test_table
+endif
+
+tests_test_table_SOURCES  = tests/test_table.c
+tests_test_table_CPPFLAGS = $(test_cppflags)
+tests_test_table_LDADD    = core/libcore.la $(CHECK_LIBS)
