@@ -33,7 +33,11 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	%D%/options_value.h \
 	%D%/schema.c \
 	%D%/schema.h \
+	%D%/setup.c \
 	%D%/setup.h \
+	%D%/setup_build.h \
+	%D%/setup_routes.c \
+	%D%/setup_tables.c \
 	%D%/table.c \
 	%D%/table.h \
 	%D%/table_cells.h \

@@ -21,6 +21,7 @@
 struct value {
 	const struct bursar_option *option;
 	bool     is_given;
+	bool     is_taken;		/* given, and without fault */
 	unsigned line;
 	int64_t  number;
 	char    *text;			/* may be NULL: "" */
@@ -308,10 +309,14 @@ static void take_given(const struct check *check, const struct conf *given)
 		             "one value is wanted, not %s", where(check),
 		             colon(check), given->key,
 		             options_shown(given, shown));
-	} else if (conf_is_empty(given)) {
+		return;
+	}
+	if (conf_is_empty(given)) {
 		report(check, given->line, value, given->interpolated ?
 		       "the variable is empty" : "nothing is written there");
-	} else if (type == BURSAR_TYPE_LIST) {
+		return;
+	}
+	if (type == BURSAR_TYPE_LIST) {
 		take_list(check, value, given);
 	} else if (type == BURSAR_TYPE_SECRET) {
 		take_secret(check, value, given, is_file);
@@ -319,7 +324,9 @@ static void take_given(const struct check *check, const struct conf *given)
 	                     options_shown(given, shown), given->line,
 	                     &err) != 0) {
 		report(check, given->line, value, err.text);
+		return;
 	}
+	value->is_taken = true;
 }
 
 /* "one" or "[one, two]", as a user would write it. */
@@ -408,7 +415,10 @@ struct options *options_create(const struct conf *section,
 		take_given(&check, c);
 	}
 	for (size_t i = 0; i < count; i++) {
-		if (!options->values[i].is_given) {
+		const struct value *value = &options->values[i];
+
+		if (!value->is_given ||
+		    (!value->is_taken && !is_required(value->option))) {
 			take_fallback(&check, &options->values[i]);
 		}
 	}

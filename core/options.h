@@ -25,7 +25,8 @@ struct options;
  * dir	 folder that relative paths start from, an absolute path
  *
  * Returns the options, also where there were findings: an option that is at
- * fault, or missing, has the value 0, "" or none then.  NULL: out of memory.
+ * fault has its default then, or without one the value 0, "" or none.  NULL:
+ * out of memory.
  */
 struct options *options_create(const struct conf *section,
                                const struct bursar_option *common,

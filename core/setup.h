@@ -15,14 +15,18 @@
 #include "options.h"
 #include "schema.h"
 
-#define SETUP_MAX_SINKS 32
+#define SETUP_MAX_SINKS 32		/* bits of a route */
+#define SETUP_MAX_ITEMS 100		/* of any other section */
+#define SETUP_MAX_NAME  40
 
 /* One instance to be. */
 struct setup_item {
-	char     *name;		/* as the configuration calls it */
+	char     *name;		/* as the configuration calls it: letters,
+				 * digits, '-' and '_' */
 	const struct bursar_plugin *plugin;
-	struct options *options;
-	char     *text;		/* conf_canonical(): equal text, same thing */
+	struct options *options;	/* the common ones and the plugin's */
+	char     *text;		/* conf_canonical() and options_digest(): as
+				 * long as it is equal, so is the instance */
 	unsigned  line;		/* where its section stands; 0: implied */
 };
 
@@ -32,7 +36,6 @@ struct setup_source {
 	struct setup_item *crypto;	/* NULL: none */
 	const struct bursar_kind *kind;	/* NULL: by envelope or routing key */
 	bool   require_encryption;
-	bool   cost_computed;		/* cost-from: computed */
 	size_t window_messages;		/* in flight at most */
 	size_t window_bytes;
 };
@@ -69,21 +72,36 @@ struct setup {
 
 	/* Bit n: the kind goes to sinks[n]. */
 	uint32_t routes[SCHEMA_KINDS];
+	/* The kind need not be stored; it has no required sink then, and
+	 * without any it is dropped. */
 	bool     discard[SCHEMA_KINDS];
 	struct setup_sink *book;	/* NULL: none fit to be it */
 };
 
-/* The tables of the core's own options, for manuals and `bursar plugins`. */
+/*
+ * The tables of the core's own options, for manuals and `bursar plugins`.  The
+ * common options of an entry come before those of its plugin.
+ */
 extern const struct bursar_option setup_top_options[];	/* whole file */
 extern const struct bursar_option setup_retention_options[];
 extern const struct bursar_option setup_dead_letter_options[];
+extern const struct bursar_option setup_route_options[];	/* every route */
 extern const struct bursar_option setup_source_options[];	/* every source */
 extern const struct bursar_option setup_sink_options[];		/* every sink */
+/* Every entry of crypto, formats and services. */
+extern const struct bursar_option setup_item_options[];
 
 /*
- * Loads and checks `file`.  Returns the setup, to be given to setup_destroy(),
- * or NULL with findings.  `warnings` gets what is legal but deserves a word
- * (a source that feeds two routes); may be NULL.
+ * The common options of the entries of a kind of plugin: one of the three
+ * tables above.
+ */
+const struct bursar_option *setup_common_options(enum bursar_plugin_kind kind);
+
+/*
+ * Loads and checks `file`, which lives as long as the findings do.  Returns the
+ * setup, to be given to setup_destroy(), or NULL with findings.  `warnings`
+ * gets what is legal but deserves a word (a source that feeds two routes, an
+ * entry that nothing uses); may be NULL.
  */
 struct setup *setup_load(const char *file, struct findings *findings,
                          struct findings *warnings);

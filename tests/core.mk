@@ -1,7 +1,7 @@
 # What the core is made of, piece by piece.
 
 if HAVE_CHECK
-check_PROGRAMS += %D%/test_conf %D%/test_options
+check_PROGRAMS += %D%/test_conf %D%/test_options %D%/test_setup
 endif
 
 %C%_test_conf_SOURCES  = %D%/test_conf.c %D%/conf_help.h
@@ -11,3 +11,8 @@ endif
 %C%_test_options_SOURCES  = %D%/test_options.c %D%/conf_help.h
 %C%_test_options_CPPFLAGS = $(test_cppflags)
 %C%_test_options_LDADD    = core/libcore.la $(CHECK_LIBS)
+
+# Brings plugins of its own, in place of core/module.c.
+%C%_test_setup_SOURCES  = %D%/test_setup.c %D%/conf_help.h
+%C%_test_setup_CPPFLAGS = $(test_cppflags)
+%C%_test_setup_LDADD    = core/libcore.la $(CHECK_LIBS)

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * setup_build.h - what the files that make a setup share
+ */
+#ifndef CORE_SETUP_BUILD_H
+#define CORE_SETUP_BUILD_H
+
+#include "setup.h"
+
+/* A setup in the making.  Entries that are at fault keep their place, without
+ * plugin or options, so that others can still name them. */
+struct build {
+	struct setup      *setup;
+	const struct conf *root;
+	char              *dir;		/* of the file; absolute */
+	struct findings   *findings;
+	struct findings   *warnings;
+};
+
+/* The kind of that name; NULL with a finding.  `what` uses it, in `line`. */
+const struct bursar_kind *build_kind(const struct build *build,
+                                     const char *name, const char *what,
+                                     unsigned line);
+
+/*
+ * Routes, the book, and what only shows when all entries are known; `top` are
+ * the options of the file itself.
+ */
+void build_routes(struct build *build, const struct options *top);
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The core's own options.
+ */
+#include "config.h"
+
+#include "setup.h"
+
+#define MINUTE INT64_C(60000)
+#define HOUR   (60 * MINUTE)
+#define DAY    (24 * HOUR)
+#define CENTURY_DAYS 36500
+
+const struct bursar_option setup_top_options[] = {
+	{ "state-dir", BURSAR_TYPE_PATH, "/var/lib/bursar",
+	  "The folder for positions, dead letters, lock and socket." },
+	{ "batch-records", BURSAR_TYPE_NUMBER, "20000",
+	  "How many records a sink stores in one transaction at most.",
+	  1, 100000 },
+	{ "linger", BURSAR_TYPE_DURATION, "20ms",
+	  "How long a batch that is not full waits for more.",
+	  0, MINUTE },
+	{ "max-message", BURSAR_TYPE_SIZE, "8M",
+	  "The longest message that is taken; a longer one becomes a dead "
+	  "letter.", 1 << 10, 64 << 20 },
+	{ "drain-timeout", BURSAR_TYPE_DURATION, "25s",
+	  "How long a stop waits for what is in flight.", 0, HOUR },
+	{ "once-timeout", BURSAR_TYPE_DURATION, "60s",
+	  "How long --once waits for a sink that stays closed.", 0, DAY },
+	{ "log-level", BURSAR_TYPE_CHOICE, "info",
+	  "The least grave events that are logged.",
+	  .choices = "error|warning|info|debug" },
+	{ "book", BURSAR_TYPE_TEXT, "",
+	  "The sink that reports and budgets read; by default the first one "
+	  "that gets metering and can be asked." },
+	{ "discard", BURSAR_TYPE_LIST, "",
+	  "Kinds of records that need not be stored." },
+	{ NULL }
+};
+
+const struct bursar_option setup_retention_options[] = {
+	{ "default-days", BURSAR_TYPE_NUMBER, "90",
+	  "Days that prompts and tool calls stay when their label does not say "
+	  "otherwise.", 1, CENTURY_DAYS },
+	{ "phi-ttl-days", BURSAR_TYPE_NUMBER, "30",
+	  "Days that records with health data stay at most, whatever their "
+	  "label.", 1, CENTURY_DAYS },
+	{ "session-only-grace", BURSAR_TYPE_DURATION, "0",
+	  "How long records labelled session_only stay.",
+	  0, CENTURY_DAYS * DAY },
+	{ "facts-days", BURSAR_TYPE_NUMBER, "0",
+	  "Days that metering records stay; 0 is for ever.",
+	  0, CENTURY_DAYS },
+	{ "dedup-days", BURSAR_TYPE_NUMBER, "0",
+	  "Days that the key of a record is remembered, so that it is not "
+	  "stored twice; 0 is for ever.", 0, CENTURY_DAYS },
+	{ NULL }
+};
+
+const struct bursar_option setup_dead_letter_options[] = {
+	{ "max-size", BURSAR_TYPE_SIZE, "1G",
+	  "How much dead letters may take on the disk; sources pause rather "
+	  "than pass it.", 1 << 20, INT64_C(1) << 44 },
+	{ "reserve", BURSAR_TYPE_SIZE, "64M",
+	  "How much of that is held back on the disk from the start.",
+	  0, INT64_C(1) << 40 },
+	{ NULL }
+};
+
+const struct bursar_option setup_route_options[] = {
+	{ "kinds", BURSAR_TYPE_LIST, NULL,
+	  "The kinds of records that take this route." },
+	{ "sinks", BURSAR_TYPE_LIST, NULL,
+	  "The sinks that they go to." },
+	{ NULL }
+};
+
+#define PLUGIN_OPTION                                                        \
+	{ "plugin", BURSAR_TYPE_TEXT, NULL,                                  \
+	  "The plugin that does the work; 'bursar plugins' lists them." }
+
+const struct bursar_option setup_source_options[] = {
+	PLUGIN_OPTION,
+	{ "format", BURSAR_TYPE_TEXT, "ledger",
+	  "How its messages are decoded: an entry of formats, or a plugin." },
+	{ "crypto", BURSAR_TYPE_TEXT, "",
+	  "What opens its encrypted messages: an entry of crypto, or a "
+	  "plugin." },
+	{ "kind", BURSAR_TYPE_TEXT, "",
+	  "The kind of all its records; by default the envelope or the routing "
+	  "key says." },
+	{ "require-encryption", BURSAR_TYPE_FLAG, "false",
+	  "Whether messages that come in clear are refused." },
+	{ "window-messages", BURSAR_TYPE_NUMBER, "65536",
+	  "How many messages may be in flight.", 1, 1 << 20 },
+	{ "window-bytes", BURSAR_TYPE_SIZE, "32M",
+	  "How much may be in flight.", 64 << 10, INT64_C(4) << 30 },
+	{ NULL }
+};
+
+const struct bursar_option setup_sink_options[] = {
+	PLUGIN_OPTION,
+	{ "required", BURSAR_TYPE_FLAG, "true",
+	  "Whether a message is done only after this sink has it; a sink that "
+	  "is not required holds nothing up and may miss records." },
+	{ NULL }
+};
+
+const struct bursar_option setup_item_options[] = {
+	PLUGIN_OPTION,
+	{ NULL }
+};
+
+const struct bursar_option *setup_common_options(enum bursar_plugin_kind kind)
+{
+	switch (kind) {
+	case BURSAR_SOURCE:
+		return setup_source_options;
+	case BURSAR_SINK:
+		return setup_sink_options;
+	default:
+		return setup_item_options;
+	}
+}
