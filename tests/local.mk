@@ -14,3 +14,4 @@ AM_TESTS_ENVIRONMENT += CC='$(CC)'; export CC;
 include tests/common.mk
 include tests/runtime.mk
 include tests/command.mk
+include tests/json.mk
