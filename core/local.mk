@@ -31,6 +31,8 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	%D%/options_secret.c \
 	%D%/options_value.c \
 	%D%/options_value.h \
+	%D%/retention.c \
+	%D%/retention.h \
 	%D%/schema.c \
 	%D%/schema.h \
 	%D%/setup.c \

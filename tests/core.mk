@@ -1,7 +1,8 @@
 # What the core is made of, piece by piece.
 
 if HAVE_CHECK
-check_PROGRAMS += %D%/test_conf %D%/test_options %D%/test_setup
+check_PROGRAMS += %D%/test_conf %D%/test_options %D%/test_retention \
+	%D%/test_setup
 endif
 
 %C%_test_conf_SOURCES  = %D%/test_conf.c %D%/conf_help.h
@@ -16,3 +17,7 @@ endif
 %C%_test_setup_SOURCES  = %D%/test_setup.c %D%/conf_help.h
 %C%_test_setup_CPPFLAGS = $(test_cppflags)
 %C%_test_setup_LDADD    = core/libcore.la $(CHECK_LIBS)
+
+%C%_test_retention_SOURCES  = %D%/test_retention.c
+%C%_test_retention_CPPFLAGS = $(test_cppflags)
+%C%_test_retention_LDADD    = core/libcore.la $(CHECK_LIBS)
