@@ -14,6 +14,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	%D%/conf.c \
 	%D%/conf.h \
 	%D%/findings.c \
+	%D%/identity.c \
 	%D%/identity.h \
 	%D%/instance.c \
 	%D%/instance.h \
@@ -47,5 +48,6 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	%D%/text.c \
 	%D%/text.h
 %C%_libcore_la_LIBADD = \
+	common/libjson.la \
 	common/librfc3339.la \
 	$(LTDL_LIBS) $(JANSSON_LIBS) $(YAML_LIBS) $(SODIUM_LIBS)

@@ -1,8 +1,8 @@
 # What the core is made of, piece by piece.
 
 if HAVE_CHECK
-check_PROGRAMS += %D%/test_conf %D%/test_options %D%/test_retention \
-	%D%/test_setup
+check_PROGRAMS += %D%/test_conf %D%/test_identity %D%/test_options \
+	%D%/test_retention %D%/test_setup
 endif
 
 %C%_test_conf_SOURCES  = %D%/test_conf.c %D%/conf_help.h
@@ -21,3 +21,7 @@ endif
 %C%_test_retention_SOURCES  = %D%/test_retention.c
 %C%_test_retention_CPPFLAGS = $(test_cppflags)
 %C%_test_retention_LDADD    = core/libcore.la $(CHECK_LIBS)
+
+%C%_test_identity_SOURCES  = %D%/test_identity.c
+%C%_test_identity_CPPFLAGS = $(test_cppflags)
+%C%_test_identity_LDADD    = core/libcore.la $(CHECK_LIBS)
