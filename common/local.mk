@@ -9,7 +9,7 @@ noinst_LTLIBRARIES += %D%/librfc3339.la
 # leave it out again if this were linked as C++.
 noinst_LTLIBRARIES += %D%/libjson.la
 %C%_libjson_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir) $(SIMDJSON_CFLAGS)
-%C%_libjson_la_CXXFLAGS = $(AM_CXXFLAGS) -fno-exceptions
+%C%_libjson_la_CXXFLAGS = $(AM_CXXFLAGS) -fno-exceptions -fno-rtti
 %C%_libjson_la_LIBADD = $(SIMDJSON_LIBS) -lstdc++
 %C%_libjson_la_LINK = $(LINK)
 %C%_libjson_la_SOURCES = \

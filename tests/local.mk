@@ -15,3 +15,4 @@ include tests/common.mk
 include tests/runtime.mk
 include tests/command.mk
 include tests/json.mk
+include tests/fuzz.mk

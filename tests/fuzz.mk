@@ -1,0 +1,50 @@
+# Fuzzers.  Under `make check` each replays its corpus and mutations of it.
+# After `configure --enable-fuzzers CC=clang CXX=clang++`, `make fuzz` lets
+# libFuzzer search with each for FUZZ_SECONDS; what it finds stays in
+# tests/fuzz-found.
+#
+# A new one is fuzz_<thing>.c, inputs in corpus/<thing>/, and four lines here.
+
+EXTRA_DIST += %D%/corpus
+EXTRA_LTLIBRARIES = %D%/libfuzz_main.la
+%C%_libfuzz_main_la_SOURCES = %D%/fuzz.h %D%/fuzz_main.c
+%C%_libfuzz_main_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
+
+if BUILD_FUZZERS
+fuzz_main = $(FUZZ_LIBS)
+noinst_PROGRAMS += $(fuzzers)
+else
+fuzz_main = %D%/libfuzz_main.la
+check_PROGRAMS += $(fuzzers)
+endif
+
+FUZZ_SECONDS = 10
+fuzz_found = %D%/fuzz-found
+
+.PHONY: fuzz
+fuzz: $(fuzzers)
+if BUILD_FUZZERS
+	@set -e; for fuzzer in $(fuzzers); do \
+	    thing=$${fuzzer##*fuzz_}; \
+	    $(MKDIR_P) $(fuzz_found)/$$thing; \
+	    echo "fuzz_$$thing: $(FUZZ_SECONDS) s"; \
+	    ./$$fuzzer -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
+	        -rss_limit_mb=1024 -verbosity=0 -print_final_stats=1 \
+	        -artifact_prefix=$(fuzz_found)/$$thing- \
+	        $(fuzz_found)/$$thing $(top_srcdir)/%D%/corpus/$$thing; \
+	done
+else
+	@echo "fuzz: configure --enable-fuzzers CC=clang CXX=clang++" >&2; exit 1
+endif
+
+clean-local: clean-fuzz
+.PHONY: clean-fuzz
+clean-fuzz:
+	rm -rf $(fuzz_found) fuzz_*.crash
+
+fuzzers =
+
+fuzzers += %D%/fuzz_json
+%C%_fuzz_json_SOURCES = %D%/fuzz_json.c
+%C%_fuzz_json_CPPFLAGS = $(json_cppflags)
+%C%_fuzz_json_LDADD = $(fuzz_main) common/libjson.la
