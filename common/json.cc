@@ -16,6 +16,7 @@
 #include "config.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,29 +77,106 @@ inline bool is(char c, uint8_t what)
 	return (bytes.is[uint8_t(c)] & what) != 0;
 }
 
-inline bool is_digit(char c)
+/* --- scalars ------------------------------------------------------------- */
+
+/* The first backslash from p on, `end` where there is none. */
+inline const char *find_backslash(const char *p, const char *end)
 {
-	return uint8_t(c - '0') < 10;
+	const void *found = memchr(p, '\\', size_t(end - p));
+
+	return found == nullptr ? end : static_cast<const char *>(found);
+}
+
+/* The same where one is to be expected soon: the next eight bytes first. */
+inline const char *find_backslash_nearby(const char *p, const char *end)
+{
+	uint64_t eight;
+
+	memcpy(&eight, p, sizeof(eight));
+	eight = le64toh(eight) ^ UINT64_C(0x5C5C5C5C5C5C5C5C);
+	/* A borrow reaches only bytes behind the first that is zero. */
+	const uint64_t zeros = (eight - UINT64_C(0x0101010101010101)) & ~eight
+	                     & UINT64_C(0x8080808080808080);
+	if (zeros == 0) {
+		return find_backslash(p, end);
+	}
+	p += __builtin_ctzll(zeros) / 8;
+	return p < end ? p : end;
+}
+
+/*
+ * Checks the escapes from the backslash at p to the closing quote at `quote`.
+ * Returns the next backslash behind that, `end` where there is none, nullptr
+ * for an escape that is wrong.
+ */
+const char *check_escapes(const char *p, const char *quote, const char *end)
+{
+	while (p < quote) {
+		if (is(p[1], ESCAPE)) {
+			p += 2;
+		} else if (p[1] == 'u' && is(p[2], HEX) && is(p[3], HEX) &&
+		           is(p[4], HEX) && is(p[5], HEX)) {
+			p += 6;
+		} else {
+			return nullptr;
+		}
+		p = find_backslash_nearby(p, end);
+	}
+	return p;
+}
+
+/* How many of the eight bytes at p are digits, before one that is not. */
+inline unsigned count_digits(const char *p)
+{
+	uint64_t eight;
+
+	memcpy(&eight, p, sizeof(eight));
+	eight = le64toh(eight) ^ UINT64_C(0x3030303030303030);
+	/* Carries reach only bytes behind the first that is no digit. */
+	const uint64_t others = (eight | (eight + UINT64_C(0x7676767676767676)))
+	                      & UINT64_C(0x8080808080808080);
+	return others == 0 ? 8 : unsigned(__builtin_ctzll(others)) / 8;
+}
+
+/* Behind the digits at p; nullptr where there is none. */
+inline const char *digits(const char *p)
+{
+	unsigned count = count_digits(p);
+
+	if (count == 0) {
+		return nullptr;
+	}
+	p += count;
+	while (count == 8) {
+		count = count_digits(p);
+		p += count;
+	}
+	return p;
 }
 
 /* --- the walk ------------------------------------------------------------ */
 
+/* Its members live in registers only where all of it is one function. */
+#define INLINE inline __attribute__((always_inline))
+
 /*
  * Every step but the last leaves at_ below its end, because the last place is
  * a bracket that closes and only the closing steps move over one.  That
- * bracket also stops whatever runs along the bytes of a scalar.
+ * bracket also stops whatever runs along the bytes of a scalar, eight at a
+ * time, of which there are always 64 more.
  */
 class walk {
 public:
-	walk(const char *text, size_t size, const uint32_t *at, uint32_t places,
-	     json_node *nodes, uint32_t room)
+	INLINE walk(const char *text, size_t size, const uint32_t *at,
+	            uint32_t places, json_node *nodes, uint32_t room,
+	            uint32_t *open)
 		: text_(text), end_(text + size), at_(at),
 		  last_(at + places - 1), nodes_(nodes), room_(room),
-		  backslash_(find_backslash(text))
+		  open_(open), backslash_(find_backslash(text, end_))
 	{
 	}
 
-	bool run()
+	INLINE bool run()
 	{
 		do {
 			if (!value()) {
@@ -108,7 +186,7 @@ public:
 		return done_;
 	}
 
-	uint32_t count() const { return count_; }
+	INLINE uint32_t count() const { return count_; }
 
 private:
 	const char     *text_;
@@ -118,16 +196,17 @@ private:
 	json_node      *nodes_;
 	uint32_t        count_ = 0;
 	uint32_t        room_;
+	uint32_t       *open_;		/* containers around, as nodes */
 	uint32_t        depth_ = 0;
 	const char     *backslash_;	/* the next one, or end_ */
 	bool            opened_ = false;	/* value() opened a container */
 	bool            object_ = false;	/* the innermost container */
 	bool            done_ = false;
-	uint32_t        open_[JSON_MAX_DEPTH];
 
-	char here() const { return text_[*at_]; }
+	INLINE char here() const { return text_[*at_]; }
 
-	bool add(uint32_t start, uint32_t size, json_type type, bool escaped)
+	INLINE bool add(uint32_t start, uint32_t size, json_type type,
+	                bool escaped)
 	{
 		if (count_ == room_) {
 			return false;
@@ -138,38 +217,8 @@ private:
 		return true;
 	}
 
-	const char *find_backslash(const char *from) const
-	{
-		const void *found = memchr(from, '\\', size_t(end_ - from));
-
-		return found == nullptr ? end_ : static_cast<const char *>(found);
-	}
-
-	/* Checks the escapes before `end`, a quote that is not escaped. */
-	bool escapes(const char *end)
-	{
-		const char *p = backslash_;
-
-		while (p < end) {
-			if (is(p[1], ESCAPE)) {
-				p += 2;
-			} else if (p[1] == 'u' && is(p[2], HEX) &&
-			           is(p[3], HEX) && is(p[4], HEX) &&
-			           is(p[5], HEX)) {
-				p += 6;
-			} else {
-				return false;
-			}
-			if (*p != '\\') {
-				p = find_backslash(p);
-			}
-		}
-		backslash_ = p;
-		return true;
-	}
-
 	/* The closing quote is the last byte before the next place. */
-	bool string()
+	INLINE bool string()
 	{
 		const uint32_t start = at_[0];
 		uint32_t end = at_[1] - 1;
@@ -181,25 +230,17 @@ private:
 			return false;
 		}
 		const bool escaped = backslash_ < text_ + end;
-		if (escaped && !escapes(text_ + end)) {
-			return false;
+		if (escaped) {
+			backslash_ = check_escapes(backslash_, text_ + end, end_);
+			if (backslash_ == nullptr) {
+				return false;
+			}
 		}
 		at_++;
 		return add(start, end + 1 - start, JSON_STRING, escaped);
 	}
 
-	static const char *digits(const char *p)
-	{
-		if (!is_digit(*p)) {
-			return nullptr;
-		}
-		while (is_digit(*p)) {
-			p++;
-		}
-		return p;
-	}
-
-	static const char *fraction_and_exponent(const char *p)
+	INLINE static const char *fraction_and_exponent(const char *p)
 	{
 		if (*p == '.') {
 			p = digits(p + 1);
@@ -214,7 +255,7 @@ private:
 		return p;
 	}
 
-	bool number()
+	INLINE bool number()
 	{
 		const char *start = text_ + *at_;
 		const char *p = start + (*start == '-');
@@ -229,8 +270,7 @@ private:
 		return add(*at_++, uint32_t(p - start), JSON_NUMBER, false);
 	}
 
-	/* The text has readable bytes behind it, so no bounds are needed. */
-	bool word(const char *word, uint32_t size, json_type type)
+	INLINE bool word(const char *word, uint32_t size, json_type type)
 	{
 		const char *start = text_ + *at_;
 
@@ -240,7 +280,7 @@ private:
 		return add(*at_++, size, type, false);
 	}
 
-	bool open(json_type type)
+	INLINE bool open(json_type type)
 	{
 		if (depth_ == JSON_MAX_DEPTH) {
 			return false;
@@ -251,7 +291,7 @@ private:
 		return add(*at_++, 0, type, false);
 	}
 
-	bool value()
+	INLINE bool value()
 	{
 		opened_ = false;
 		switch (here()) {
@@ -275,26 +315,23 @@ private:
 		}
 	}
 
-	bool name()
+	INLINE bool name()
 	{
 		return here() == '"' && string() && text_[*at_++] == ':';
 	}
 
 	/* Closes the innermost container; false at the end of the text. */
-	bool close()
+	INLINE bool close()
 	{
 		json_node &node = nodes_[open_[--depth_]];
 
 		node.size = *at_ + 1 - node.start;
 		node.next = count_;
-		if (at_ == last_) {
-			done_ = depth_ == 0;
+		if (at_ == last_ || depth_ == 0) {
+			done_ = at_ == last_ && depth_ == 0;
 			return false;
 		}
 		at_++;
-		if (depth_ == 0) {
-			return false;
-		}
 		object_ = nodes_[open_[depth_ - 1]].type == JSON_OBJECT;
 		return true;
 	}
@@ -303,7 +340,7 @@ private:
 	 * Goes on behind a value, or behind a bracket that opened a container,
 	 * to where the next value starts.  Returns false when there is none.
 	 */
-	bool reach_value()
+	INLINE bool reach_value()
 	{
 		bool first = opened_;
 
@@ -440,7 +477,9 @@ extern "C" int json_read_fast(struct json_reader *reader, const char *text,
 		return ENOMEM;
 	}
 
-	walk walk(text, size, at, places, nodes->list, uint32_t(nodes->room));
+	uint32_t open[JSON_MAX_DEPTH];
+	walk walk(text, size, at, places, nodes->list, uint32_t(nodes->room),
+	          open);
 	if (!walk.run()) {
 		return EILSEQ;
 	}

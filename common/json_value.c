@@ -172,12 +172,13 @@ uint32_t json_member(const struct json_doc *doc, uint32_t object,
 bool json_equals(const struct json_doc *doc, uint32_t node, const char *text,
                  size_t size)
 {
-	const struct bursar_span in = inside(doc, node);
+	assert(doc->nodes[node].type == JSON_STRING);
 
 	if (doc->nodes[node].escaped) {
-		return equals_escaped(in, text, size);
+		return equals_escaped(inside(doc, node), text, size);
 	}
-	return in.size == size && memcmp(in.data, text, size) == 0;
+	return doc->nodes[node].size == size + 2 &&
+	       memcmp(doc->text + doc->nodes[node].start + 1, text, size) == 0;
 }
 
 bool json_string(const struct json_doc *doc, uint32_t node,

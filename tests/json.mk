@@ -8,3 +8,8 @@ check_PROGRAMS += %D%/test_json
 %C%_test_json_CPPFLAGS = $(json_cppflags) $(CHECK_CFLAGS)
 %C%_test_json_LDADD = common/libjson.la $(CHECK_LIBS)
 endif
+
+bench_programs += %D%/bench_json
+%C%_bench_json_SOURCES = %D%/bench_json.c
+%C%_bench_json_CPPFLAGS = $(json_cppflags)
+%C%_bench_json_LDADD = common/libjson.la

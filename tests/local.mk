@@ -11,6 +11,14 @@ include tests/core.mk
 
 dist_check_SCRIPTS += %D%/layers.sh %D%/headers.sh
 AM_TESTS_ENVIRONMENT += CC='$(CC)'; export CC;
+
+# Measuring is not testing: `make bench-programs` builds what measures.
+bench_programs =
+EXTRA_PROGRAMS = $(bench_programs)
+CLEANFILES += $(bench_programs)
+.PHONY: bench-programs
+bench-programs: $(bench_programs)
+
 include tests/common.mk
 include tests/runtime.mk
 include tests/command.mk
