@@ -18,3 +18,21 @@ noinst_LTLIBRARIES += %D%/libjson.la
 	%D%/json_check.c \
 	%D%/json_check.h \
 	%D%/json_value.c
+
+noinst_LTLIBRARIES += %D%/libbase64.la %D%/libkeyfile.la
+
+%C%_libbase64_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
+%C%_libbase64_la_SOURCES  = %D%/base64.c %D%/base64.h
+
+%C%_libkeyfile_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
+%C%_libkeyfile_la_SOURCES  = %D%/keyfile.c %D%/keyfile.h
+
+if BUILD_CRYPTO_CLUSTER
+noinst_LTLIBRARIES += %D%/libcluster_cipher.la
+endif
+%C%_libcluster_cipher_la_CPPFLAGS = \
+	$(AM_CPPFLAGS) -I$(top_srcdir) $(CRYPTO_CLUSTER_CFLAGS)
+%C%_libcluster_cipher_la_SOURCES  = \
+	%D%/cluster_cipher.c %D%/cluster_cipher.h
+%C%_libcluster_cipher_la_LIBADD   = \
+	%D%/libbase64.la $(CRYPTO_CLUSTER_LIBS)

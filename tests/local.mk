@@ -24,3 +24,5 @@ include tests/runtime.mk
 include tests/command.mk
 include tests/json.mk
 include tests/fuzz.mk
+include tests/fakehost.mk
+include tests/crypto.mk

@@ -82,8 +82,12 @@ struct bursar_crypto_ops {
 
 	/*
 	 * Makes a new key and writes it to `out` as text, in the form in which
-	 * the plugin's key file takes it; `comment` may be NULL.  Needs no
-	 * instance.  NULL: this crypto makes none.
+	 * the plugin's key file takes it.  Needs no instance.  NULL: this
+	 * crypto makes none.
+	 *
+	 * type  one of the types that its key file knows; NULL: the usual one
+	 * id    the key's name; where keys have no names it is not looked at
+	 *
 	 * Returns 0, or -1 with *err filled.
 	 */
 	int (*keygen)(FILE *out, const char *type, const char *id,

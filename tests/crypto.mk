@@ -1,0 +1,39 @@
+# Crypto plugins, and the pure code under them.
+
+if HAVE_CHECK
+check_PROGRAMS += %D%/test_base64
+endif
+%C%_test_base64_CPPFLAGS = $(test_cppflags) $(SODIUM_CFLAGS)
+%C%_test_base64_SOURCES  = %D%/test_base64.c
+%C%_test_base64_LDADD    = common/libbase64.la $(SODIUM_LIBS) $(CHECK_LIBS)
+
+if HAVE_CHECK
+if BUILD_CRYPTO_CLUSTER
+check_PROGRAMS += %D%/test_crypto_cluster
+endif
+endif
+%C%_test_crypto_cluster_CPPFLAGS = \
+	$(fakehost_cppflags) $(CRYPTO_CLUSTER_CFLAGS)
+%C%_test_crypto_cluster_SOURCES  = %D%/test_crypto_cluster.c
+%C%_test_crypto_cluster_LDADD    = $(fakehost_libs) $(CRYPTO_CLUSTER_LIBS)
+EXTRA_%C%_test_crypto_cluster_DEPENDENCIES = plugins/crypto/crypto_cluster.la
+
+if HAVE_CHECK
+if BUILD_CRYPTO_SODIUM
+check_PROGRAMS += %D%/test_crypto_sodium
+endif
+endif
+%C%_test_crypto_sodium_CPPFLAGS = $(fakehost_cppflags)
+%C%_test_crypto_sodium_SOURCES  = %D%/test_crypto_sodium.c
+%C%_test_crypto_sodium_LDADD    = $(fakehost_libs) $(CRYPTO_SODIUM_LIBS)
+EXTRA_%C%_test_crypto_sodium_DEPENDENCIES = plugins/crypto/crypto_sodium.la
+
+if HAVE_CHECK
+if BUILD_CRYPTO_NONE
+check_PROGRAMS += %D%/test_crypto_none
+endif
+endif
+%C%_test_crypto_none_CPPFLAGS = $(fakehost_cppflags)
+%C%_test_crypto_none_SOURCES  = %D%/test_crypto_none.c
+%C%_test_crypto_none_LDADD    = $(fakehost_libs)
+EXTRA_%C%_test_crypto_none_DEPENDENCIES = plugins/crypto/crypto_none.la
