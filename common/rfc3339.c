@@ -8,6 +8,7 @@
 #include "config.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "common/rfc3339.h"
@@ -104,14 +105,19 @@ static bool fraction(const char **at, const char *end, int64_t *us)
 	return *at > first && *at - first <= 9;
 }
 
-/* "Z", "+02:00", "+0200" or nothing, in minutes. */
+/* "Z", "+02:00", "+0200", " +0200", " UTC" or nothing, in minutes. */
 static bool zone(const char **at, const char *end, int *minutes)
 {
 	*minutes = 0;
 	if (*at == end || take(at, end, "Zz")) {
 		return true;
 	}
-	const int sign = **at == '-' ? -1 : 1;
+	if (take(at, end, " ") && end - *at == 3 &&
+	    memcmp(*at, "UTC", 3) == 0) {
+		*at = end;
+		return true;
+	}
+	const int sign = *at < end && **at == '-' ? -1 : 1;
 	if (!take(at, end, "+-")) {
 		return false;
 	}

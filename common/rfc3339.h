@@ -18,9 +18,10 @@ const char *rfc3339_format(int64_t us, char out[RFC3339_SIZE]);
 
 /*
  * Reads a date and time with a zone (Z or +hh:mm), a fraction of up to nine
- * digits (cut to microseconds), 't' or a space for 'T'; without a zone UTC is
- * meant.  A leap second counts as the second after it.  Returns false for
- * anything else, and for years before 1 or after 9999.
+ * digits (cut to microseconds), 't' or a space for 'T', a space before the zone
+ * and UTC for Z as Ruby writes them; without a zone UTC is meant.  A leap
+ * second counts as the second after it.  Returns false for anything else, and
+ * for years before 1 or after 9999.
  */
 bool rfc3339_parse(const char *text, size_t size, int64_t *us);
 
