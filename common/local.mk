@@ -36,3 +36,12 @@ endif
 	%D%/cluster_cipher.c %D%/cluster_cipher.h
 %C%_libcluster_cipher_la_LIBADD   = \
 	%D%/libbase64.la $(CRYPTO_CLUSTER_LIBS)
+# What formats share.  Users name libjson.la and librfc3339.la as well.
+noinst_LTLIBRARIES += %D%/libshape.la
+%C%_libshape_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
+%C%_libshape_la_SOURCES = \
+	%D%/shape.c \
+	%D%/shape.h \
+	%D%/shape_convert.c \
+	%D%/thinking.c \
+	%D%/thinking.h

@@ -26,3 +26,4 @@ include tests/json.mk
 include tests/fuzz.mk
 include tests/fakehost.mk
 include tests/crypto.mk
+include tests/format.mk

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <check.h>
+#include <ltdl.h>
+
+#include "core/schema.h"
+#include "tests/decode.h"
+
+#define MAX_BLOCKS  4096
+#define MAX_HEADERS 16
+#define PADDING     64
+
+struct bursar_message decode_next;
+struct bursar_record *decode_record;
+size_t decode_count;
+struct bursar_error decode_error;
+
+static lt_dlhandle handle;
+static const struct bursar_format_ops *ops;
+static struct bursar_format *format;
+static struct bursar_header headers[MAX_HEADERS];
+static void *blocks[MAX_BLOCKS];
+static size_t block_count;
+
+static void *block(size_t size)
+{
+	ck_assert_uint_lt(block_count, MAX_BLOCKS);
+	blocks[block_count] = calloc(1, size + PADDING);
+	ck_assert_ptr_nonnull(blocks[block_count]);
+	return blocks[block_count++];
+}
+
+static void *arena_alloc(struct bursar_arena *arena, size_t size)
+{
+	(void)arena;
+	return block(size);
+}
+
+struct bursar_arena decode_arena = { arena_alloc };
+
+static void free_blocks(void)
+{
+	while (block_count > 0) {
+		free(blocks[--block_count]);
+	}
+}
+
+static struct bursar_record *add(struct bursar_records *records,
+                                 const struct bursar_kind *kind)
+{
+	(void)records;
+	decode_record = block(sizeof(*decode_record) + kind->field_count *
+	                      sizeof(decode_record->values[0]));
+	decode_record->kind = kind;
+	decode_count++;
+	return decode_record;
+}
+
+void decode_start(const char *module)
+{
+	static const struct bursar_host host = {
+		.name = "test", .schema = &schema,
+	};
+	const struct bursar_plugin *plugin;
+	struct bursar_error err = { 0 };
+
+	ck_assert_int_eq(lt_dlinit(), 0);
+	handle = lt_dlopenext(module);
+	ck_assert_msg(handle != NULL, "%s: %s", module, lt_dlerror());
+	plugin = lt_dlsym(handle, "bursar_plugin");
+	ck_assert_ptr_nonnull(plugin);
+	ck_assert_int_eq(plugin->kind, BURSAR_FORMAT);
+	ops = plugin->ops.format;
+	format = ops->open(&host, &err);
+	ck_assert_msg(format != NULL, "%s", err.text);
+	memset(&decode_next, 0, sizeof(decode_next));
+}
+
+void decode_stop(void)
+{
+	ops->close(format);
+	lt_dlclose(handle);
+	lt_dlexit();
+	free_blocks();
+	decode_record = NULL;
+}
+
+void decode_header_bytes(const char *name, const char *value, size_t size)
+{
+	ck_assert_uint_lt(decode_next.header_count, MAX_HEADERS);
+	headers[decode_next.header_count++] = (struct bursar_header){
+		{ name, strlen(name) }, { value, size },
+	};
+	decode_next.headers = headers;
+}
+
+void decode_header(const char *name, const char *value)
+{
+	decode_header_bytes(name, value, strlen(value));
+}
+
+enum bursar_verdict decode_message(const char *kind, const char *body,
+                                   size_t size)
+{
+	struct bursar_records records = { add, &decode_arena };
+	enum bursar_verdict verdict;
+	char *copy;
+
+	free_blocks();
+	copy = block(size);
+	memcpy(copy, body, size);
+	decode_record = NULL;
+	decode_count = 0;
+	memset(&decode_error, 0, sizeof(decode_error));
+	decode_next.body = (struct bursar_span){ copy, size };
+	decode_next.kind = bursar_kind_find(&schema, kind, strlen(kind));
+	ck_assert_ptr_nonnull(decode_next.kind);
+	verdict = ops->decode(format, &decode_next, &records, &decode_error);
+	memset(&decode_next, 0, sizeof(decode_next));
+	return verdict;
+}
+
+void decode_text(const char *kind, const char *body)
+{
+	const enum bursar_verdict verdict = decode_message(kind, body,
+	                                                   strlen(body));
+
+	ck_assert_msg(verdict == BURSAR_DONE, "%s: %s", body,
+	              decode_error.text);
+	ck_assert_uint_eq(decode_count, 1);
+}
+
+const char *decode_got(const char *field)
+{
+	static char texts[4][1 << 16];
+	static unsigned turn;
+	const struct bursar_value *value;
+	char *out = texts[turn++ % 4];
+	const int place = bursar_field_find(decode_record->kind, field);
+
+	ck_assert_msg(place >= 0, "no field %s", field);
+	value = &decode_record->values[place];
+	if (!value->is_set) {
+		return "unset";
+	}
+	switch (decode_record->kind->fields[place].type) {
+	case BURSAR_TEXT:
+	case BURSAR_JSON:
+		snprintf(out, sizeof(texts[0]), "%.*s", (int)value->size,
+		         value->text);
+		break;
+	default:
+		snprintf(out, sizeof(texts[0]), "%lld",
+		         (long long)value->number);
+	}
+	return out;
+}
