@@ -89,7 +89,7 @@ uint32_t json_member(const struct json_doc *doc, uint32_t object,
 bool json_equals(const struct json_doc *doc, uint32_t node, const char *text,
                  size_t size);
 
-/* What json_string() met. */
+/* What json_text() met. */
 #define JSON_HAD_NUL       1u	/* \u0000: kept as these six characters */
 #define JSON_HAD_SURROGATE 2u	/* half a pair: kept as its escape */
 
@@ -98,7 +98,7 @@ bool json_equals(const struct json_doc *doc, uint32_t node, const char *text,
  * span of the document where that holds no escape, else made in the arena.
  * *met gets JSON_HAD_*.  Returns false when memory is short.
  */
-bool json_string(const struct json_doc *doc, uint32_t node,
+bool json_text(const struct json_doc *doc, uint32_t node,
                  struct bursar_arena *arena, struct bursar_span *text,
                  unsigned *met);
 
@@ -107,7 +107,7 @@ bool json_string(const struct json_doc *doc, uint32_t node,
  * toward zero ("75ms" is 75, "abc" none).  Returns false where there is none
  * or it does not fit 64 bits.
  */
-bool json_integer(const struct json_doc *doc, uint32_t node, int64_t *value);
+bool json_int(const struct json_doc *doc, uint32_t node, int64_t *value);
 
 /*
  * A number node, or a string that holds nothing but a number, as a decimal

@@ -181,7 +181,7 @@ bool json_equals(const struct json_doc *doc, uint32_t node, const char *text,
 	       memcmp(doc->text + doc->nodes[node].start + 1, text, size) == 0;
 }
 
-bool json_string(const struct json_doc *doc, uint32_t node,
+bool json_text(const struct json_doc *doc, uint32_t node,
                  struct bursar_arena *arena, struct bursar_span *text,
                  unsigned *met)
 {
@@ -358,7 +358,7 @@ static bool parse_leading(struct bursar_span text, struct decimal *decimal)
 	return decimal->whole_size > 0;
 }
 
-bool json_integer(const struct json_doc *doc, uint32_t node, int64_t *value)
+bool json_int(const struct json_doc *doc, uint32_t node, int64_t *value)
 {
 	struct decimal decimal;
 

@@ -453,7 +453,7 @@ static int name_of(struct shape *s, uint32_t node, unsigned parent)
 	struct key key;
 	size_t bucket;
 
-	if (n->escaped && !json_string(s->run.doc, node, s->run.arena, &text,
+	if (n->escaped && !json_text(s->run.doc, node, s->run.arena, &text,
 	                               &met)) {
 		s->run.no_memory = true;
 		return -1;

@@ -142,7 +142,7 @@ static enum shape_result string_text(struct shape_run *run, uint32_t node,
 		out->size -= 2;
 		return SHAPE_SET;
 	}
-	if (!json_string(run->doc, node, run->arena, out, &met)) {
+	if (!json_text(run->doc, node, run->arena, out, &met)) {
 		run->no_memory = true;
 		return SHAPE_MISFIT;
 	}
@@ -277,7 +277,7 @@ enum shape_result shape_integer(struct shape_run *run,
 		return SHAPE_SET;
 	}
 	if (!may_be_a_number(run, in) ||
-	    !json_integer(run->doc, in->node, &value->number)) {
+	    !json_int(run->doc, in->node, &value->number)) {
 		return SHAPE_MISFIT;
 	}
 	if (type_of(run, in) == JSON_STRING &&
@@ -365,7 +365,7 @@ static bool epoch(const struct shape_run *run, uint32_t node, int64_t *us)
 {
 	int64_t number;
 
-	if (!json_integer(run->doc, node, &number)) {
+	if (!json_int(run->doc, node, &number)) {
 		return false;
 	}
 	if (number > -EPOCH_MAX_S && number < EPOCH_MAX_S) {
@@ -388,7 +388,7 @@ static bool instant_of_string(struct shape_run *run, uint32_t node,
 		return false;
 	}
 	return rfc3339_parse(text.data, text.size, us) ||
-	       (json_integer(run->doc, node, &number) &&
+	       (json_int(run->doc, node, &number) &&
 	        number >= EPOCH_MIN_TEXT && epoch(run, node, us));
 }
 

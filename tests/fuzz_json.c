@@ -142,7 +142,7 @@ static void require_string(const struct json_doc *doc, uint32_t node)
 	struct bursar_span text;
 	unsigned met;
 
-	FUZZ_REQUIRE(json_string(doc, node, &arena.arena, &text, &met));
+	FUZZ_REQUIRE(json_text(doc, node, &arena.arena, &text, &met));
 	FUZZ_REQUIRE(text.size <= doc->nodes[node].size - 2);
 	FUZZ_REQUIRE(memchr(text.data, '\0', text.size) == NULL);
 	FUZZ_REQUIRE(json_equals(doc, node, text.data, text.size));
@@ -158,7 +158,7 @@ static void require_number(const struct json_doc *doc, uint32_t node)
 	int64_t nano;
 
 	json_decimal(doc, node, 9, &nano);
-	if (json_integer(doc, node, &whole) &&
+	if (json_int(doc, node, &whole) &&
 	    json_decimal(doc, node, 0, &rounded) &&
 	    doc->nodes[node].type == JSON_NUMBER) {
 		FUZZ_REQUIRE(rounded == whole || rounded - 1 == whole ||

@@ -634,7 +634,7 @@ START_TEST(resolves_escapes)
 	unsigned met;
 
 	read_doc(strings[_i].raw);
-	ck_assert(json_string(&doc, 0, &arena.arena, &text, &met));
+	ck_assert(json_text(&doc, 0, &arena.arena, &text, &met));
 
 	ck_assert_uint_eq(text.size, size);
 	ck_assert_mem_eq(text.data, strings[_i].text, size);
@@ -651,9 +651,9 @@ START_TEST(lends_the_span_of_a_string_without_escapes)
 
 	read_doc("[\"plain\",\"\\n\"]");
 
-	ck_assert(json_string(&doc, 1, &full, &text, &met));
+	ck_assert(json_text(&doc, 1, &full, &text, &met));
 	ck_assert_ptr_eq(text.data, doc.text + 2);
-	ck_assert(!json_string(&doc, 2, &full, &text, &met));
+	ck_assert(!json_text(&doc, 2, &full, &text, &met));
 }
 END_TEST
 
@@ -727,7 +727,7 @@ START_TEST(reads_integers_truncated_toward_zero)
 	int64_t value = -1;
 
 	read_doc(integers[_i].text);
-	const bool good = json_integer(&doc, 0, &value);
+	const bool good = json_int(&doc, 0, &value);
 
 	ck_assert_msg(good == integers[_i].want.good, "%s", integers[_i].text);
 	if (good) {
