@@ -13,6 +13,8 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	%D%/commands.h \
 	%D%/conf.c \
 	%D%/conf.h \
+	%D%/envelope.c \
+	%D%/envelope.h \
 	%D%/findings.c \
 	%D%/identity.c \
 	%D%/identity.h \

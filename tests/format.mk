@@ -1,7 +1,7 @@
-# Formats, and what their tests share.
+# Envelopes, formats, and what their tests share.
 
 if HAVE_CHECK
-check_PROGRAMS += %D%/test_format_ledger
+check_PROGRAMS += %D%/test_envelope %D%/test_format_ledger
 endif
 
 EXTRA_DIST += %D%/fixtures/ledger-golden.jsonl
@@ -11,6 +11,29 @@ EXTRA_DIST += %D%/fixtures/ledger-golden.jsonl
 %C%_test_format_ledger_CPPFLAGS = $(test_cppflags) \
 	-DFORMATS_DIR='"$(abs_top_builddir)/plugins/formats"' \
 	-DGOLDEN_FILE='"$(abs_top_srcdir)/tests/fixtures/ledger-golden.jsonl"'
-%C%_test_format_ledger_LDADD    = core/libcore.la common/librfc3339.la \
-	$(CHECK_LIBS)
+%C%_test_format_ledger_LDADD    = core/libcore.la $(CHECK_LIBS)
 EXTRA_%C%_test_format_ledger_DEPENDENCIES = plugins/formats/format_ledger.la
+
+%C%_test_envelope_SOURCES  = %D%/test_envelope.c
+%C%_test_envelope_CPPFLAGS = $(test_cppflags)
+%C%_test_envelope_LDADD    = core/libcore.la $(CHECK_LIBS)
+
+fuzzers += %D%/fuzz_envelope %D%/fuzz_ledger
+
+%C%_fuzz_envelope_SOURCES  = %D%/fuzz_envelope.c
+%C%_fuzz_envelope_CPPFLAGS = $(core_cppflags)
+%C%_fuzz_envelope_LDADD    = $(fuzz_main) core/libcore.la
+
+# The plugin as objects: a loader has nothing to do with it.
+format_ledger_objects = common/libshape.la common/libjson.la \
+	common/librfc3339.la core/libcore.la
+
+%C%_fuzz_ledger_SOURCES  = %D%/fuzz_ledger.c plugins/formats/ledger.c
+%C%_fuzz_ledger_CPPFLAGS = $(core_cppflags)
+%C%_fuzz_ledger_LDADD    = $(fuzz_main) $(format_ledger_objects)
+
+bench_programs += %D%/bench_ledger
+
+%C%_bench_ledger_SOURCES  = %D%/bench_ledger.c plugins/formats/ledger.c
+%C%_bench_ledger_CPPFLAGS = $(core_cppflags)
+%C%_bench_ledger_LDADD    = $(format_ledger_objects)

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Any bytes as a message that may be an envelope: the cheap look overlooks
+ * none, and a message that is not opened is left as it was.
+ */
+#include "config.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "core/envelope.h"
+#include "core/schema.h"
+#include "tests/fuzz.h"
+
+#define PADDING    64
+#define MAX_BLOCKS 1024
+
+static void *blocks[MAX_BLOCKS];
+static size_t block_count;
+
+static void *block(size_t size)
+{
+	void *made = malloc(size + PADDING);
+
+	FUZZ_REQUIRE(made != NULL && block_count < MAX_BLOCKS);
+	memset((char *)made + size, '"', PADDING);
+	blocks[block_count++] = made;
+	return made;
+}
+
+static void *arena_alloc(struct bursar_arena *arena, size_t size)
+{
+	(void)arena;
+	return block(size);
+}
+
+static bool is_envelope(struct json_reader *reader, struct bursar_span body)
+{
+	struct bursar_error err = { 0 };
+	struct json_doc doc;
+
+	return json_read(reader, body.data, body.size, &doc, &err) == 0 &&
+	       (json_member(&doc, 0, "body") != 0 ||
+	        json_member(&doc, 0, "body_base64") != 0);
+}
+
+/* Each byte of what came out may be read, and those behind a body. */
+static void touch(const struct bursar_message *message)
+{
+	volatile char sum = 0;
+
+	for (size_t i = 0; i < message->body.size + PADDING; i++) {
+		sum = (char)(sum + message->body.data[i]);
+	}
+	FUZZ_REQUIRE(message->header_count <= ENVELOPE_MAX_HEADERS + 1);
+	for (size_t i = 0; i < message->header_count; i++) {
+		const struct bursar_header *h = &message->headers[i];
+
+		FUZZ_REQUIRE(h->value.data != NULL);
+		for (size_t j = 0; j < h->name.size; j++) {
+			FUZZ_REQUIRE(h->name.data[j] < 'A' ||
+			             h->name.data[j] > 'Z');
+		}
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const struct bursar_header given = {
+		{ "x-given", 7 }, { "here", 4 },
+	};
+	static struct bursar_arena arena = { arena_alloc };
+	struct json_reader *reader = json_reader_create();
+	struct bursar_error err = { 0 };
+	struct bursar_message message = {
+		.headers = &given, .header_count = 1,
+	};
+	struct bursar_message before;
+	enum envelope_result result;
+	char *body = block(size);
+
+	FUZZ_REQUIRE(reader != NULL);
+	if (size > 0) {
+		memcpy(body, data, size);
+	}
+	message.body = (struct bursar_span){ body, size };
+	before = message;
+	result = envelope_open(reader, &arena, &schema, &message, &err);
+	FUZZ_REQUIRE((result == ENVELOPE_NONE) !=
+	             is_envelope(reader, before.body));
+	FUZZ_REQUIRE((result == ENVELOPE_BAD) == (err.code != 0));
+	if (result == ENVELOPE_OPENED) {
+		touch(&message);
+		FUZZ_REQUIRE(bursar_header_get(&message, "x-given").data !=
+		             NULL);
+	} else {
+		FUZZ_REQUIRE(memcmp(&message, &before, sizeof(before)) == 0);
+	}
+	envelope_kind(&schema, &message);
+	json_reader_destroy(reader);
+	while (block_count > 0) {
+		free(blocks[--block_count]);
+	}
+	return 0;
+}
