@@ -4,7 +4,7 @@ if HAVE_CHECK
 check_PROGRAMS += %D%/test_envelope %D%/test_format_ledger
 endif
 
-EXTRA_DIST += %D%/fixtures/ledger-golden.jsonl
+EXTRA_DIST += %D%/fixtures/ledger-golden.jsonl %D%/golden.py
 
 %C%_test_format_ledger_SOURCES  = %D%/test_format_ledger.c %D%/decode.c \
 	%D%/decode.h
