@@ -276,7 +276,7 @@ static void json_cell(FILE *out, const struct cell *cell, enum table_kind kind)
 	char text[TABLE_TIME_SIZE];
 
 	if (cell->type == CELL_NULL) {
-		fputs("null", out);
+		json_dumpf(json_null(), out, JSON_ENCODE_ANY);
 	} else if (cell->type == CELL_TEXT) {
 		json_text(out, cell->text, cell->size);
 	} else if (kind == TABLE_TIME) {

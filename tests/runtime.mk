@@ -1,8 +1,16 @@
 # Log, figures, modules and instances.
 
 if HAVE_CHECK
-check_PROGRAMS += tests/test_log tests/test_metrics tests/test_module
+check_PROGRAMS += \
+	tests/test_instance \
+	tests/test_log \
+	tests/test_metrics \
+	tests/test_module
 endif
+
+tests_test_instance_SOURCES  = tests/test_instance.c
+tests_test_instance_CPPFLAGS = $(test_cppflags)
+tests_test_instance_LDADD    = core/libcore.la $(CHECK_LIBS)
 
 tests_test_log_SOURCES  = tests/test_log.c
 tests_test_log_CPPFLAGS = $(test_cppflags)
@@ -18,9 +26,13 @@ tests_test_module_CPPFLAGS = $(test_cppflags) \
 tests_test_module_LDADD    = core/libcore.la $(CHECK_LIBS)
 EXTRA_tests_test_module_DEPENDENCIES = $(test_modules)
 
-# Modules with one thing wrong each.  -rpath makes libtool build a shared one
+# Sound modules, and some with one thing wrong each.  -rpath makes libtool build a shared one
 # of what is not installed; symbols are bound lazily, as others may build it.
 test_modules = \
+	tests/modules/crypto_moody.la \
+	tests/modules/format_sound.la \
+	tests/modules/sink_moody.la \
+	tests/modules/source_sound.la \
 	tests/modules/sink_no_help.la \
 	tests/modules/sink_no_ops.la \
 	tests/modules/sink_no_options.la \
@@ -64,3 +76,12 @@ tests_modules_sink_sound_la_LDFLAGS = $(test_module_ldflags)
 tests_modules_sink_unresolved_la_SOURCES = \
 	tests/modules/sink_unresolved.c tests/modules/sink.h
 tests_modules_sink_unresolved_la_LDFLAGS = $(test_module_ldflags)
+tests_modules_crypto_moody_la_SOURCES = tests/modules/crypto_moody.c
+tests_modules_crypto_moody_la_LDFLAGS = $(test_module_ldflags)
+tests_modules_format_sound_la_SOURCES = tests/modules/format_sound.c
+tests_modules_format_sound_la_LDFLAGS = $(test_module_ldflags)
+tests_modules_source_sound_la_SOURCES = tests/modules/source_sound.c
+tests_modules_source_sound_la_LDFLAGS = $(test_module_ldflags)
+tests_modules_sink_moody_la_SOURCES = \
+	tests/modules/sink_moody.c tests/modules/sink.h
+tests_modules_sink_moody_la_LDFLAGS = $(test_module_ldflags)

@@ -229,7 +229,9 @@ static void see(void *context, enum bursar_plugin_kind kind, const char *name,
                 const struct bursar_error *why)
 {
 	ck_assert_ptr_eq(context, &seen);
-	ck_assert_int_eq(kind, BURSAR_SINK);
+	if (kind != BURSAR_SINK) {
+		return;
+	}
 	ck_assert_msg(access(file, F_OK) == 0, "%s", file);
 	ck_assert((plugin == NULL) == (why->code != 0));
 	seen++;
@@ -242,9 +244,10 @@ START_TEST(lists_all_in_order_with_what_is_wrong_with_them)
 {
 	module_each(see, &seen);
 
-	ck_assert_uint_eq(seen, 10);
+	ck_assert_uint_eq(seen, 11);
 	ck_assert_uint_eq(seen_broken, 9);
-	ck_assert_str_eq(seen_names, "no_help no_ops no_options no_symbol "
+	ck_assert_str_eq(seen_names,
+	                 "moody no_help no_ops no_options no_symbol "
 	                 "no_write old other_kind renamed sound unresolved ");
 }
 END_TEST

@@ -8,5 +8,6 @@ BURSAR_PLUGIN_DEFINE(sink_sound,
 	.name     = "sound",
 	.summary  = "takes everything",
 	.options  = sound_options,
-	.manual   = "It takes what it is given.\n\nNothing stays.",
+	.manual   = "It takes what it is given.\n\nNothing stays.\n\n"
+	            "\tsinks:\n\t  one: {plugin: sound}",
 	.ops.sink = &sound_ops);
