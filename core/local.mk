@@ -9,10 +9,18 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 
 %C%_libcore_la_CPPFLAGS = $(core_cppflags)
 %C%_libcore_la_SOURCES = \
+	%D%/checkup.c \
+	%D%/checkup.h \
+	%D%/cli.c \
 	%D%/cli.h \
+	%D%/cmd_check.c \
+	%D%/cmd_plugins.c \
+	%D%/commands.c \
 	%D%/commands.h \
 	%D%/conf.c \
 	%D%/conf.h \
+	%D%/describe.c \
+	%D%/describe.h \
 	%D%/envelope.c \
 	%D%/envelope.h \
 	%D%/findings.c \
@@ -53,3 +61,9 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	common/libjson.la \
 	common/librfc3339.la \
 	$(LTDL_LIBS) $(JANSSON_LIBS) $(YAML_LIBS) $(SODIUM_LIBS)
+
+bin_PROGRAMS += %D%/bursar
+
+%C%_bursar_SOURCES  = %D%/bursar.c
+%C%_bursar_CPPFLAGS = $(core_cppflags)
+%C%_bursar_LDADD    = %D%/libcore.la

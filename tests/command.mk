@@ -7,3 +7,8 @@ endif
 tests_test_table_SOURCES  = tests/test_table.c
 tests_test_table_CPPFLAGS = $(test_cppflags)
 tests_test_table_LDADD    = core/libcore.la $(CHECK_LIBS)
+
+dist_check_SCRIPTS += \
+	tests/cmd_check.sh \
+	tests/cmd_plugins.sh
+EXTRA_DIST += tests/command.sh

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Every check ends in one line, and the worst of them in the exit status.
+ * Nothing is made: a ledger or a folder that is not there yet is fine when it
+ * can be made.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <bursar/crypto.h>
+#include <bursar/format.h>
+#include <bursar/sink.h>
+
+#include "checkup.h"
+#include "cli.h"
+#include "instance.h"
+
+#define RED    "\033[31m"
+#define GREEN  "\033[32m"
+#define YELLOW "\033[33m"
+#define PLAIN  "\033[0m"
+
+#define YEAR_US  (INT64_C(31556952) * 1000000)
+#define EARLIEST (54 * YEAR_US)		/* 2024 */
+#define LATEST   (130 * YEAR_US)	/* 2100 */
+
+enum state { FINE, WARNING, BROKEN };
+
+struct report {
+	FILE *out;
+	bool  color;
+	int   status;
+};
+
+/* remedy: what to do about it; NULL where there is nothing to do. */
+__attribute__((format(printf, 5, 6)))
+static void say(struct report *report, enum state state, const char *what,
+                const char *remedy, const char *fmt, ...)
+{
+	static const char *const words[] = { "ok", "warning", "FAILED" };
+	static const char *const colors[] = { GREEN, YELLOW, RED };
+	va_list ap;
+
+	fprintf(report->out, "%s%-7s%s  %s: ",
+	        report->color ? colors[state] : "", words[state],
+	        report->color ? PLAIN : "", what);
+	va_start(ap, fmt);
+	vfprintf(report->out, fmt, ap);
+	va_end(ap);
+	fputc('\n', report->out);
+	if (remedy != NULL) {
+		fprintf(report->out, "         -> %s\n", remedy);
+	}
+	if (state == BROKEN) {
+		report->status = CLI_FAILED;
+	}
+}
+
+static const char *user(void)
+{
+	const struct passwd *entry = getpwuid(geteuid());
+
+	return entry != NULL ? entry->pw_name : "the daemon's user";
+}
+
+/* What helps against most errors of that number. */
+static const char *remedy_of(int code, enum bursar_verdict verdict,
+                             char *out, size_t size)
+{
+	switch (code) {
+	case EACCES:
+	case EPERM:
+	case EROFS:
+		snprintf(out, size, "let the user %s reach it, or run this as "
+		         "the user that the daemon runs as", user());
+		return out;
+	case ENOENT:
+		return "correct the path, or make it";
+	case ENOSPC:
+	case EDQUOT:
+		return "make room on the disk";
+	case ECONNREFUSED:
+	case ETIMEDOUT:
+	case EHOSTUNREACH:
+	case ENETUNREACH:
+		return "start the server, or correct its address";
+	default:
+		break;
+	}
+	switch (verdict) {
+	case BURSAR_RETRY:
+		return "it may pass by itself: check again in a while";
+	case BURSAR_DOWN:
+		return "see that the other side runs and can be reached";
+	default:
+		return "see the options with `bursar plugins NAME`";
+	}
+}
+
+static void say_error(struct report *report, const char *what,
+                      const struct bursar_error *err,
+                      enum bursar_verdict verdict)
+{
+	char remedy[256];
+
+	say(report, BROKEN, what,
+	    remedy_of(err->code, verdict, remedy, sizeof(remedy)), "%s",
+	    err->code != 0 ? err->text : "could not be opened");
+}
+
+/* --- the machine --------------------------------------------------------- */
+
+static void check_clock(struct report *report)
+{
+	const int64_t now = clock_wall_us();
+	const time_t seconds = (time_t)(now / 1000000);
+	char text[32];
+	struct tm tm;
+
+	gmtime_r(&seconds, &tm);
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	if (now < EARLIEST || now > LATEST) {
+		say(report, BROKEN, "clock",
+		    "set it (timedatectl set-ntp true): times, expiry and "
+		    "budgets follow it", "it says %s", text);
+		return;
+	}
+	say(report, FINE, "clock", NULL, "%s", text);
+}
+
+/* Whether bursard could make the folder. */
+static void check_parent(struct report *report, const char *path)
+{
+	char copy[PATH_MAX];
+
+	snprintf(copy, sizeof(copy), "%s", path);
+	const char *parent = dirname(copy);
+	if (access(parent, W_OK | X_OK) == 0) {
+		say(report, FINE, "state-dir", NULL,
+		    "%s will be made at start", path);
+		return;
+	}
+	say(report, BROKEN, "state-dir",
+	    "make it for the daemon's user (install -d -m 0700 -o USER), or "
+	    "set state-dir", "%s is not there and cannot be made: %s: %s",
+	    path, parent, strerror(errno));
+}
+
+static void check_state_dir(struct report *report, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0 && errno == ENOENT) {
+		check_parent(report, path);
+		return;
+	}
+	if (access(path, R_OK | W_OK | X_OK) != 0) {
+		struct bursar_error err = { 0 };
+
+		bursar_fail(&err, errno, "%s: %s", path, strerror(errno));
+		say_error(report, "state-dir", &err, BURSAR_CONFIG);
+		return;
+	}
+	if (!S_ISDIR(st.st_mode) || (st.st_mode & 022) != 0) {
+		say(report, BROKEN, "state-dir", "chmod 0700",
+		    "%s is no folder, or others can write it", path);
+		return;
+	}
+	say(report, FINE, "state-dir", NULL, "%s", path);
+}
+
+/* --- instances ----------------------------------------------------------- */
+
+typedef void open_fn(struct report *report, const char *what,
+                     const struct instance *instance);
+
+static void open_crypto(struct report *report, const char *what,
+                        const struct instance *instance)
+{
+	const struct bursar_crypto_ops *ops = instance->plugin->ops.crypto;
+	struct bursar_error err = { 0 };
+	struct bursar_crypto *crypto = ops->open(&instance->host, &err);
+	bool usable = true;
+
+	if (crypto == NULL) {
+		say_error(report, what, &err, BURSAR_CONFIG);
+		return;
+	}
+	if (ops->tick != NULL) {
+		ops->tick(crypto, &usable);
+	}
+	if (usable) {
+		say(report, FINE, what, NULL, "%s", instance->plugin->name);
+	} else {
+		say(report, BROKEN, what, "see that its keys can be had now",
+		    "%s has no key at hand", instance->plugin->name);
+	}
+	ops->close(crypto);
+}
+
+static void open_format(struct report *report, const char *what,
+                        const struct instance *instance)
+{
+	const struct bursar_format_ops *ops = instance->plugin->ops.format;
+	struct bursar_error err = { 0 };
+	struct bursar_format *format = ops->open(&instance->host, &err);
+
+	if (format == NULL) {
+		say_error(report, what, &err, BURSAR_CONFIG);
+		return;
+	}
+	say(report, FINE, what, NULL, "%s", instance->plugin->name);
+	ops->close(format);
+}
+
+/* To read only, so that no ledger is made by looking for it. */
+static void open_sink(struct report *report, const char *what,
+                      const struct instance *instance)
+{
+	const struct bursar_sink_ops *ops = instance->plugin->ops.sink;
+	enum bursar_verdict verdict = BURSAR_CONFIG;
+	struct bursar_error err = { 0 };
+	struct bursar_sink *sink = ops->open(&instance->host, BURSAR_READ,
+	                                     &verdict, &err);
+
+	if (sink != NULL) {
+		say(report, FINE, what, NULL, "%s", instance->plugin->name);
+		ops->close(sink);
+	} else if (err.code == ENOENT) {
+		say(report, FINE, what, NULL, "%s, will be made at start",
+		    instance->plugin->name);
+	} else {
+		say_error(report, what, &err, verdict);
+	}
+}
+
+static void check_item(struct report *report, const struct setup *setup,
+                       const char *kind, const struct setup_item *item,
+                       open_fn *open)
+{
+	struct bursar_error err = { 0 };
+	char what[128];
+
+	snprintf(what, sizeof(what), "%s '%s'", kind, item->name);
+	struct instance *instance = instance_create(item, setup->state_dir,
+	                                            INSTANCE_READ, &err);
+	if (instance == NULL) {
+		say_error(report, what, &err, BURSAR_RETRY);
+		return;
+	}
+	open(report, what, instance);
+	instance_destroy(instance);
+}
+
+static void check_instances(struct report *report, const struct setup *setup)
+{
+	for (size_t i = 0; i < setup->crypto_count; i++) {
+		check_item(report, setup, "crypto", &setup->crypto[i],
+		           open_crypto);
+	}
+	for (size_t i = 0; i < setup->format_count; i++) {
+		check_item(report, setup, "format", &setup->formats[i],
+		           open_format);
+	}
+	for (size_t i = 0; i < setup->sink_count; i++) {
+		check_item(report, setup, "sink", &setup->sinks[i].item,
+		           open_sink);
+	}
+	for (size_t i = 0; i < setup->source_count; i++) {
+		char what[128];
+
+		snprintf(what, sizeof(what), "source '%s'",
+		         setup->sources[i].item.name);
+		say(report, FINE, what, NULL, "%s, its options; it is not "
+		    "opened", setup->sources[i].item.plugin->name);
+	}
+}
+
+static void check_book(struct report *report, const struct setup *setup)
+{
+	if (setup->book == NULL) {
+		say(report, WARNING, "book", "add a sink that can be asked, "
+		    "and name it as `book`", "no sink is fit to be it: "
+		    "there will be no reports and no budgets");
+		return;
+	}
+	say(report, FINE, "book", NULL, "%s", setup->book->item.name);
+}
+
+/* --- all of it ----------------------------------------------------------- */
+
+int checkup_run(const char *file, bool color, FILE *out, FILE *err)
+{
+	struct report report = { .out = out, .color = color };
+	struct findings findings = { .file = file };
+	struct findings warnings = { .file = file };
+	struct setup *setup = setup_load(file, &findings, &warnings);
+
+	if (setup == NULL) {
+		findings_print(&findings, err);
+		report.status = CLI_USAGE;
+		goto out;
+	}
+	say(&report, FINE, "configuration", NULL, "%s", setup->file);
+	for (size_t i = 0; i < warnings.count; i++) {
+		char what[PATH_MAX + 32];
+
+		snprintf(what, sizeof(what), "%s:%u", file,
+		         warnings.items[i].line);
+		say(&report, WARNING, what, NULL, "%s",
+		    warnings.items[i].text);
+	}
+	check_clock(&report);
+	check_state_dir(&report, setup->state_dir);
+	check_instances(&report, setup);
+	check_book(&report, setup);
+	setup_destroy(setup);
+out:
+	findings_finish(&findings);
+	findings_finish(&warnings);
+	return report.status;
+}

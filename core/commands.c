@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The list of commands, in the order of `bursar help`. */
+#include "config.h"
+
+#include <string.h>
+
+#include "commands.h"
+#include "options.h"
+
+#define MAX_COMMANDS 64
+
+const struct command *const commands[] = {
+	&command_check,
+	&command_plugins,
+	NULL
+};
+
+const struct command *commands_find(const char *name, const char **nearest)
+{
+	const char *names[MAX_COMMANDS + 1] = { NULL };
+
+	for (size_t i = 0; commands[i] != NULL && i < MAX_COMMANDS; i++) {
+		if (strcmp(commands[i]->name, name) == 0) {
+			return commands[i];
+		}
+		names[i] = commands[i]->name;
+	}
+	if (nearest != NULL) {
+		*nearest = options_nearest(name, names);
+	}
+	return NULL;
+}
