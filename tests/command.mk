@@ -11,5 +11,6 @@ tests_test_table_LDADD    = core/libcore.la $(CHECK_LIBS)
 dist_check_SCRIPTS += \
 	tests/cmd_check.sh \
 	tests/cmd_plugins.sh \
-	tests/manuals.sh
+	tests/manuals.sh \
+	tests/sample.sh
 EXTRA_DIST += tests/command.sh
