@@ -377,6 +377,26 @@ static void add_table(struct options *options,
 	}
 }
 
+/* All options of both tables, none with a value yet. */
+static struct options *declare(const struct bursar_option *common,
+                               const struct bursar_option *table)
+{
+	const size_t count = table_size(common) + table_size(table);
+	struct options *options = calloc(1, sizeof(*options));
+
+	if (options == NULL) {
+		return NULL;
+	}
+	options->values = calloc(count + 1, sizeof(*options->values));
+	if (options->values == NULL) {
+		free(options);
+		return NULL;
+	}
+	add_table(options, common);
+	add_table(options, table);
+	return options;
+}
+
 struct options *options_create(const struct conf *section,
                                const struct bursar_option *common,
                                const struct bursar_option *table,
@@ -385,41 +405,33 @@ struct options *options_create(const struct conf *section,
 {
 	assert(dir != NULL && dir[0] == '/' && findings != NULL);
 
-	const size_t count = table_size(common) + table_size(table);
-	struct options *options = calloc(1, sizeof(*options));
+	struct options *options = declare(common, table);
+	const struct check check = { options, what, dir, findings };
+	const struct conf *member = NULL;
+	bool is_map = true;
 
 	if (options == NULL) {
 		return NULL;
 	}
-	options->line = section != NULL ? section->line : 0;
-	options->values = calloc(count + 1, sizeof(*options->values));
-	if (options->values == NULL) {
-		free(options);
-		return NULL;
+	if (section != NULL) {
+		options->line = section->line;
+		member = section->first;
+		is_map = section->type == CONF_MAP || conf_is_empty(section);
 	}
-	add_table(options, common);
-	add_table(options, table);
-
-	const struct check check = { options, what, dir, findings };
-
-	if (!conf_is_empty(section) && section->type != CONF_MAP) {
-		if (!section->broken) {
-			findings_add(findings, section->line, "%s%sa map of "
-			             "options is wanted: {NAME: VALUE}",
-			             where(&check), colon(&check));
-		}
-		return options;
+	if (!is_map && !section->broken) {
+		findings_add(findings, section->line, "%s%sa map of options is "
+		             "wanted: {NAME: VALUE}", where(&check),
+		             colon(&check));
 	}
-	for (const struct conf *c = section != NULL ? section->first : NULL;
-	     c != NULL; c = c->next) {
-		take_given(&check, c);
+	for (; is_map && member != NULL; member = member->next) {
+		take_given(&check, member);
 	}
-	for (size_t i = 0; i < count; i++) {
-		const struct value *value = &options->values[i];
+	for (size_t i = 0; i < options->count; i++) {
+		struct value *value = &options->values[i];
 
-		if (!value->is_given ||
-		    (!value->is_taken && !is_required(value->option))) {
-			take_fallback(&check, &options->values[i]);
+		if (is_required(value->option) ? is_map && !value->is_given :
+		    !value->is_taken) {
+			take_fallback(&check, value);
 		}
 	}
 	return options;

@@ -491,7 +491,7 @@ static const struct { const char *word, *want; } near_words[] = {
 	{ "pathh", "path" }, { "pth", "path" }, { "paht", "path" },
 	{ "PATH", "path" }, { "phi_ttl_days", "phi-ttl-days" },
 	{ "phi-tll-day", "phi-ttl-days" }, { "path", "path" },
-	{ "pat", "path" }, { "ab", NULL }, { "", NULL }, { "x", NULL },
+	{ "pat", "path" }, { "ix", "id" }, { "ab", NULL }, { "", NULL }, { "x", NULL },
 	{ "thap", NULL }, { "discard", NULL },
 	{ "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 	  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", NULL },

@@ -367,6 +367,12 @@ static const struct { const char *yaml, *want; } mistakes[] = {
 	  ":2: sink 'a b': a name is made of letters, digits, '-' and '_'\n"
 	  ":2: sink 'aaaaaaaaaabbbbbbbbbbccccccccccddddddddddx': a name has at "
 	  "most 40 characters\n" },
+	{ SOURCES "sinks: {store: &x {plugin: box}, other: *x}\n",
+	  ":2: anchors (&x) and aliases are not understood here; write the "
+	  "value out\n"
+	  ":2: aliases (*x) are not understood here; write the value out\n" },
+	{ SOURCES "sinks: {store: box}\n",
+	  ":2: sink 'store': a map of options is wanted: {NAME: VALUE}\n" },
 	{ SOURCES "sinks: {store: {plugin: box, required: maybe}}\n",
 	  ":2: sink 'store': option 'required': 'maybe' is neither true nor "
 	  "false\n" },
