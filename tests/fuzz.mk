@@ -48,3 +48,8 @@ fuzzers += %D%/fuzz_json
 %C%_fuzz_json_SOURCES = %D%/fuzz_json.c
 %C%_fuzz_json_CPPFLAGS = $(json_cppflags)
 %C%_fuzz_json_LDADD = $(fuzz_main) common/libjson.la
+
+fuzzers += %D%/fuzz_conf
+%C%_fuzz_conf_SOURCES = %D%/fuzz_conf.c
+%C%_fuzz_conf_CPPFLAGS = $(core_cppflags)
+%C%_fuzz_conf_LDADD = $(fuzz_main) core/libcore.la
