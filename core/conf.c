@@ -156,7 +156,8 @@ static size_t add_variable(struct reader *reader, struct text *text,
 
 	if (size == 0 || size > MAX_VARIABLE || at[2 + size] != '}') {
 		findings_add(findings, line, "after '${' comes the name of a "
-		             "variable and '}'; write '$${' for a literal '${'");
+		             "variable and '}'; write '$${' for a literal "
+		             "'${'");
 		return 0;
 	}
 	memcpy(name, at + 2, size);
@@ -235,8 +236,8 @@ static void refuse_extras(struct reader *reader, unsigned line,
                           const yaml_char_t *anchor, const yaml_char_t *tag)
 {
 	if (anchor != NULL) {
-		findings_add(reader->findings, line, "anchors (&%s) and aliases "
-		             "are not understood here; write the value out",
+		findings_add(reader->findings, line, "anchors (&%s) and "
+		             "aliases are not understood here; write the value out",
 		             (const char *)anchor);
 	}
 	if (tag != NULL) {
@@ -333,7 +334,8 @@ static bool read_name(struct reader *reader, yaml_event_t *event, char **name)
 
 	*name = NULL;
 	if (event->type != YAML_SCALAR_EVENT) {
-		struct conf *node = read_node(reader, event, CONF_MAX_DEPTH - 1);
+		struct conf *node =
+			read_node(reader, event, CONF_MAX_DEPTH - 1);
 
 		if (node != NULL) {
 			findings_add(reader->findings, line,

@@ -47,8 +47,8 @@ struct conf {
 	unsigned       line;
 	char          *key;	/* in a map: its name there; else NULL */
 	char          *text;	/* TEXT; never NULL then */
-	bool           from_environment;	/* TEXT: is exactly one ${NAME} */
-	bool           interpolated;	/* TEXT: holds a ${NAME}; not for eyes */
+	bool           interpolated;	/* TEXT: holds a ${NAME}: not for eyes */
+	bool           from_environment;/* ... and is exactly one */
 	bool           broken;	/* a finding says so: no second one, please */
 	struct conf   *first;	/* MAP, LIST: children, in order */
 	struct conf   *next;	/* sibling */

@@ -437,6 +437,15 @@ struct options *options_create(const struct conf *section,
 	return options;
 }
 
+/* It may be a text with a password from the environment inside. */
+static void free_text(char *text)
+{
+	if (text != NULL) {
+		sodium_memzero(text, strlen(text));
+		free(text);
+	}
+}
+
 void options_destroy(struct options *options)
 {
 	if (options == NULL) {
@@ -446,10 +455,10 @@ void options_destroy(struct options *options)
 		struct value *value = &options->values[i];
 
 		for (size_t j = 0; j < value->item_count; j++) {
-			free(value->items[j]);
+			free_text(value->items[j]);
 		}
 		free(value->items);
-		free(value->text);
+		free_text(value->text);
 		sodium_free((void *)value->secret.data);
 	}
 	free(options->values);

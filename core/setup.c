@@ -299,8 +299,8 @@ static struct setup_item *imply_item(const struct build *build,
 	const struct bursar_plugin *plugin = module_load(kind, name, &err);
 	if (plugin == NULL) {
 		findings_add(build->findings, line, "%s: '%.40s' is neither an "
-		             "entry of '%s'%s%s%s nor a plugin (%s)", user, name,
-		             module_kind_plurals[kind],
+		             "entry of '%s'%s%s%s nor a plugin (%s)", user,
+		             name, module_kind_plurals[kind],
 		             nearest != NULL ? " (did you mean '" : "",
 		             nearest != NULL ? nearest : "",
 		             nearest != NULL ? "'?)" : "", err.text);
@@ -309,8 +309,8 @@ static struct setup_item *imply_item(const struct build *build,
 
 	struct setup_item *item = &items[(*count)++];
 
-	snprintf(what, sizeof(what), "%s: %s '%.40s' without an entry of its own",
-	         user, module_kind_names[kind], name);
+	snprintf(what, sizeof(what), "%s: %s '%.40s' without an entry of its "
+	         "own", user, module_kind_names[kind], name);
 	item->plugin = plugin;
 	item->name = strdup(name);
 	item->options = options_create(&nothing, NULL, plugin->options, what,

@@ -47,8 +47,8 @@ const struct bursar_option setup_retention_options[] = {
 	  "Days that records with health data stay at most, whatever their "
 	  "label.", 1, CENTURY_DAYS },
 	{ "session-only-grace", BURSAR_TYPE_DURATION, "0",
-	  "How long records labelled session_only stay after they came in; with "
-	  "0 their bodies are not stored.",
+	  "How long records labelled session_only stay after they came in; "
+	  "with 0 their bodies are not stored.",
 	  0, CENTURY_DAYS * DAY },
 	{ "facts-days", BURSAR_TYPE_NUMBER, "0",
 	  "Days that metering records stay; 0 is for ever.",

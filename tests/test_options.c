@@ -304,7 +304,8 @@ static const struct { const char *yaml, *want; } mistakes[] = {
 	{ "{path: /a, token-file: /dev/null}", AT "'token-file': /dev/null: "
 	  "not a regular file\n" },
 	{ "{path: /a, token-file: good, token: \"${BURSAR_TEST_WORD}\"}",
-	  "1: source 'backlog': options 'token' and 'token-file' exclude each other; take one\n" },
+	  "1: source 'backlog': options 'token' and 'token-file' exclude each "
+	  "other; take one\n" },
 };
 
 static void make_secret_files(void)
@@ -491,7 +492,8 @@ static const struct { const char *word, *want; } near_words[] = {
 	{ "pathh", "path" }, { "pth", "path" }, { "paht", "path" },
 	{ "PATH", "path" }, { "phi_ttl_days", "phi-ttl-days" },
 	{ "phi-tll-day", "phi-ttl-days" }, { "path", "path" },
-	{ "pat", "path" }, { "ix", "id" }, { "ab", NULL }, { "", NULL }, { "x", NULL },
+	{ "pat", "path" }, { "ix", "id" }, { "ab", NULL }, { "", NULL },
+	{ "x", NULL },
 	{ "thap", NULL }, { "discard", NULL },
 	{ "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 	  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", NULL },
