@@ -62,10 +62,12 @@ void findings_add(struct findings *findings, unsigned line,
 	}
 	make_printable(text);
 
-	char *kept = strdup(text);
-	findings->items[findings->count++] = (struct finding){
-		.line = line, .text = kept != NULL ? kept : no_memory,
-	};
+	struct finding *finding = &findings->items[findings->count++];
+	finding->line = line;
+	finding->text = strdup(text);
+	if (finding->text == NULL) {
+		finding->text = no_memory;
+	}
 }
 
 static void print_one(const struct findings *findings,
