@@ -13,6 +13,7 @@
 const struct command *const commands[] = {
 	&command_check,
 	&command_plugins,
+	&command_crypto,
 	NULL
 };
 

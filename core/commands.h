@@ -12,6 +12,7 @@
 #include "cli.h"
 
 extern const struct command command_check;
+extern const struct command command_crypto;
 extern const struct command command_plugins;
 
 /* All commands, ended by NULL. */

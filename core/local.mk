@@ -14,6 +14,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	%D%/cli.c \
 	%D%/cli.h \
 	%D%/cmd_check.c \
+	%D%/cmd_crypto.c \
 	%D%/cmd_plugins.c \
 	%D%/commands.c \
 	%D%/commands.h \
@@ -46,6 +47,8 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	%D%/retention.h \
 	%D%/schema.c \
 	%D%/schema.h \
+	%D%/sealing.c \
+	%D%/sealing.h \
 	%D%/setup.c \
 	%D%/setup.h \
 	%D%/setup_build.h \
@@ -59,6 +62,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	%D%/text.h
 %C%_libcore_la_LIBADD = \
 	common/libjson.la \
+	common/libbase64.la \
 	common/librfc3339.la \
 	$(LTDL_LIBS) $(JANSSON_LIBS) $(YAML_LIBS) $(SODIUM_LIBS)
 

@@ -10,6 +10,7 @@ tests_test_table_LDADD    = core/libcore.la $(CHECK_LIBS)
 
 dist_check_SCRIPTS += \
 	tests/cmd_check.sh \
+	tests/cmd_crypto.sh \
 	tests/cmd_plugins.sh \
 	tests/manuals.sh \
 	tests/sample.sh

@@ -9,7 +9,7 @@ test_cppflags = $(core_cppflags) $(CHECK_CFLAGS)
 
 include tests/core.mk
 
-dist_check_SCRIPTS += %D%/layers.sh %D%/headers.sh
+dist_check_SCRIPTS += %D%/layers.sh %D%/headers.sh %D%/symbols.sh
 AM_TESTS_ENVIRONMENT += CC='$(CC)'; export CC;
 
 # Measuring is not testing: `make bench-programs` builds what measures.

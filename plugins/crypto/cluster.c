@@ -275,8 +275,8 @@ static const char manual[] =
 "let the producers change.  All secrets are tried, the new one seals.  When "
 "older_key_messages_total no longer grows, remove the old line and reload.\n"
 "\n"
-"    crypto:\n"
-"      legion: {plugin: cluster, secret-file: /etc/bursar/cluster-secret}\n";
+"	crypto:\n"
+"	  legion: {plugin: cluster, secret-file: /etc/bursar/cluster-secret}\n";
 
 BURSAR_PLUGIN_DEFINE(crypto_cluster,
 	.kind = BURSAR_CRYPTO,

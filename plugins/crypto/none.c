@@ -75,10 +75,10 @@ static const char manual[] =
 "It serves to say so in the configuration, where the name of a crypto is "
 "wanted:\n"
 "\n"
-"    sources:\n"
-"      metering: {plugin: file, path: /var/lib/llm/*.jsonl, crypto: clear}\n"
-"    crypto:\n"
-"      clear: {plugin: none}\n";
+"	sources:\n"
+"	  metering: {plugin: file, path: /var/lib/llm/*.jsonl, crypto: clear}\n"
+"	crypto:\n"
+"	  clear: {plugin: none}\n";
 
 BURSAR_PLUGIN_DEFINE(crypto_none,
 	.kind = BURSAR_CRYPTO,

@@ -608,9 +608,9 @@ static const char manual[] =
 "out.  The file must be readable by its owner alone.  An id has 1 to 64 visible "
 "characters.\n"
 "\n"
-"    secret ID BASE64            32 bytes for encrypted/sodium\n"
-"    sealed ID [PUBLIC] SECRET   32 bytes each for encrypted/sealed\n"
-"    public ID PUBLIC            the same, to seal only\n"
+"	secret ID BASE64            32 bytes for encrypted/sodium\n"
+"	sealed ID [PUBLIC] SECRET   32 bytes each for encrypted/sealed\n"
+"	public ID PUBLIC            the same, to seal only\n"
 "\n"
 "bursar crypto keygen prints a line to put there.  With --type sealed it also "
 "prints a comment with the public line, which is what producers get.\n"
@@ -621,8 +621,8 @@ static const char manual[] =
 "another key than the topmost opened.  Without any secret line the first line "
 "of the file seals.\n"
 "\n"
-"    crypto:\n"
-"      own: {plugin: sodium, keys-file: /etc/bursar/keys}\n";
+"	crypto:\n"
+"	  own: {plugin: sodium, keys-file: /etc/bursar/keys}\n";
 
 BURSAR_PLUGIN_DEFINE(crypto_sodium,
 	.kind = BURSAR_CRYPTO,
