@@ -27,3 +27,4 @@ include tests/fuzz.mk
 include tests/fakehost.mk
 include tests/crypto.mk
 include tests/format.mk
+include tests/source.mk

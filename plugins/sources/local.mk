@@ -1,1 +1,18 @@
-# sources: one file each, source_NAME.la
+# sources: one module each, source_NAME.la
+
+if BUILD_SOURCE_FILE
+sources_LTLIBRARIES += %D%/source_file.la
+endif
+
+%C%_source_file_la_SOURCES = \
+	%D%/file.c \
+	%D%/file_reader.c \
+	%D%/file_reader.h \
+	%D%/file_scan.c \
+	%D%/file_set.c \
+	%D%/file_set.h \
+	%D%/file_state.c \
+	%D%/file_state.h
+%C%_source_file_la_CPPFLAGS = $(plugin_cppflags) $(SOURCE_FILE_CFLAGS)
+%C%_source_file_la_LDFLAGS = $(plugin_ldflags)
+%C%_source_file_la_LIBADD = $(SOURCE_FILE_LIBS)

@@ -1,0 +1,12 @@
+# Sources, each through its module.
+
+if HAVE_CHECK
+if BUILD_SOURCE_FILE
+check_PROGRAMS += %D%/test_source_file
+endif
+endif
+
+%C%_test_source_file_SOURCES  = %D%/test_source_file.c
+%C%_test_source_file_CPPFLAGS = $(fakehost_cppflags) $(SOURCE_FILE_CFLAGS)
+%C%_test_source_file_LDADD    = $(fakehost_libs) $(SOURCE_FILE_LIBS)
+EXTRA_%C%_test_source_file_DEPENDENCIES = plugins/sources/source_file.la
