@@ -9,6 +9,10 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 
 %C%_libcore_la_CPPFLAGS = $(core_cppflags)
 %C%_libcore_la_SOURCES = \
+	%D%/arena.c \
+	%D%/arena.h \
+	%D%/backoff.c \
+	%D%/backoff.h \
 	%D%/checkup.c \
 	%D%/checkup.h \
 	%D%/cli.c \
@@ -20,15 +24,29 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	%D%/commands.h \
 	%D%/conf.c \
 	%D%/conf.h \
+	%D%/deadletter.c \
+	%D%/deadletter.h \
+	%D%/deadletter_file.c \
+	%D%/deadletter_file.h \
 	%D%/describe.c \
 	%D%/describe.h \
 	%D%/envelope.c \
 	%D%/envelope.h \
 	%D%/findings.c \
+	%D%/flight.c \
+	%D%/flight.h \
 	%D%/identity.c \
 	%D%/identity.h \
 	%D%/instance.c \
 	%D%/instance.h \
+	%D%/intake.c \
+	%D%/intake.h \
+	%D%/keyring.c \
+	%D%/keyring.h \
+	%D%/lanes.c \
+	%D%/lanes.h \
+	%D%/letter.c \
+	%D%/letter.h \
 	%D%/log.c \
 	%D%/log.h \
 	%D%/metrics.c \
@@ -43,6 +61,10 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	%D%/options_secret.c \
 	%D%/options_value.c \
 	%D%/options_value.h \
+	%D%/pipeline.c \
+	%D%/pipeline.h \
+	%D%/prepare.c \
+	%D%/prepare.h \
 	%D%/retention.c \
 	%D%/retention.h \
 	%D%/schema.c \
@@ -59,7 +81,11 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	%D%/table_cells.h \
 	%D%/table_show.c \
 	%D%/text.c \
-	%D%/text.h
+	%D%/text.h \
+	%D%/unit.c \
+	%D%/unit.h \
+	%D%/writer.c \
+	%D%/writer.h
 %C%_libcore_la_LIBADD = \
 	common/libjson.la \
 	common/libbase64.la \

@@ -476,6 +476,7 @@ static struct options *load_top(const struct build *build)
 	setup->max_message = (size_t)options_number(top, "max-message");
 	setup->drain_timeout_ms = options_number(top, "drain-timeout");
 	setup->once_timeout_ms = options_number(top, "once-timeout");
+	setup->look_ms = options_number(top, "blocked-retry");
 	setup->log_level = level_of(options_text(top, "log-level"));
 	if (setup->state_dir == NULL) {
 		no_memory(build);

@@ -53,6 +53,7 @@ struct setup {
 	size_t max_message;
 	int64_t drain_timeout_ms;
 	int64_t once_timeout_ms;
+	int64_t look_ms;		/* between looks at what is blocked */
 	enum bursar_level log_level;
 
 	int64_t default_days;		/* retention */

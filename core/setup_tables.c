@@ -28,6 +28,9 @@ const struct bursar_option setup_top_options[] = {
 	  "How long a stop waits for what is in flight.", 0, HOUR },
 	{ "once-timeout", BURSAR_TYPE_DURATION, "60s",
 	  "How long --once waits for a sink that stays closed.", 0, DAY },
+	{ "blocked-retry", BURSAR_TYPE_DURATION, "30s",
+	  "How often a sink or source that needs a person is looked at again.",
+	  10, HOUR },
 	{ "log-level", BURSAR_TYPE_CHOICE, "info",
 	  "The least grave events that are logged.",
 	  .choices = "error|warning|info|debug" },
@@ -63,7 +66,7 @@ const struct bursar_option setup_dead_letter_options[] = {
 	{ "max-size", BURSAR_TYPE_SIZE, "1G",
 	  "How much dead letters may take on the disk; sources pause rather "
 	  "than pass it.", 1 << 20, INT64_C(1) << 44 },
-	{ "reserve", BURSAR_TYPE_SIZE, "64M",
+	{ "reserve", BURSAR_TYPE_SIZE, "16M",
 	  "How much of that is held back on the disk from the start.",
 	  0, INT64_C(1) << 40 },
 	{ NULL }

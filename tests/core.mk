@@ -2,7 +2,7 @@
 
 if HAVE_CHECK
 check_PROGRAMS += %D%/test_conf %D%/test_identity %D%/test_options \
-	%D%/test_retention %D%/test_setup
+	%D%/test_pipeline %D%/test_retention %D%/test_setup
 endif
 
 %C%_test_conf_SOURCES  = %D%/test_conf.c %D%/conf_help.h
@@ -25,3 +25,7 @@ endif
 %C%_test_identity_SOURCES  = %D%/test_identity.c
 %C%_test_identity_CPPFLAGS = $(test_cppflags)
 %C%_test_identity_LDADD    = core/libcore.la $(CHECK_LIBS)
+
+%C%_test_pipeline_SOURCES  = %D%/test_pipeline.c
+%C%_test_pipeline_CPPFLAGS = $(test_cppflags)
+%C%_test_pipeline_LDADD    = core/libcore.la $(CHECK_LIBS) -lpthread

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * deadletter.h - messages that can never be stored, kept as delivered
+ *
+ * One JSON line a letter in <state-dir>/dead-letters/YYYY-MM-DD.jsonl, files
+ * 0600.  A letter is an envelope (what was delivered, never decrypted) with
+ * more members around it:
+ *
+ *	id	32 hex digits, of what was delivered: the same message has the
+ *		same id, however often it is refused
+ *	time, expires	RFC 3339; expires is absent for never
+ *	source, place, offset, line, origin	where it came from
+ *	reason	one of DEAD_*; text: a sentence; sink: who refused it
+ *	full_size, sha256	of a message that was cut
+ *
+ * Letters are at least once: a crash can make two of one message, with one id.
+ * Those in `replayed` beside them have been stored since.
+ *
+ * Disk space for `reserve` bytes is held back, and given up when the disk is
+ * full, so that a full disk does not stop the way that a full disk needs most.
+ *
+ * Any thread.
+ */
+#ifndef CORE_DEADLETTER_H
+#define CORE_DEADLETTER_H
+
+#include <bursar/message.h>
+#include <bursar/schema.h>
+
+/* Why; these words stand in the files and in `bursar replay --reason`. */
+#define DEAD_MALFORMED    "malformed"
+#define DEAD_ENVELOPE     "bad-envelope"
+#define DEAD_NO_KIND      "no-kind"
+#define DEAD_OVERSIZE     "too-large"
+#define DEAD_UNDECRYPTABLE "undecryptable"
+#define DEAD_NO_KEY       "no-key"
+#define DEAD_NOT_ENCRYPTED "not-encrypted"
+#define DEAD_ID_CONFLICT  "id-conflict"
+#define DEAD_REFUSED      "refused"
+
+#define DEAD_NEVER INT64_MAX
+
+struct dead_letter {
+	const struct bursar_message *message;	/* as delivered */
+	const struct bursar_kind    *kind;	/* NULL: not known */
+	const char *source;
+	const char *reason;	/* DEAD_* */
+	const char *text;	/* a sentence without content of a body */
+	const char *sink;	/* NULL: none refused it */
+	int64_t     expires;	/* us; DEAD_NEVER */
+};
+
+struct deadletters;
+
+/*
+ * Opens the folder for writing, making it where it is missing; the caller
+ * holds the lock of the state folder.
+ *
+ * Returns NULL with *err filled.
+ */
+struct deadletters *deadletters_open(const char *state_dir, size_t max_bytes,
+                                     size_t reserve, struct bursar_error *err);
+
+/*
+ * Appends a letter; durable after the next deadletters_sync().
+ *
+ * Returns 0, or -1 with *err filled, and nothing was added:
+ *	EDQUOT	the folder has reached max_bytes
+ *	ENOSPC	the disk is full, and the reserve as well
+ *	others	of open(2), write(2)
+ */
+int deadletters_add(struct deadletters *letters,
+                    const struct dead_letter *letter, struct bursar_error *err);
+
+/* Makes all letters durable; NULL has none.  Returns 0, or -1 with *err. */
+int deadletters_sync(struct deadletters *letters, struct bursar_error *err);
+
+/*
+ * Takes out the letters that have expired or were replayed.  Returns how many,
+ * or -1 with *err filled.
+ */
+int64_t deadletters_purge(struct deadletters *letters, int64_t now,
+                          struct bursar_error *err);
+
+/* Bytes that stand in the folder. */
+size_t deadletters_bytes(struct deadletters *letters);
+
+void deadletters_close(struct deadletters *letters);
+
+/*
+ * Reading, by any process.  Calls each() for every letter that was not
+ * replayed, oldest first, each id once, with the parsed line; a line that
+ * cannot be read (cut by a crash) is counted in *broken.  each() returns
+ * non-zero to stop.
+ *
+ * Returns 0, or -1 with *err filled; no folder means no letters.
+ */
+struct json_t;
+typedef int deadletter_fn(void *context, struct json_t *letter);
+int deadletters_read(const char *state_dir, deadletter_fn *each, void *context,
+                     size_t *broken, struct bursar_error *err);
+
+/* Notes durably that letters were stored.  Returns 0, or -1 with *err. */
+int deadletters_replayed(const char *state_dir, const char *const *ids,
+                         size_t count, struct bursar_error *err);
+
+#endif

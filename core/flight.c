@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "config.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "flight.h"
+
+struct flight *flight_create(int64_t now)
+{
+	struct flight *flight = calloc(1, sizeof(*flight));
+	if (flight == NULL) {
+		return NULL;
+	}
+	arena_init(&flight->arena);
+	flight->bell = -1;
+	flight->read_at = now;
+	atomic_init(&flight->holders, 1);
+	return flight;
+}
+
+void flight_release(struct flight *flight)
+{
+	if (flight == NULL || atomic_fetch_sub(&flight->holders, 1) != 1) {
+		return;
+	}
+	struct flight_text *text = atomic_load(&flight->texts);
+	while (text != NULL) {
+		struct flight_text *next = text->next;
+
+		free(text);
+		text = next;
+	}
+	arena_clear(&flight->arena);
+	free(flight);
+}
+
+const char *flight_keep_text(struct flight_message *message, const char *text)
+{
+	struct flight *flight = message->flight;
+	const size_t size = strlen(text) + 1;
+	struct flight_text *kept = malloc(sizeof(*kept) + size);
+
+	if (kept == NULL) {
+		return "";
+	}
+	memcpy(kept->text, text, size);
+	kept->next = atomic_load(&flight->texts);
+	while (!atomic_compare_exchange_weak(&flight->texts, &kept->next,
+	                                     kept)) {
+	}
+	return kept->text;
+}
+
+/* Places and origins repeat from message to message. */
+static struct bursar_span copy_again(struct arena *arena,
+                                     struct bursar_span span,
+                                     struct bursar_span before)
+{
+	if (span.data != NULL && before.data != NULL &&
+	    span.size == before.size &&
+	    memcmp(span.data, before.data, span.size) == 0) {
+		return before;
+	}
+	return arena_copy(arena, span);
+}
+
+static bool failed(struct bursar_span span)
+{
+	return span.data == NULL && span.size != 0;
+}
+
+static bool copy_headers(struct arena *arena, struct bursar_message *message)
+{
+	if (message->header_count == 0) {
+		message->headers = NULL;
+		return true;
+	}
+	struct bursar_header *headers =
+		arena_alloc(arena, message->header_count * sizeof(*headers));
+	if (headers == NULL) {
+		return false;
+	}
+	for (size_t i = 0; i < message->header_count; i++) {
+		headers[i].name = arena_copy(arena, message->headers[i].name);
+		headers[i].value = arena_copy(arena, message->headers[i].value);
+		if (failed(headers[i].name) || failed(headers[i].value)) {
+			return false;
+		}
+	}
+	message->headers = headers;
+	return true;
+}
+
+/* Makes everything that *copy points to its own. */
+static bool copy_all(struct arena *arena, struct bursar_message *copy,
+                     const struct bursar_message *before)
+{
+	struct bursar_span *const spans[] = {
+		&copy->body, &copy->message_id, &copy->correlation_id,
+		&copy->content_type, &copy->content_encoding, &copy->app_id,
+		&copy->routing_key, &copy->digest,
+	};
+	for (size_t i = 0; i < sizeof(spans) / sizeof(spans[0]); i++) {
+		*spans[i] = arena_copy(arena, *spans[i]);
+		if (failed(*spans[i])) {
+			return false;
+		}
+	}
+
+	static const struct bursar_message none;
+	before = before != NULL ? before : &none;
+	copy->place = copy_again(arena, copy->place, before->place);
+	copy->origin = copy_again(arena, copy->origin, before->origin);
+	return !failed(copy->place) && !failed(copy->origin) &&
+	       copy_headers(arena, copy);
+}
+
+struct flight_message *flight_add(struct flight *flight,
+                                  const struct bursar_message *message)
+{
+	struct flight_message *added =
+		arena_alloc(&flight->arena, sizeof(*added));
+	if (added == NULL) {
+		return NULL;
+	}
+	*added = (struct flight_message){
+		.flight = flight, .delivered = *message,
+	};
+	if (!copy_all(&flight->arena, &added->delivered,
+	              flight->last != NULL ? &flight->last->delivered : NULL)) {
+		return NULL;
+	}
+	added->delivered.kind = NULL;
+	added->clear = &added->delivered;
+	/* One part until the intake has counted its records. */
+	atomic_init(&added->waiting, 1);
+
+	if (flight->last != NULL) {
+		flight->last->next = added;
+	} else {
+		flight->first = added;
+	}
+	flight->last = added;
+	flight->count++;
+	flight->unsettled++;
+	atomic_fetch_add(&flight->unfinished, 1);
+	return added;
+}
+
+struct flight_record *flight_add_record(struct flight_message *message,
+                                        const struct bursar_kind *kind)
+{
+	struct arena *arena = &message->flight->arena;
+	const size_t size = sizeof(struct bursar_record) +
+		kind->field_count * sizeof(struct bursar_value);
+	struct flight_record *added = arena_alloc(arena, sizeof(*added));
+	struct bursar_record *record = arena_alloc(arena, size);
+
+	if (added == NULL || record == NULL) {
+		return NULL;
+	}
+	memset(record, 0, size);
+	record->kind = kind;
+	*added = (struct flight_record){ .message = message, .record = record };
+
+	struct flight_record **end = &message->records;
+	while (*end != NULL) {
+		end = &(*end)->next;
+	}
+	*end = added;
+	message->flight->record_count++;
+	return added;
+}
+
+void flight_part_done(struct flight_message *message, unsigned happened)
+{
+	atomic_fetch_or(&message->happened, happened);
+	assert(atomic_load(&message->waiting) > 0);
+	if (atomic_fetch_sub(&message->waiting, 1) == 1) {
+		atomic_fetch_sub(&message->flight->unfinished, 1);
+	}
+}
+
+enum bursar_outcome flight_outcome(const struct flight_message *message)
+{
+	const unsigned happened =
+		atomic_load(&((struct flight_message *)message)->happened);
+
+	if (happened & FLIGHT_RETURNED) {
+		return BURSAR_RETURNED;
+	}
+	if (happened & FLIGHT_REFUSED) {
+		return BURSAR_REFUSED;
+	}
+	if (happened & FLIGHT_CONFLICT) {
+		return BURSAR_CONFLICT;
+	}
+	/* Stored in one sink and known to another: new somewhere. */
+	if (happened & FLIGHT_DUPLICATE && !(happened & FLIGHT_STORED)) {
+		return BURSAR_DUPLICATE;
+	}
+	return BURSAR_STORED;
+}
+
+void flight_ring(int bell)
+{
+	const uint64_t one = 1;
+
+	/* Full means that it rings already. */
+	if (write(bell, &one, sizeof(one)) < 0) {
+		return;
+	}
+}

@@ -1,0 +1,793 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * One thread, one source.  Flights stand in a list in the order in which they
+ * were read; the oldest is settled first, and a message only when no earlier
+ * one of its lane is unfinished.
+ */
+#include "config.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "backoff.h"
+#include "intake.h"
+#include "lanes.h"
+#include "log.h"
+#include "metrics.h"
+
+#define FLIGHT_MESSAGES 1024
+#define FLIGHT_BYTES    (1u << 20)
+#define TICK_US         INT64_C(1000000)
+#define SETTLE_MAX      4096
+
+const char *const intake_state_names[] = {
+	[INTAKE_OPEN] = "open", [INTAKE_HELD] = "held",
+	[INTAKE_BLOCKED] = "blocked", [INTAKE_PARKED] = "parked",
+	[INTAKE_SLOW] = "slow", [INTAKE_PAUSED] = "paused",
+	[INTAKE_ENDED] = "ended",
+};
+
+struct intake {
+	struct intake_options o;
+	const struct bursar_source_ops *ops;
+	pthread_t     thread;
+	bool          running;
+	int           bell;		/* eventfd: something finished, or stop */
+
+	_Atomic bool  draining;
+	_Atomic bool  stopping;
+	_Atomic bool  done;
+
+	pthread_mutex_t lock;		/* guards what follows */
+	enum intake_state state;
+	char          why[250];
+	int64_t       since;
+	size_t        messages, bytes;	/* in flight */
+	int64_t       oldest;
+
+	/* The thread's own: */
+	struct bursar_source *source;
+	struct preparer preparer;
+	struct flight  *first, *last;
+	struct backoff  backoff;
+	int64_t         wait_until;	/* no read before; monotonic */
+	bool            ended;
+	bool            returning;	/* wait until all is settled */
+	bool            parked;		/* ... and until there is a key */
+	bool            told;		/* the source knows that it is parked */
+	bool            decoding;	/* counted in *o.decoding */
+	struct lanes    lanes;
+	struct bursar_settled  settled[SETTLE_MAX];
+	struct flight_message *settling[SETTLE_MAX];
+
+	/* What read() fills: */
+	struct bursar_batch batch;	/* see intake_of() */
+	struct flight  *filling;
+
+	struct {
+		struct metric *read, *bytes, *stored, *duplicate, *conflict,
+			*refused, *returned, *discarded, *retries, *reopens;
+	} m;
+};
+
+static struct intake *intake_of(struct bursar_batch *batch)
+{
+	return (struct intake *)((char *)batch - offsetof(struct intake, batch));
+}
+
+/* --- state --------------------------------------------------------------- */
+
+static void set_state(struct intake *in, enum intake_state state,
+                      const char *why)
+{
+	pthread_mutex_lock(&in->lock);
+	const bool changed = in->state != state;
+	in->state = state;
+	snprintf(in->why, sizeof(in->why), "%s", why);
+	if (changed) {
+		in->since = clock_mono_us();
+	}
+	pthread_mutex_unlock(&in->lock);
+	if (!changed) {
+		return;
+	}
+
+	static const enum bursar_level levels[] = {
+		[INTAKE_OPEN] = BURSAR_INFO, [INTAKE_HELD] = BURSAR_WARNING,
+		[INTAKE_BLOCKED] = BURSAR_ERROR, [INTAKE_PARKED] = BURSAR_ERROR,
+		[INTAKE_SLOW] = BURSAR_ERROR, [INTAKE_PAUSED] = BURSAR_ERROR,
+		[INTAKE_ENDED] = BURSAR_INFO,
+	};
+	char event[32], quoted[400];
+	snprintf(event, sizeof(event), "source-%s", intake_state_names[state]);
+	log_event(levels[state], in->o.instance->host.name, event, "why=%s",
+	          log_quote(why, quoted, sizeof(quoted)));
+	flight_ring(in->o.changed);
+}
+
+/* At work on messages that no writer has yet: worth lingering for. */
+static void set_decoding(struct intake *in, bool decoding)
+{
+	if (in->decoding == decoding) {
+		return;
+	}
+	in->decoding = decoding;
+	if (decoding) {
+		atomic_fetch_add(in->o.decoding, 1);
+	} else if (atomic_fetch_sub(in->o.decoding, 1) == 1) {
+		for (size_t i = 0; i < in->o.writer_count; i++) {
+			writer_poke(in->o.writers[i]);
+		}
+	}
+}
+
+/* Not before then; doubled with every failure. */
+static void wait_after_failure(struct intake *in, enum bursar_verdict verdict)
+{
+	metric_add(in->m.retries, 1);
+	in->wait_until = clock_mono_us() +
+		(verdict == BURSAR_CONFIG ? in->o.look_us
+		                          : backoff_next(&in->backoff));
+}
+
+/* Waits for the bell, or until then. */
+static void sleep_until(struct intake *in, int64_t until)
+{
+	struct pollfd fd = { .fd = in->bell, .events = POLLIN };
+	const int64_t left = until - clock_mono_us();
+
+	if (left > 0) {
+		poll(&fd, 1, (int)(left / 1000 + 1));
+	}
+}
+
+static void silence_bell(struct intake *in)
+{
+	uint64_t rings;
+
+	if (read(in->bell, &rings, sizeof(rings)) < 0) {
+		return;		/* it was silent */
+	}
+}
+
+/* --- flights ------------------------------------------------------------- */
+
+static void account(struct intake *in)
+{
+	size_t messages = 0, bytes = 0;
+
+	for (const struct flight *f = in->first; f != NULL; f = f->next) {
+		messages += f->unsettled;
+		bytes += f->arena.bytes;
+	}
+	pthread_mutex_lock(&in->lock);
+	in->messages = messages;
+	in->bytes = bytes;
+	in->oldest = in->first != NULL ? in->first->read_at : 0;
+	pthread_mutex_unlock(&in->lock);
+}
+
+static void append(struct intake *in, struct flight *flight)
+{
+	if (in->last != NULL) {
+		in->last->next = flight;
+	} else {
+		in->first = flight;
+	}
+	in->last = flight;
+	account(in);
+}
+
+static void drop_settled(struct intake *in)
+{
+	while (in->first != NULL && in->first->unsettled == 0) {
+		struct flight *flight = in->first;
+
+		in->first = flight->next;
+		flight_release(flight);
+	}
+	if (in->first == NULL) {
+		in->last = NULL;
+	}
+	account(in);
+}
+
+/* The tokens of all flights mean nothing any more. */
+static void forget_flights(struct intake *in)
+{
+	while (in->first != NULL) {
+		struct flight *flight = in->first;
+
+		in->first = flight->next;
+		flight_release(flight);
+	}
+	in->last = NULL;
+	account(in);
+}
+
+/* --- settling ------------------------------------------------------------ */
+
+static bool is_finished(const struct flight_message *m)
+{
+	return atomic_load(&((struct flight_message *)m)->waiting) == 0;
+}
+
+/* Messages of this flight that can be settled now, into in->settling. */
+static size_t list_settled(struct intake *in, struct flight *flight,
+                           size_t count)
+{
+	for (struct flight_message *m = flight->first;
+	     m != NULL && count < SETTLE_MAX; m = m->next) {
+		if (m->settled) {
+			continue;
+		}
+		if (!is_finished(m)) {
+			lanes_block(&in->lanes, m->delivered.lane);
+			continue;
+		}
+		if (lanes_is_blocked(&in->lanes, m->delivered.lane)) {
+			continue;
+		}
+		const enum bursar_outcome outcome = flight_outcome(m);
+		in->settling[count] = m;
+		in->settled[count] = (struct bursar_settled){
+			.token = m->delivered.token,
+			.outcome = outcome,
+			.reason = outcome == BURSAR_REFUSED ||
+			          outcome == BURSAR_CONFLICT
+			        ? atomic_load(&m->reason) : NULL,
+		};
+		count++;
+	}
+	return count;
+}
+
+static void count_outcome(struct intake *in, const struct flight_message *m,
+                          enum bursar_outcome outcome)
+{
+	struct metric *const metrics[] = {
+		[BURSAR_STORED] = in->m.stored,
+		[BURSAR_DUPLICATE] = in->m.duplicate,
+		[BURSAR_CONFLICT] = in->m.conflict,
+		[BURSAR_REFUSED] = in->m.refused,
+		[BURSAR_RETURNED] = in->m.returned,
+	};
+	const unsigned happened =
+		atomic_load(&((struct flight_message *)m)->happened);
+
+	metric_add(happened & FLIGHT_DISCARDED ? in->m.discarded
+	                                       : metrics[outcome], 1);
+}
+
+static void reopen_later(struct intake *in, const struct bursar_error *err)
+{
+	metric_add(in->m.reopens, 1);
+	in->ops->close(in->source);
+	in->source = NULL;
+	in->told = false;
+	forget_flights(in);
+	set_state(in, INTAKE_HELD, err->text);
+	wait_after_failure(in, BURSAR_DOWN);
+}
+
+/* Tells the source of up to SETTLE_MAX messages.  Returns how many. */
+static size_t settle_some(struct intake *in)
+{
+	struct bursar_error err = { 0 };
+	size_t count = 0;
+
+	lanes_clear(&in->lanes);
+	for (struct flight *f = in->first; f != NULL && count < SETTLE_MAX;
+	     f = f->next) {
+		count = list_settled(in, f, count);
+	}
+	if (count == 0 || in->source == NULL) {
+		return 0;
+	}
+	switch (in->ops->settle(in->source, in->settled, count, &err)) {
+	case BURSAR_DONE:
+		break;
+	case BURSAR_DOWN:
+		reopen_later(in, &err);
+		return 0;
+	case BURSAR_RETRY:
+	case BURSAR_REJECT:
+	case BURSAR_CONFIG:
+		set_state(in, INTAKE_HELD, err.text);
+		wait_after_failure(in, BURSAR_RETRY);
+		return 0;
+	}
+	for (size_t i = 0; i < count; i++) {
+		in->settling[i]->settled = true;
+		in->settling[i]->flight->unsettled--;
+		count_outcome(in, in->settling[i], in->settled[i].outcome);
+	}
+	drop_settled(in);
+	return count;
+}
+
+static void settle(struct intake *in)
+{
+	while (settle_some(in) == SETTLE_MAX) {
+	}
+}
+
+/* --- reading ------------------------------------------------------------- */
+
+static bool add_message(struct bursar_batch *batch,
+                        const struct bursar_message *message)
+{
+	struct intake *in = intake_of(batch);
+
+	if (batch->room == 0 ||
+	    (in->filling->count > 0 &&
+	     (in->filling->arena.bytes + message->body.size > FLIGHT_BYTES ||
+	      in->bytes + in->filling->arena.bytes + message->body.size >
+	      in->o.source->window_bytes)) ||
+	    flight_add(in->filling, message) == NULL) {
+		return false;
+	}
+	batch->room--;
+	metric_add(in->m.read, 1);
+	metric_add(in->m.bytes, (int64_t)message->body.size);
+	return true;
+}
+
+/* How many messages may be read now. */
+static size_t room(const struct intake *in)
+{
+	const struct setup_source *source = in->o.source;
+
+	if (atomic_load(&((struct intake *)in)->draining) || in->ended ||
+	    in->returning || in->parked || clock_mono_us() < in->wait_until ||
+	    in->messages >= source->window_messages ||
+	    in->bytes >= source->window_bytes) {
+		return 0;
+	}
+	if (in->preparer.broken_in_row >= PREPARE_BROKEN_MAX) {
+		return in->first == NULL ? 1 : 0;
+	}
+	const size_t left = source->window_messages - in->messages;
+	return left < FLIGHT_MESSAGES ? left : FLIGHT_MESSAGES;
+}
+
+static void finish_part(struct flight_message *m)
+{
+	flight_part_done(m, 0);
+}
+
+/* Gives back every message from m on. */
+static void give_back(struct flight_message *m)
+{
+	for (; m != NULL; m = m->next) {
+		m->records = NULL;
+		flight_part_done(m, FLIGHT_RETURNED);
+	}
+}
+
+/* Hands records to writers and finishes the intake's part of each message
+ * before `end`.  False: memory is short, nothing was pushed. */
+static bool push(struct intake *in, struct flight *flight)
+{
+	struct writer_ticket *tickets =
+		arena_alloc(&flight->arena,
+		            in->o.writer_count * sizeof(*tickets));
+	if (tickets == NULL) {
+		return false;
+	}
+	for (size_t i = 0; i < in->o.writer_count; i++) {
+		writer_push(in->o.writers[i], flight, &tickets[i]);
+	}
+	return true;
+}
+
+/* Letters must be durable before their messages are settled. */
+static void wait_for_letters(struct intake *in, struct bursar_error *err)
+{
+	set_state(in, INTAKE_PAUSED, err->text);
+	settle(in);
+	sleep_until(in, clock_mono_us() + backoff_next(&in->backoff));
+	silence_bell(in);
+}
+
+/* A key that cannot be had now: others may have the messages meanwhile. */
+static void park(struct intake *in, const struct bursar_error *err)
+{
+	in->parked = true;
+	set_state(in, INTAKE_PARKED, err->text);
+}
+
+static void after_return(struct intake *in, bool outage,
+                         const struct bursar_error *err)
+{
+	if (outage) {
+		park(in, err);
+	} else if (in->preparer.broken_in_row < PREPARE_BROKEN_MAX) {
+		set_state(in, INTAKE_HELD, err->text);
+		wait_after_failure(in, BURSAR_RETRY);
+	}
+}
+
+static void slow_down(struct intake *in)
+{
+	if (in->preparer.broken_in_row >= PREPARE_BROKEN_MAX) {
+		set_state(in, INTAKE_SLOW,
+		          "message after message cannot be decrypted: is it the"
+		          " right key?");
+		in->wait_until = clock_mono_us() + backoff_next(&in->backoff);
+	} else if (in->state == INTAKE_SLOW) {
+		backoff_reset(&in->backoff);
+		set_state(in, INTAKE_OPEN, "");
+	}
+}
+
+/* Brings a flight on its way; what cannot go is given back. */
+static void process(struct intake *in, struct flight *flight)
+{
+	struct flight_message *from = NULL;
+	struct bursar_error err = { 0 };
+	enum prepared prepared;
+	bool outage;
+
+	while ((prepared = prepare_flight(&in->preparer, flight, &from, &outage,
+	                                  &err)) == PREPARED_LETTERS &&
+	       !atomic_load(&in->stopping)) {
+		wait_for_letters(in, &err);
+		err = (struct bursar_error){ 0 };
+	}
+	while (deadletters_sync(in->o.box->letters, &err) != 0 &&
+	       !atomic_load(&in->stopping)) {
+		wait_for_letters(in, &err);
+		err = (struct bursar_error){ 0 };
+	}
+	if (in->state == INTAKE_PAUSED) {
+		set_state(in, INTAKE_OPEN, "");
+	}
+	append(in, flight);
+	if (atomic_load(&in->stopping) || !push(in, flight)) {
+		from = flight->first;
+		prepared = PREPARED_RETURN;
+	}
+	struct flight_message *end = prepared == PREPARED ? NULL : from;
+	for (struct flight_message *m = flight->first; m != end; m = m->next) {
+		finish_part(m);
+	}
+	if (end != NULL) {
+		give_back(end);
+		in->returning = true;
+		after_return(in, outage, &err);
+	}
+	slow_down(in);
+}
+
+static bool open_source(struct intake *in)
+{
+	struct bursar_error err = { 0 };
+
+	in->source = in->ops->open(&in->o.instance->host, &err);
+	if (in->source == NULL) {
+		set_state(in, INTAKE_HELD, err.text);
+		wait_after_failure(in, BURSAR_DOWN);
+		return false;
+	}
+	return true;
+}
+
+/* What the source said of a read that did not work. */
+static void read_failed(struct intake *in, enum bursar_verdict verdict,
+                        const struct bursar_error *err)
+{
+	if (verdict == BURSAR_DOWN) {
+		reopen_later(in, err);
+		return;
+	}
+	set_state(in, verdict == BURSAR_CONFIG ? INTAKE_BLOCKED : INTAKE_HELD,
+	          err->text);
+	wait_after_failure(in, verdict);
+}
+
+static void read_worked(struct intake *in)
+{
+	if (in->state == INTAKE_HELD || in->state == INTAKE_BLOCKED) {
+		set_state(in, INTAKE_OPEN, "");
+	}
+	if (in->preparer.broken_in_row < PREPARE_BROKEN_MAX) {
+		backoff_reset(&in->backoff);
+	}
+	if (in->batch.ended && !in->ended) {
+		in->ended = true;
+		set_state(in, INTAKE_ENDED, "");
+	}
+}
+
+/* When read() shall come back with nothing. */
+static int64_t next_deadline(const struct intake *in)
+{
+	const int64_t now = clock_mono_us();
+	const int64_t tick = now + TICK_US;
+
+	return in->wait_until > now && in->wait_until < tick ? in->wait_until
+	                                                     : tick;
+}
+
+static void read_once(struct intake *in)
+{
+	struct bursar_error err = { 0 };
+	const int64_t deadline = next_deadline(in);
+
+	in->filling = flight_create(clock_mono_us());
+	if (in->filling == NULL) {
+		sleep_until(in, deadline);
+		return;
+	}
+	in->filling->bell = in->bell;
+	in->filling->source = in->o.source->item.name;
+	in->filling->answers = in->ops->answers;
+	in->batch = (struct bursar_batch){
+		.add = add_message,
+		.room = room(in),
+		.max_message = in->o.max_message,
+		.drain = in->o.once,
+	};
+	const bool wanted = in->batch.room > 0;
+	set_decoding(in, in->decoding && wanted);
+	const enum bursar_verdict verdict =
+		in->ops->read(in->source, &in->batch, in->bell, deadline, &err);
+
+	struct flight *flight = in->filling;
+	in->filling = NULL;
+	if (verdict == BURSAR_DOWN || flight->count == 0) {
+		flight_release(flight);
+		flight = NULL;
+	}
+	if (verdict != BURSAR_DONE) {
+		set_decoding(in, false);
+		read_failed(in, verdict, &err);
+	} else if (wanted) {
+		read_worked(in);
+	}
+	set_decoding(in, flight != NULL);
+	if (flight != NULL) {
+		flight->read_at = clock_mono_us();
+		process(in, flight);
+	}
+}
+
+/* What was given back is settled: let others have it, or go on. */
+static void after_settling(struct intake *in)
+{
+	const bool usable = in->o.keyring == NULL ||
+		keyring_tick(in->o.keyring);
+
+	if (in->first != NULL) {
+		return;
+	}
+	in->returning = false;
+	if (in->parked && usable) {
+		in->parked = false;
+		set_state(in, INTAKE_OPEN, "");
+	}
+	if (in->parked != in->told && in->source != NULL) {
+		in->told = in->parked;
+		if (in->ops->park != NULL) {
+			in->ops->park(in->source, in->parked);
+		}
+	}
+}
+
+static bool is_done(const struct intake *in)
+{
+	return in->first == NULL &&
+	       (in->ended || atomic_load(&((struct intake *)in)->draining));
+}
+
+static void *run(void *arg)
+{
+	struct intake *in = arg;
+
+	while (!atomic_load(&in->stopping)) {
+		silence_bell(in);
+		settle(in);
+		after_settling(in);
+		if (is_done(in)) {
+			set_decoding(in, false);
+			if (!atomic_exchange(&in->done, true)) {
+				flight_ring(in->o.changed);
+			}
+		}
+		if (in->source == NULL) {
+			set_decoding(in, false);
+			sleep_until(in, next_deadline(in));
+			if (clock_mono_us() >= in->wait_until &&
+			    !atomic_load(&in->draining)) {
+				open_source(in);
+			}
+			continue;
+		}
+		read_once(in);
+	}
+	set_decoding(in, false);
+	return NULL;
+}
+
+/* --- from outside -------------------------------------------------------- */
+
+static struct metric *message_metric(const char *source, const char *outcome)
+{
+	return metrics_get("bursar_messages_total",
+	                   "Messages settled, by what became of them.", true,
+	                   "source", source, "outcome", outcome, NULL);
+}
+
+static void get_metrics(struct intake *in)
+{
+	const char *source = in->o.source->item.name;
+
+	in->m.read = metrics_get("bursar_messages_read_total",
+	                         "Messages read.", true, "source", source,
+	                         NULL);
+	in->m.bytes = metrics_get("bursar_read_bytes_total",
+	                          "Bytes of the bodies read.", true, "source",
+	                          source, NULL);
+	in->m.stored = message_metric(source, "stored");
+	in->m.duplicate = message_metric(source, "duplicate");
+	in->m.conflict = message_metric(source, "conflict");
+	in->m.refused = message_metric(source, "refused");
+	in->m.returned = message_metric(source, "returned");
+	in->m.discarded = message_metric(source, "discarded");
+	in->m.retries = metrics_get("bursar_source_retries_total",
+	                            "Times that a source had to wait.", true,
+	                            "source", source, NULL);
+	in->m.reopens = metrics_get("bursar_source_reopens_total",
+	                            "Connections lost.", true, "source",
+	                            source, NULL);
+}
+
+struct intake *intake_create(const struct intake_options *options,
+                             struct bursar_error *err)
+{
+	struct intake *in = calloc(1, sizeof(*in));
+	if (in == NULL) {
+		bursar_fail(err, ENOMEM, "out of memory");
+		return NULL;
+	}
+	in->o = *options;
+	in->ops = options->instance->plugin->ops.source;
+	in->source = options->open;
+	in->since = clock_mono_us();
+	pthread_mutex_init(&in->lock, NULL);
+	lanes_init(&in->lanes);
+	in->preparer = (struct preparer){
+		.source = options->source,
+		.format = options->format,
+		.format_ops = options->format_ops,
+		.keyring = options->keyring,
+		.box = options->box,
+		.routes = options->routes,
+		.required = options->required,
+		.max_message = options->max_message,
+	};
+	in->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (in->bell < 0) {
+		bursar_fail(err, errno, "eventfd: %s", strerror(errno));
+		goto fail;
+	}
+	if (preparer_init(&in->preparer, err) != 0) {
+		goto fail;
+	}
+	if (in->source == NULL) {
+		in->source = in->ops->open(&options->instance->host, err);
+		if (in->source == NULL) {
+			goto fail;
+		}
+	}
+	get_metrics(in);
+	return in;
+
+fail:
+	intake_destroy(in);
+	return NULL;
+}
+
+int intake_start(struct intake *in, struct bursar_error *err)
+{
+	assert(!in->running);
+
+	const int error = pthread_create(&in->thread, NULL, run, in);
+	if (error != 0) {
+		return bursar_fail(err, error, "cannot start a thread: %s",
+		                   strerror(error));
+	}
+	in->running = true;
+	return 0;
+}
+
+void intake_drain(struct intake *in)
+{
+	atomic_store(&in->draining, true);
+	flight_ring(in->bell);
+}
+
+bool intake_is_done(struct intake *in)
+{
+	return atomic_load(&in->done);
+}
+
+/* What nobody will finish any more goes back to the source. */
+static void return_rest(struct intake *in)
+{
+	for (struct flight *f = in->first; f != NULL; f = f->next) {
+		for (struct flight_message *m = f->first; m != NULL;
+		     m = m->next) {
+			if (!is_finished(m)) {
+				atomic_fetch_or(&m->happened, FLIGHT_RETURNED);
+				atomic_store(&m->waiting, 0);
+			}
+		}
+	}
+	settle(in);
+	forget_flights(in);
+}
+
+void intake_stop(struct intake *in)
+{
+	if (!in->running) {
+		return;
+	}
+	atomic_store(&in->stopping, true);
+	flight_ring(in->bell);
+	pthread_join(in->thread, NULL);
+	in->running = false;
+	return_rest(in);
+}
+
+struct bursar_source *intake_take_source(struct intake *in)
+{
+	assert(!in->running);
+
+	struct bursar_source *source = in->source;
+	in->source = NULL;
+	return source;
+}
+
+void intake_destroy(struct intake *in)
+{
+	if (in == NULL) {
+		return;
+	}
+	intake_stop(in);
+	in->ops->close(in->source);
+	preparer_finish(&in->preparer);
+	lanes_finish(&in->lanes);
+	if (in->bell >= 0) {
+		close(in->bell);
+	}
+	pthread_mutex_destroy(&in->lock);
+	free(in);
+}
+
+void intake_get_status(struct intake *in, struct intake_status *status)
+{
+	pthread_mutex_lock(&in->lock);
+	status->state = in->state;
+	memcpy(status->why, in->why, sizeof(status->why));
+	status->since = in->since;
+	status->messages = in->messages;
+	status->bytes = in->bytes;
+	status->oldest = in->oldest;
+	pthread_mutex_unlock(&in->lock);
+	status->read = metric_get(in->m.read);
+	status->stored = metric_get(in->m.stored);
+	status->duplicates = metric_get(in->m.duplicate);
+	status->conflicts = metric_get(in->m.conflict);
+	status->refused = metric_get(in->m.refused);
+	status->returned = metric_get(in->m.returned);
+	status->discarded = metric_get(in->m.discarded);
+}

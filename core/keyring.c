@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "config.h"
+
+#include <string.h>
+
+#include "keyring.h"
+
+/* How soon an outage is looked at again where the plugin has no tick(). */
+#define LOOK_AGAIN_US INT64_C(1000000)
+
+void keyring_init(struct keyring *keyring, const struct bursar_crypto_ops *ops,
+                  struct bursar_crypto *crypto)
+{
+	*keyring = (struct keyring){
+		.ops = ops, .crypto = crypto, .usable = true,
+	};
+	pthread_mutex_init(&keyring->lock, NULL);
+}
+
+void keyring_finish(struct keyring *keyring)
+{
+	pthread_mutex_destroy(&keyring->lock);
+}
+
+bool keyring_opens(const struct keyring *keyring, struct bursar_span encoding)
+{
+	for (const char *const *e = keyring->ops->encodings; *e != NULL; e++) {
+		if (strlen(*e) == encoding.size &&
+		    memcmp(*e, encoding.data, encoding.size) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+enum bursar_verdict keyring_unseal(struct keyring *keyring,
+                                   struct bursar_sealed *items, size_t count,
+                                   struct bursar_arena *arena,
+                                   struct bursar_error *err)
+{
+	pthread_mutex_lock(&keyring->lock);
+	const enum bursar_verdict verdict =
+		keyring->ops->unseal(keyring->crypto, items, count, arena, err);
+	keyring->usable = verdict == BURSAR_DONE;
+	if (!keyring->usable) {
+		keyring->next_tick = clock_mono_us() + LOOK_AGAIN_US;
+	}
+	pthread_mutex_unlock(&keyring->lock);
+	return verdict;
+}
+
+bool keyring_tick(struct keyring *keyring)
+{
+	const int64_t now = clock_mono_us();
+
+	pthread_mutex_lock(&keyring->lock);
+	if (now >= keyring->next_tick) {
+		if (keyring->ops->tick != NULL) {
+			keyring->next_tick = keyring->ops->tick(
+				keyring->crypto, &keyring->usable);
+		} else {
+			keyring->usable = true;
+			keyring->next_tick = INT64_MAX;
+		}
+	}
+	const bool usable = keyring->usable;
+	pthread_mutex_unlock(&keyring->lock);
+	return usable;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * letter.h - writing a dead letter for a message in flight
+ */
+#ifndef CORE_LETTER_H
+#define CORE_LETTER_H
+
+#include "deadletter.h"
+#include "flight.h"
+#include "retention.h"
+
+/* Where letters go, and how long they may stay; lent to all who write. */
+struct letterbox {
+	struct deadletters     *letters;
+	const struct retention *retention;
+};
+
+/*
+ * Adds a letter for the message, unless it has one or its source answers its
+ * sender; durable after deadletters_sync().
+ *
+ * reason	DEAD_*
+ * text		kept as the message's reason: static, or in its arena
+ * record	what was decoded of it, NULL if nothing was
+ * sink		name of the sink that refused it, or NULL
+ *
+ * Returns 0, or -1 with *err filled; try again, a letter is never given up.
+ */
+int letter_write(struct letterbox *box, struct flight_message *message,
+                 const char *reason, const char *text,
+                 const struct bursar_record *record, const char *sink,
+                 struct bursar_error *err);
+
+#endif

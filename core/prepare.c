@@ -1,0 +1,588 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Messages are opened together, since a crypto may ask a server for a whole
+ * batch at once, and then decoded one after another in order of arrival.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "common/json.h"
+#include "common/rfc3339.h"
+#include "envelope.h"
+#include "identity.h"
+#include "log.h"
+#include "prepare.h"
+
+#define DAY_US       INT64_C(86400000000)
+#define YEAR_2015_US INT64_C(1420070400000000)
+#define ENCRYPTED    "encrypted/"
+
+/* One text for every cause, so that nobody learns from it. */
+static const char undecryptable_text[] = "it cannot be decrypted";
+
+int preparer_init(struct preparer *p, struct bursar_error *err)
+{
+	for (size_t i = 0; i < SCHEMA_KINDS; i++) {
+		const struct bursar_kind *kind = &schema.kinds[i];
+
+		p->cost[i] = bursar_field_find(kind, "cost_usd");
+		p->cost_reported[i] = bursar_field_find(kind,
+		                                        "cost_reported_usd");
+	}
+	p->json = json_reader_create();
+	p->scratch_size = 64 << 10;
+	p->scratch = malloc(p->scratch_size);
+	if (p->json == NULL || p->scratch == NULL) {
+		preparer_finish(p);
+		return bursar_fail(err, ENOMEM, "out of memory");
+	}
+	return 0;
+}
+
+void preparer_finish(struct preparer *p)
+{
+	json_reader_destroy(p->json);
+	free(p->scratch);
+	p->json = NULL;
+	p->scratch = NULL;
+}
+
+/* --- opening ------------------------------------------------------------- */
+
+/* What became of one message so far. */
+enum step {
+	STEP_ON,		/* goes on */
+	STEP_LETTER,		/* is a dead letter now */
+	STEP_MEMORY,
+	STEP_STUCK,		/* the letter could not be written */
+};
+
+static enum step letter(struct preparer *p, struct flight_message *m,
+                        const char *reason, const char *text,
+                        struct bursar_error *err)
+{
+	if (letter_write(p->box, m, reason, text, NULL, NULL, err) != 0) {
+		return STEP_STUCK;
+	}
+	atomic_fetch_or(&m->happened, FLIGHT_REFUSED);
+	return STEP_LETTER;
+}
+
+static bool is_encrypted(const struct bursar_message *m)
+{
+	return m->content_encoding.size >= strlen(ENCRYPTED) &&
+	       memcmp(m->content_encoding.data, ENCRYPTED,
+	              strlen(ENCRYPTED)) == 0;
+}
+
+/* Takes a message out of its envelope; `clear` is its own from then on. */
+static enum step unwrap(struct preparer *p, struct flight_message *m,
+                        struct bursar_error *err)
+{
+	struct bursar_error why = { 0 };
+	struct bursar_message clear = m->delivered;
+
+	if (m->delivered.flags & BURSAR_MESSAGE_OVERSIZE) {
+		return letter(p, m, DEAD_OVERSIZE,
+		              "it is longer than max-message", err);
+	}
+	clear.kind = p->source->kind;
+	switch (envelope_open(p->json, &m->flight->arena.base, &schema, &clear,
+	                      &why)) {
+	case ENVELOPE_NONE:
+		m->clear->kind = clear.kind;
+		break;
+	case ENVELOPE_OPENED:
+		m->clear = arena_alloc(&m->flight->arena, sizeof(clear));
+		if (m->clear == NULL) {
+			m->clear = &m->delivered;
+			return STEP_MEMORY;
+		}
+		*m->clear = clear;
+		break;
+	case ENVELOPE_BAD:
+		return letter(p, m, DEAD_ENVELOPE,
+		              flight_keep_text(m, why.text), err);
+	case ENVELOPE_NO_MEMORY:
+		return STEP_MEMORY;
+	}
+	m->clear->kind = envelope_kind(&schema, m->clear);
+	return STEP_ON;
+}
+
+static enum step need_crypto(struct preparer *p, struct flight_message *m,
+                             struct bursar_error *err)
+{
+	if (!is_encrypted(m->clear)) {
+		return p->source->require_encryption
+			? letter(p, m, DEAD_NOT_ENCRYPTED,
+			         "the source takes encrypted messages only", err)
+			: STEP_ON;
+	}
+	if (p->keyring == NULL ||
+	    !keyring_opens(p->keyring, m->clear->content_encoding)) {
+		return letter(p, m, DEAD_NO_KEY,
+		              "no crypto of its source opens its content"
+		              " encoding", err);
+	}
+	return STEP_ON;
+}
+
+/* Opens every encrypted message of the list at once. */
+static enum bursar_verdict unseal(struct preparer *p, struct flight *flight,
+                                  struct flight_message **list, size_t count,
+                                  struct bursar_sealed **sealed,
+                                  struct bursar_error *err)
+{
+	*sealed = arena_alloc(&flight->arena, count * sizeof(**sealed));
+	if (*sealed == NULL) {
+		bursar_fail(err, ENOMEM, "out of memory");
+		return BURSAR_RETRY;
+	}
+	for (size_t i = 0; i < count; i++) {
+		(*sealed)[i] = (struct bursar_sealed){
+			.message = list[i]->clear,
+		};
+	}
+	return keyring_unseal(p->keyring, *sealed, count, &flight->arena.base,
+	                      err);
+}
+
+/* The opened message takes the place of the sealed one. */
+static enum step take_plain(struct preparer *p, struct flight_message *m,
+                            const struct bursar_sealed *sealed,
+                            struct bursar_error *err)
+{
+	switch (sealed->result) {
+	case BURSAR_OPENED:
+		p->broken_in_row = 0;
+		break;
+	case BURSAR_BROKEN:
+		p->broken_in_row++;
+		return letter(p, m, DEAD_UNDECRYPTABLE, undecryptable_text, err);
+	case BURSAR_NO_KEY:
+		return letter(p, m, DEAD_NO_KEY,
+		              "it is sealed under a key that is not known",
+		              err);
+	}
+	if (m->clear == &m->delivered) {
+		struct bursar_message *clear =
+			arena_alloc(&m->flight->arena, sizeof(*clear));
+		if (clear == NULL) {
+			return STEP_MEMORY;
+		}
+		*clear = m->delivered;
+		m->clear = clear;
+	}
+	m->clear->body = sealed->plain;
+	m->clear->content_encoding = (struct bursar_span){ 0 };
+	return STEP_ON;
+}
+
+/* --- decoding ------------------------------------------------------------ */
+
+struct decoding {
+	struct bursar_records  records;	/* first: what the format sees */
+	struct flight_message *message;
+};
+
+static struct bursar_record *add_record(struct bursar_records *records,
+                                        const struct bursar_kind *kind)
+{
+	struct decoding *decoding = (struct decoding *)records;
+	struct flight_record *added = flight_add_record(decoding->message, kind);
+
+	return added != NULL ? added->record : NULL;
+}
+
+/* "origin:offset", for ever the same for this message. */
+static bool id_by_place(struct arena *arena, const struct bursar_message *m,
+                        struct bursar_span *id)
+{
+	char number[24];
+	const int digits = snprintf(number, sizeof(number), ":%llu",
+	                            (unsigned long long)m->offset);
+	char *text = arena_alloc(arena, m->origin.size + (size_t)digits);
+
+	if (text == NULL) {
+		return false;
+	}
+	memcpy(text, m->origin.data, m->origin.size);
+	memcpy(text + m->origin.size, number, (size_t)digits);
+	*id = (struct bursar_span){ text, m->origin.size + (size_t)digits };
+	return true;
+}
+
+/* Equal calls are separate calls: the sink counts them (#0, #1 ...). */
+static bool id_by_content(struct arena *arena, const struct bursar_message *m,
+                          struct bursar_span *id)
+{
+	crypto_generichash_state state;
+	uint8_t hash[16];
+	char *text = arena_alloc(arena, 2 * sizeof(hash) + sizeof("#0"));
+
+	if (text == NULL) {
+		return false;
+	}
+	crypto_generichash_init(&state, NULL, 0, sizeof(hash));
+	crypto_generichash_update(&state, (const uint8_t *)m->place.data,
+	                          m->place.size);
+	crypto_generichash_update(&state, (const uint8_t *)&m->timestamp_us,
+	                          sizeof(m->timestamp_us));
+	crypto_generichash_update(&state, (const uint8_t *)m->body.data,
+	                          m->body.size);
+	crypto_generichash_final(&state, hash, sizeof(hash));
+	sodium_bin2hex(text, 2 * sizeof(hash) + 1, hash, sizeof(hash));
+	memcpy(text + 2 * sizeof(hash), "#0", 3);
+	*id = (struct bursar_span){ text, 2 * sizeof(hash) + 2 };
+	return true;
+}
+
+/* The id of the message: its own, its place, or a hash of it. */
+static bool find_id(struct flight_message *m, struct bursar_record *record,
+                    struct bursar_span *id)
+{
+	const struct bursar_value *own = &record->values[BURSAR_MESSAGE_ID];
+	struct arena *arena = &m->flight->arena;
+
+	if (m->clear->message_id.size > 0) {
+		*id = m->clear->message_id;
+		return true;
+	}
+	if (own->is_set && own->size > 0) {
+		*id = (struct bursar_span){ own->text, own->size };
+		return true;
+	}
+	bursar_set_flag(record, BURSAR_DQ_ID_DERIVED);
+	if (m->clear->origin.data != NULL) {
+		return id_by_place(arena, m->clear, id);
+	}
+	record->flags |= BURSAR_RECORD_COUNTED;
+	return id_by_content(arena, m->clear, id);
+}
+
+/* The n-th of several records of one message has the id id#n. */
+static bool number_id(struct arena *arena, size_t n, struct bursar_span *id)
+{
+	char number[24];
+	const int digits = snprintf(number, sizeof(number), "#%zu", n);
+	char *text = arena_alloc(arena, id->size + (size_t)digits);
+
+	if (text == NULL) {
+		return false;
+	}
+	memcpy(text, id->data, id->size);
+	memcpy(text + id->size, number, (size_t)digits);
+	*id = (struct bursar_span){ text, id->size + (size_t)digits };
+	return true;
+}
+
+/* Puts `"name":"text"` into extra_json. */
+static bool keep_extra(struct arena *arena, struct bursar_record *record,
+                       const char *name, const char *text)
+{
+	const struct bursar_value *old = &record->values[BURSAR_EXTRA_JSON];
+	const size_t room = old->size + strlen(name) + strlen(text) + 16;
+	char *out = arena_alloc(arena, room);
+	int size;
+
+	if (out == NULL) {
+		return false;
+	}
+	if (old->is_set && old->size > 2) {
+		size = snprintf(out, room, "{\"%s\":\"%s\",%.*s", name, text,
+		                (int)old->size - 1, old->text + 1);
+	} else {
+		size = snprintf(out, room, "{\"%s\":\"%s\"}", name, text);
+	}
+	bursar_set_text(record, BURSAR_EXTRA_JSON, out, (size_t)size);
+	return true;
+}
+
+/* recorded_at is always set, and within what partitions and cells can hold. */
+static bool settle_times(struct arena *arena, struct bursar_record *record,
+                         int64_t now)
+{
+	struct bursar_value *at = &record->values[BURSAR_RECORDED_AT];
+
+	bursar_set_number(record, BURSAR_INSERTED_AT, now);
+	if (!at->is_set) {
+		const int64_t flags = record->values[BURSAR_DQ_FLAGS].number;
+
+		if (!(flags & BURSAR_DQ_TIME_UNREADABLE)) {
+			bursar_set_flag(record, BURSAR_DQ_TIME_MISSING);
+		}
+		bursar_set_number(record, BURSAR_RECORDED_AT, now);
+		return true;
+	}
+	if (at->number < YEAR_2015_US || at->number > now + DAY_US) {
+		char text[RFC3339_SIZE];
+
+		bursar_set_flag(record, BURSAR_DQ_TIME_RANGE);
+		if (!keep_extra(arena, record, "recorded_at",
+		                rfc3339_format(at->number, text))) {
+			return false;
+		}
+		bursar_set_number(record, BURSAR_RECORDED_AT, now);
+	}
+	return true;
+}
+
+/* What a fact cost: as the producer said. */
+static void set_cost(const struct preparer *p, struct bursar_record *record)
+{
+	const size_t kind = record->kind->number;
+	const int from = p->cost_reported[kind];
+	const int to = p->cost[kind];
+
+	if (from >= 0 && to >= 0 && record->values[from].is_set) {
+		record->values[to] = record->values[from];
+	}
+}
+
+static void set_fixed(struct bursar_record *record,
+                      const struct bursar_message *message)
+{
+	for (size_t i = 0; i < message->fixed_count; i++) {
+		const struct bursar_header *fixed = &message->fixed[i];
+
+		for (size_t f = 0; f < record->kind->field_count; f++) {
+			const char *name = record->kind->fields[f].name;
+
+			if (strlen(name) == fixed->name.size &&
+			    memcmp(name, fixed->name.data,
+			           fixed->name.size) == 0) {
+				bursar_set_text(record, (int)f,
+				                fixed->value.data,
+				                fixed->value.size);
+			}
+		}
+	}
+}
+
+static bool complete(struct preparer *p, struct flight_message *m,
+                     struct flight_record *r, size_t n, size_t of,
+                     uint64_t check, int64_t now)
+{
+	struct arena *arena = &m->flight->arena;
+	struct bursar_record *record = r->record;
+	struct bursar_span id;
+
+	if (!find_id(m, record, &id) ||
+	    (of > 1 && !number_id(arena, n, &id)) ||
+	    !settle_times(arena, record, now)) {
+		return false;
+	}
+	bursar_set_text(record, BURSAR_MESSAGE_ID, id.data, id.size);
+	bursar_set_text(record, BURSAR_SOURCE_NAME, p->source->item.name,
+	                strlen(p->source->item.name));
+	bursar_set_flag(record, 0);
+	set_fixed(record, m->clear);
+	identity_key(record->kind, id.data, id.size, record->key);
+	record->check = check;
+	if (m->delivered.flags & BURSAR_MESSAGE_REDELIVERED) {
+		record->flags |= BURSAR_RECORD_AGAIN;
+	}
+	if (record->kind->fact) {
+		set_cost(p, record);
+	} else {
+		retention_apply(p->box->retention, record);
+		bursar_set_number(record, BURSAR_ROW_HASH,
+		                  identity_row_hash(record));
+	}
+	return true;
+}
+
+static bool check_of(struct preparer *p, struct bursar_span body,
+                     uint64_t *check)
+{
+	if (body.size + 64 > p->scratch_size) {
+		char *more = malloc(body.size + 64);
+		if (more == NULL) {
+			return false;
+		}
+		*check = identity_check(body.data, body.size, more);
+		free(more);
+		return true;
+	}
+	*check = identity_check(body.data, body.size, p->scratch);
+	return true;
+}
+
+/* Gives each record its sinks, and the message what it waits for. */
+static void route(struct preparer *p, struct flight_message *m)
+{
+	unsigned waiting = 0;
+	bool discarded = m->records != NULL;
+
+	for (struct flight_record *r = m->records; r != NULL; r = r->next) {
+		r->sinks = p->routes[r->record->kind->number];
+		waiting += (unsigned)__builtin_popcount(r->sinks & p->required);
+		discarded = discarded && r->sinks == 0;
+	}
+	if (discarded) {
+		atomic_fetch_or(&m->happened, FLIGHT_DISCARDED);
+	}
+	atomic_fetch_add(&m->waiting, waiting);
+}
+
+static enum step decode(struct preparer *p, struct flight_message *m,
+                        bool legacy, int64_t now, struct bursar_error *err)
+{
+	struct decoding decoding = {
+		.records = { add_record, &m->flight->arena.base },
+		.message = m,
+	};
+	struct bursar_error why = { 0 };
+
+	if (m->clear->kind == NULL && p->format_ops->needs_kind) {
+		return letter(p, m, DEAD_NO_KIND, "neither the source, nor an"
+		              " envelope, nor a routing key tells its kind", err);
+	}
+	switch (p->format_ops->decode(p->format, m->clear, &decoding.records,
+	                              &why)) {
+	case BURSAR_DONE:
+		break;
+	case BURSAR_REJECT:
+		m->records = NULL;
+		return letter(p, m, DEAD_MALFORMED,
+		              flight_keep_text(m, why.text), err);
+	case BURSAR_RETRY:
+	case BURSAR_DOWN:
+	case BURSAR_CONFIG:
+		m->records = NULL;
+		bursar_fail(err, ENOMEM, "%s", why.text);
+		return STEP_MEMORY;
+	}
+
+	size_t of = 0;
+	uint64_t check;
+	for (struct flight_record *r = m->records; r != NULL; r = r->next) {
+		of++;
+	}
+	if (!check_of(p, m->clear->body, &check)) {
+		m->records = NULL;
+		return STEP_MEMORY;
+	}
+	size_t n = 0;
+	for (struct flight_record *r = m->records; r != NULL; r = r->next) {
+		if (legacy) {
+			bursar_set_flag(r->record, BURSAR_DQ_LEGACY_CIPHER);
+		}
+		if (!complete(p, m, r, n++, of, check, now)) {
+			m->records = NULL;
+			return STEP_MEMORY;
+		}
+	}
+	route(p, m);
+	return STEP_ON;
+}
+
+/* --- a flight ------------------------------------------------------------ */
+
+/* The way of one message after the batch was opened; sealed: NULL if it was
+ * in clear. */
+static enum step one_message(struct preparer *p, struct flight_message *m,
+                             const struct bursar_sealed *sealed, int64_t now,
+                             struct bursar_error *err)
+{
+	if (sealed != NULL) {
+		const enum step step = take_plain(p, m, sealed, err);
+
+		if (step != STEP_ON) {
+			return step;
+		}
+	}
+	return decode(p, m, sealed != NULL && sealed->legacy, now, err);
+}
+
+static bool is_letter(const struct flight_message *m)
+{
+	return (atomic_load(&((struct flight_message *)m)->happened) &
+	        FLIGHT_REFUSED) != 0;
+}
+
+/*
+ * First pass: out of the envelope.  Lists the messages to open.  Stops at the
+ * message that could not be dealt with, *at.
+ */
+static enum step first_pass(struct preparer *p, struct flight_message **at,
+                            struct flight_message **list, size_t *count,
+                            struct bursar_error *err)
+{
+	*count = 0;
+	for (; *at != NULL; *at = (*at)->next) {
+		enum step step = unwrap(p, *at, err);
+
+		if (step == STEP_ON) {
+			step = need_crypto(p, *at, err);
+		}
+		if (step == STEP_MEMORY || step == STEP_STUCK) {
+			return step;
+		}
+		if (step == STEP_ON && is_encrypted((*at)->clear)) {
+			list[(*count)++] = *at;
+		}
+	}
+	return STEP_ON;
+}
+
+enum prepared prepare_flight(struct preparer *p, struct flight *flight,
+                             struct flight_message **from, bool *outage,
+                             struct bursar_error *err)
+{
+	struct flight_message *first = *from != NULL ? *from : flight->first;
+	struct flight_message *end = first;
+	struct bursar_sealed *sealed = NULL;
+	size_t count, opened = 0;
+
+	*outage = false;
+	*from = first;
+	struct flight_message **list =
+		arena_alloc(&flight->arena, flight->count * sizeof(*list));
+	if (list == NULL) {
+		bursar_fail(err, ENOMEM, "out of memory");
+		return PREPARED_RETURN;
+	}
+	const enum step stopped = first_pass(p, &end, list, &count, err);
+	if (count > 0 &&
+	    unseal(p, flight, list, count, &sealed, err) != BURSAR_DONE) {
+		/* The clear ones before the first sealed one could go on; they
+		 * are given back with it, so that order is kept. */
+		*outage = true;
+		return PREPARED_RETURN;
+	}
+
+	const int64_t now = clock_wall_us();
+	for (struct flight_message *m = first; m != end; m = m->next) {
+		const bool was_sealed = opened < count && list[opened] == m;
+		enum step step = STEP_ON;
+
+		*from = m;
+		if (was_sealed && p->broken_in_row >= PREPARE_BROKEN_MAX &&
+		    sealed[opened].result == BURSAR_BROKEN && m != first) {
+			return PREPARED_RETURN;
+		}
+		if (!is_letter(m)) {
+			step = one_message(p, m,
+			                   was_sealed ? &sealed[opened] : NULL,
+			                   now, err);
+		}
+		opened += was_sealed;
+		if (step == STEP_MEMORY) {
+			return PREPARED_RETURN;
+		}
+		if (step == STEP_STUCK) {
+			return PREPARED_LETTERS;
+		}
+	}
+	*from = end;
+	return stopped == STEP_MEMORY ? PREPARED_RETURN :
+	       stopped == STEP_STUCK ? PREPARED_LETTERS : PREPARED;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * prepare.h - from messages to records, ready for their sinks
+ *
+ *	envelope --> crypto --> format --> id, times, cost, expiry --> route
+ *
+ * What cannot go that way becomes a dead letter here, before any sink has seen
+ * it.  One thread per preparer.
+ */
+#ifndef CORE_PREPARE_H
+#define CORE_PREPARE_H
+
+#include <bursar/format.h>
+
+#include "keyring.h"
+#include "letter.h"
+#include "setup.h"
+
+struct json_reader;
+
+/* What a source's messages go through; filled by the intake. */
+struct preparer {
+	const struct setup_source *source;
+	const struct bursar_format_ops *format_ops;
+	struct bursar_format *format;
+	struct keyring       *keyring;		/* NULL: none */
+	struct letterbox     *box;
+	const uint32_t       *routes;		/* by kind: setup.routes */
+	uint32_t              required;		/* sinks that must have it */
+	size_t                max_message;
+	struct json_reader   *json;
+	char                 *scratch;		/* of identity_check() */
+	size_t                scratch_size;
+	int                   cost[SCHEMA_KINDS];	/* fields, or -1 */
+	int                   cost_reported[SCHEMA_KINDS];
+
+	/* Messages in a row that could not be opened: it is a wrong key. */
+	unsigned              broken_in_row;
+};
+
+/* Messages in a row that may be undecryptable before the source is slowed. */
+#define PREPARE_BROKEN_MAX 8
+
+enum prepared {
+	PREPARED,		/* every message goes on, or is a letter */
+	PREPARED_RETURN,	/* those from *from on are to be given back: no
+				 * key at hand, a wrong key, memory is short */
+	PREPARED_LETTERS,	/* a letter could not be written: prepare again
+				 * from *from on when it can */
+};
+
+/* Sets up what a preparer owns; source, format, box ... are filled before.
+ * Returns 0, or -1 with *err filled. */
+int preparer_init(struct preparer *preparer, struct bursar_error *err);
+void preparer_finish(struct preparer *preparer);
+
+/*
+ * Prepares the messages of a flight from `*from` (NULL: its first) on.  On
+ * return, messages before *from are prepared: their records carry the bits of
+ * their sinks and `waiting` counts the required ones beside the one part that
+ * is the caller's to finish.  *outage is true where no key is at hand.
+ */
+enum prepared prepare_flight(struct preparer *preparer, struct flight *flight,
+                             struct flight_message **from, bool *outage,
+                             struct bursar_error *err);
+
+#endif
