@@ -12,6 +12,9 @@
 
 const struct command *const commands[] = {
 	&command_check,
+	&command_status,
+	&command_dead_letters,
+	&command_replay,
 	&command_plugins,
 	&command_crypto,
 	NULL

@@ -12,6 +12,9 @@
 #include "cli.h"
 
 extern const struct command command_check;
+extern const struct command command_status;
+extern const struct command command_dead_letters;
+extern const struct command command_replay;
 extern const struct command command_crypto;
 extern const struct command command_plugins;
 

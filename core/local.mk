@@ -19,11 +19,16 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	%D%/cli.h \
 	%D%/cmd_check.c \
 	%D%/cmd_crypto.c \
+	%D%/cmd_dead_letters.c \
 	%D%/cmd_plugins.c \
+	%D%/cmd_replay.c \
+	%D%/cmd_status.c \
 	%D%/commands.c \
 	%D%/commands.h \
 	%D%/conf.c \
 	%D%/conf.h \
+	%D%/daemon.c \
+	%D%/daemon.h \
 	%D%/deadletter.c \
 	%D%/deadletter.h \
 	%D%/deadletter_file.c \
@@ -65,6 +70,8 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	%D%/pipeline.h \
 	%D%/prepare.c \
 	%D%/prepare.h \
+	%D%/replay.c \
+	%D%/replay.h \
 	%D%/retention.c \
 	%D%/retention.h \
 	%D%/schema.c \
@@ -76,6 +83,10 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	%D%/setup_build.h \
 	%D%/setup_routes.c \
 	%D%/setup_tables.c \
+	%D%/statedir.c \
+	%D%/statedir.h \
+	%D%/status.c \
+	%D%/status.h \
 	%D%/table.c \
 	%D%/table.h \
 	%D%/table_cells.h \
@@ -90,10 +101,16 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	common/libjson.la \
 	common/libbase64.la \
 	common/librfc3339.la \
-	$(LTDL_LIBS) $(JANSSON_LIBS) $(YAML_LIBS) $(SODIUM_LIBS)
+	$(LTDL_LIBS) $(JANSSON_LIBS) $(YAML_LIBS) $(SODIUM_LIBS) -lpthread
 
 bin_PROGRAMS += %D%/bursar
 
 %C%_bursar_SOURCES  = %D%/bursar.c
 %C%_bursar_CPPFLAGS = $(core_cppflags)
 %C%_bursar_LDADD    = %D%/libcore.la
+
+sbin_PROGRAMS += %D%/bursard
+
+%C%_bursard_SOURCES  = %D%/bursard.c
+%C%_bursard_CPPFLAGS = $(core_cppflags)
+%C%_bursard_LDADD    = %D%/libcore.la

@@ -28,4 +28,4 @@ endif
 
 %C%_test_pipeline_SOURCES  = %D%/test_pipeline.c
 %C%_test_pipeline_CPPFLAGS = $(test_cppflags)
-%C%_test_pipeline_LDADD    = core/libcore.la $(CHECK_LIBS) -lpthread
+%C%_test_pipeline_LDADD    = core/libcore.la $(CHECK_LIBS)

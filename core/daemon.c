@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The main thread: it owns the pipeline, answers signals and `bursar status`,
+ * and looks after the dead letters.  Nothing here is on the way of a message.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "daemon.h"
+#include "log.h"
+#include "pipeline.h"
+#include "statedir.h"
+#include "status.h"
+
+#define TICK_MS        1000
+#define HOUSEKEEP_US   INT64_C(3600000000)
+
+/* Setups whose options some unit was opened with; the newest first. */
+struct kept {
+	struct kept  *next;
+	struct setup *setup;
+};
+
+struct daemon {
+	bool   once;
+	int    lock, signals, changed, listener;
+	struct deadletters *letters;
+	struct kept     *setups;
+	struct pipeline *pipeline;
+	int64_t housekeep_at;
+	int64_t progress, progress_at;	/* of --once: see stands_still() */
+	bool    ready;
+	bool    ended;
+	int     status;
+};
+
+static struct setup *current(const struct daemon *d)
+{
+	return d->setups->setup;
+}
+
+static int keep_setup(struct daemon *d, struct setup *setup)
+{
+	struct kept *kept = malloc(sizeof(*kept));
+
+	if (kept == NULL) {
+		return -1;
+	}
+	*kept = (struct kept){ d->setups, setup };
+	d->setups = kept;
+	return 0;
+}
+
+/* Destroys setups that nothing refers to any more; all with pipeline NULL. */
+static void forget_setups(struct daemon *d)
+{
+	struct kept **at = &d->setups;
+
+	while (*at != NULL) {
+		struct kept *kept = *at;
+
+		if (d->pipeline != NULL &&
+		    pipeline_uses(d->pipeline, kept->setup)) {
+			at = &kept->next;
+			continue;
+		}
+		*at = kept->next;
+		setup_destroy(kept->setup);
+		free(kept);
+	}
+}
+
+static void log_error(const char *event, const struct bursar_error *err)
+{
+	char quoted[400];
+
+	log_event(BURSAR_ERROR, NULL, event, "why=%s",
+	          log_quote(err->text, quoted, sizeof(quoted)));
+}
+
+/* --- opening ------------------------------------------------------------- */
+
+static int open_pipeline(struct daemon *d, struct setup *setup,
+                         struct unit **pool, struct bursar_error *err)
+{
+	const struct pipeline_options options = {
+		.letters = d->letters, .changed = d->changed, .once = d->once,
+	};
+
+	d->pipeline = pipeline_create(setup, &options, pool, err);
+	if (d->pipeline == NULL) {
+		return -1;
+	}
+	if (pipeline_start(d->pipeline, err) != 0) {
+		pipeline_stop(d->pipeline, 0, -1);
+		pipeline_release(d->pipeline, pool);
+		d->pipeline = NULL;
+		return -1;
+	}
+	return 0;
+}
+
+/* Signals come by descriptor, and to no thread. */
+static int open_signals(int *fd, struct bursar_error *err)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	*fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return *fd < 0 ? bursar_fail(err, errno, "signalfd: %s",
+	                             strerror(errno)) : 0;
+}
+
+static int open_daemon(struct daemon *d, struct bursar_error *err)
+{
+	const struct setup *setup = current(d);
+	struct unit *pool = NULL;
+
+	d->lock = statedir_lock(setup->state_dir, err);
+	if (d->lock < 0 || open_signals(&d->signals, err) != 0) {
+		return -1;
+	}
+	d->changed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (d->changed < 0) {
+		return bursar_fail(err, errno, "eventfd: %s", strerror(errno));
+	}
+	d->letters = deadletters_open(setup->state_dir,
+	                              setup->dead_letter_bytes,
+	                              setup->dead_letter_reserve, err);
+	if (d->letters == NULL) {
+		return -1;
+	}
+	d->listener = status_listen(setup->state_dir, err);
+	if (d->listener < 0) {
+		return -1;
+	}
+	const int result = open_pipeline(d, current(d), &pool, err);
+	units_close(&pool, NULL);
+	return result;
+}
+
+static void close_daemon(struct daemon *d)
+{
+	struct unit *pool = NULL;
+
+	pipeline_release(d->pipeline, &pool);
+	units_close(&pool, NULL);
+	d->pipeline = NULL;
+	deadletters_close(d->letters);
+	forget_setups(d);
+	const int fds[] = { d->listener, d->changed, d->signals, d->lock };
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+		if (fds[i] >= 0) {
+			close(fds[i]);
+		}
+	}
+	arena_pool_drain();
+}
+
+/* --- reload -------------------------------------------------------------- */
+
+/* Whether the daemon can go from one to the other while it runs. */
+static bool can_follow(const struct setup *old, const struct setup *new)
+{
+	if (strcmp(old->state_dir, new->state_dir) == 0) {
+		return true;
+	}
+	log_event(BURSAR_ERROR, NULL, "reload-refused",
+	          "why=\"state-dir cannot change while the daemon runs: restart"
+	          " it\"");
+	return false;
+}
+
+/*
+ * The new configuration whole, or the old one stays.  What both have in common
+ * stays open; what was in flight is stored or given back before.
+ */
+static void reload(struct daemon *d)
+{
+	struct findings findings = { 0 };
+	struct bursar_error err = { 0 };
+	struct unit *pool = NULL;
+	struct setup *old = current(d);
+	struct setup *new = setup_load(old->file, &findings, NULL);
+
+	if (new == NULL) {
+		findings_print(&findings, stderr);
+		log_event(BURSAR_ERROR, NULL, "reload-refused", "findings=%zu",
+		          findings.count);
+	}
+	findings_finish(&findings);
+	if (new == NULL || !can_follow(old, new) || keep_setup(d, new) != 0) {
+		setup_destroy(new);
+		return;
+	}
+	pipeline_stop(d->pipeline, old->drain_timeout_ms, -1);
+	pipeline_release(d->pipeline, &pool);
+	if (open_pipeline(d, new, &pool, &err) == 0) {
+		log_set_level(new->log_level);
+		log_event(BURSAR_INFO, NULL, "reloaded", "sources=%zu sinks=%zu",
+		          new->source_count, new->sink_count);
+	} else {
+		log_error("reload-failed", &err);
+		/* Back to the old one. */
+		struct kept *kept = d->setups;
+		d->setups = kept->next;
+		free(kept);
+		err = (struct bursar_error){ 0 };
+		if (open_pipeline(d, old, &pool, &err) != 0) {
+			log_error("cannot-go-on", &err);
+			d->ended = true;
+			d->status = EXIT_FAILURE;
+		}
+		units_close(&pool, NULL);
+		setup_destroy(new);
+		return;
+	}
+	units_close(&pool, NULL);
+	forget_setups(d);
+}
+
+/* --- events -------------------------------------------------------------- */
+
+static void drain(struct daemon *d)
+{
+	sigset_t set;
+
+	log_event(BURSAR_INFO, NULL, "draining", "timeout_ms=%lld",
+	          (long long)current(d)->drain_timeout_ms);
+	/* From now on only a second one of these counts. */
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	signalfd(d->signals, &set, 0);
+	const bool all = pipeline_stop(d->pipeline,
+	                               current(d)->drain_timeout_ms,
+	                               d->signals);
+	log_event(BURSAR_INFO, NULL, "drained", "given_back=%s",
+	          all ? "no" : "yes");
+	d->ended = true;
+}
+
+static void take_signals(struct daemon *d)
+{
+	struct signalfd_siginfo info;
+
+	while (!d->ended && read(d->signals, &info, sizeof(info)) ==
+	                    (ssize_t)sizeof(info)) {
+		switch (info.ssi_signo) {
+		case SIGHUP:
+			reload(d);
+			break;
+		case SIGUSR1:
+			pipeline_log_state(d->pipeline);
+			break;
+		default:
+			drain(d);
+			break;
+		}
+	}
+}
+
+static void housekeep(struct daemon *d)
+{
+	struct bursar_error err = { 0 };
+
+	if (clock_mono_us() < d->housekeep_at) {
+		return;
+	}
+	d->housekeep_at = clock_mono_us() + HOUSEKEEP_US;
+	const int64_t gone = deadletters_purge(d->letters, clock_wall_us(),
+	                                       &err);
+	if (gone < 0) {
+		log_error("dead-letters-purge-failed", &err);
+	} else if (gone > 0) {
+		log_event(BURSAR_INFO, NULL, "dead-letters-purged",
+		          "letters=%lld", (long long)gone);
+	}
+}
+
+static void look_at_ready(struct daemon *d)
+{
+	const bool ready = pipeline_is_ready(d->pipeline);
+
+	if (ready != d->ready) {
+		d->ready = ready;
+		log_event(ready ? BURSAR_INFO : BURSAR_WARNING, NULL,
+		          ready ? "ready" : "not-ready", "sinks=%zu",
+		          current(d)->sink_count);
+	}
+}
+
+static json_int_t sum(const json_t *list, const char *name)
+{
+	json_int_t total = 0;
+	size_t i;
+	json_t *item;
+
+	json_array_foreach(list, i, item) {
+		total += json_integer_value(json_object_get(item, name));
+	}
+	return total;
+}
+
+/* Whether nothing was read, stored or settled for too long. */
+static bool stands_still(struct daemon *d)
+{
+	json_t *state = pipeline_state(d->pipeline);
+	const json_t *sources = json_object_get(state, "sources");
+	const json_t *sinks = json_object_get(state, "sinks");
+	const int64_t progress = sum(sources, "read") + sum(sinks, "stored") +
+		sum(sinks, "duplicates") + sum(sinks, "conflicts") +
+		sum(sinks, "refused") - sum(sources, "in_flight_messages");
+	const int64_t now = clock_mono_us();
+
+	json_decref(state);
+	if (progress != d->progress || d->progress_at == 0) {
+		d->progress = progress;
+		d->progress_at = now;
+	}
+	return now - d->progress_at > current(d)->once_timeout_ms * 1000;
+}
+
+static void end_once(struct daemon *d, int status)
+{
+	pipeline_log_state(d->pipeline);
+	pipeline_stop(d->pipeline, 0, -1);
+	d->ended = true;
+	d->status = status;
+}
+
+static void look_at_once(struct daemon *d)
+{
+	struct bursar_error err = { 0 };
+	char why[400];
+
+	if (pipeline_is_done(d->pipeline)) {
+		end_once(d, EXIT_SUCCESS);
+	} else if (pipeline_is_blocked(d->pipeline, why)) {
+		bursar_fail(&err, EPERM, "%s", why);
+		log_error("stopped", &err);
+		end_once(d, EXIT_FAILURE);
+	} else if (stands_still(d)) {
+		bursar_fail(&err, ETIMEDOUT, "nothing moved for once-timeout;"
+		            " the state follows");
+		log_error("stopped", &err);
+		end_once(d, EXIT_FAILURE);
+	}
+}
+
+static void serve(struct daemon *d)
+{
+	while (!d->ended) {
+		struct pollfd fds[] = {
+			{ .fd = d->signals, .events = POLLIN },
+			{ .fd = d->changed, .events = POLLIN },
+			{ .fd = d->listener, .events = POLLIN },
+		};
+		uint64_t rings;
+
+		poll(fds, 3, TICK_MS);
+		if (fds[1].revents != 0 &&
+		    read(d->changed, &rings, sizeof(rings)) < 0) {
+			continue;
+		}
+		if (fds[2].revents != 0) {
+			status_answer(d->listener, pipeline_state(d->pipeline));
+		}
+		look_at_ready(d);
+		housekeep(d);
+		take_signals(d);
+		if (d->once && !d->ended) {
+			look_at_once(d);
+		}
+	}
+}
+
+int daemon_run(struct setup *setup, bool once)
+{
+	struct daemon d = {
+		.once = once, .lock = -1, .signals = -1, .changed = -1,
+		.listener = -1, .status = EXIT_SUCCESS,
+	};
+	struct bursar_error err = { 0 };
+
+	log_set_level(setup->log_level);
+	if (keep_setup(&d, setup) != 0) {
+		setup_destroy(setup);
+		return EXIT_FAILURE;
+	}
+	if (open_daemon(&d, &err) != 0) {
+		log_error("cannot-start", &err);
+		d.status = EXIT_FAILURE;
+	} else {
+		log_event(BURSAR_INFO, NULL, "started",
+		          "version=" PACKAGE_VERSION " pid=%d sources=%zu"
+		          " sinks=%zu", (int)getpid(), setup->source_count,
+		          setup->sink_count);
+		serve(&d);
+	}
+	const int status = d.status;
+	close_daemon(&d);
+	log_event(BURSAR_INFO, NULL, "ended", "status=%d", status);
+	return status;
+}
