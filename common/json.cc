@@ -138,6 +138,12 @@ inline unsigned count_digits(const char *p)
 	return others == 0 ? 8 : unsigned(__builtin_ctzll(others)) / 8;
 }
 
+/* Whether the `size` bytes at p, 1 to 8, are a number of plain digits. */
+inline bool is_plain_number(const char *p, uint32_t size)
+{
+	return count_digits(p) >= size && (*p != '0' || size == 1);
+}
+
 /* Behind the digits at p; nullptr where there is none. */
 inline const char *digits(const char *p)
 {
@@ -217,16 +223,21 @@ private:
 		return true;
 	}
 
-	/* The closing quote is the last byte before the next place. */
+	/*
+	 * The closing quote is the last byte before the next place.  There is
+	 * always one, but what lies in memory is not left to that promise.
+	 */
 	INLINE bool string()
 	{
 		const uint32_t start = at_[0];
 		uint32_t end = at_[1] - 1;
 
-		while (is(text_[end], SPACE)) {
-			end--;
+		while (text_[end] != '"') {
+			if (!is(text_[end--], SPACE)) {
+				return false;
+			}
 		}
-		if (text_[end] != '"' || end == start) {
+		if (end == start) {
 			return false;
 		}
 		const bool escaped = backslash_ < text_ + end;
@@ -258,8 +269,13 @@ private:
 	INLINE bool number()
 	{
 		const char *start = text_ + *at_;
-		const char *p = start + (*start == '-');
+		const uint32_t room = at_[1] - at_[0];
 
+		if (room <= 8 && is_plain_number(start, room)) {
+			return add(*at_++, room, JSON_NUMBER, false);
+		}
+
+		const char *p = start + (*start == '-');
 		p = *p == '0' ? p + 1 : digits(p);
 		if (p != nullptr && !is(*p, AFTER)) {
 			p = fraction_and_exponent(p);
@@ -441,12 +457,12 @@ extern "C" size_t json_reader_memory(const struct json_reader *reader)
 
 /*
  * A node that is not the first one comes behind a comma, a colon or a bracket
- * that opens, so n places hold at most n / 2 nodes and one for each bracket
- * that is open.
+ * that opens, and every bracket is closed: a document of n places has at most
+ * (n + 1) / 2 nodes.
  */
 static size_t node_room(size_t places)
 {
-	const size_t room = places / 2 + JSON_MAX_DEPTH + 1;
+	const size_t room = (places + 1) / 2;
 
 	return room < JSON_MAX_NODES ? room : JSON_MAX_NODES;
 }

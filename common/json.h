@@ -7,10 +7,11 @@
  * a list of nodes in the order of the text, each a span of the input.  Nothing
  * is copied or converted until somebody asks for a value.
  *
- * The fast way is simdjson; what it refuses for a number or an escape that no
- * type of ours holds, though the grammar allows it (1e400, 30 digits, half a
- * surrogate pair), goes to a small checker of the grammar that makes the same
- * nodes.  Text that is not UTF-8 is refused.
+ * The fast way walks over what simdjson finds of the structure.  What it does
+ * not take goes to a small checker of the grammar, which makes the same nodes
+ * or says what is wrong.  Whatever the grammar allows is taken, also where no
+ * type of ours holds it (1e400, 30 digits, half a surrogate pair).  Text that
+ * is not UTF-8, or begins with a byte order mark, is refused.
  *
  * The nodes of an object: its own, then name, value, name, value ...; those
  * of an array: its own, then its elements.  node->next is the index behind a
@@ -63,7 +64,8 @@ void json_reader_destroy(struct json_reader *reader);
  * Returns 0, or -1 with *err filled; the text of the error names what was
  * expected and the offset, never content:
  *	EILSEQ	not JSON, or not UTF-8
- *	E2BIG	nested deeper than JSON_MAX_DEPTH, or more than JSON_MAX_NODES
+ *	E2BIG	nested deeper than JSON_MAX_DEPTH, more than JSON_MAX_NODES,
+ *		or text of 4 GB
  *	ENOMEM	out of memory
  */
 int json_read(struct json_reader *reader, const char *text, size_t size,
@@ -103,17 +105,18 @@ bool json_text(const struct json_doc *doc, uint32_t node,
                  unsigned *met);
 
 /*
- * A number node, or a string that holds a number, as an integer truncated
- * toward zero ("75ms" is 75, "abc" none).  Returns false where there is none
- * or it does not fit 64 bits.
+ * A number node as an integer truncated toward zero (75.9 is 75, 1e3 is 1000),
+ * or the sign and the digits that a string begins with ("75ms" and "75.9" are
+ * 75, "1e3" is 1, "abc" and " 1" none).  Returns false where there is none or
+ * it does not fit 64 bits.
  */
 bool json_int(const struct json_doc *doc, uint32_t node, int64_t *value);
 
 /*
  * A number node, or a string that holds nothing but a number, as a decimal
  * times 10^digits, exactly, one rounding half to even at the last digit:
- * with digits = 9, 0.00548848 is 5488480.  Returns false where there is none
- * or it does not fit 64 bits.
+ * with digits = 9, 0.00548848 is 5488480.  digits is 0 to 18.  Returns false
+ * where there is none or it does not fit 64 bits.
  */
 bool json_decimal(const struct json_doc *doc, uint32_t node, int digits,
                   int64_t *value);
