@@ -56,6 +56,14 @@ struct key {
 	size_t   size;
 };
 
+/* The name and its closing quote, to be compared at once; see is_guess(). */
+typedef unsigned char bytes16 __attribute__((vector_size(16)));
+
+struct spelling {
+	bytes16 bytes[2];
+	bytes16 mask[2];	/* all ones where a byte counts */
+};
+
 struct name {
 	struct key  key;
 	const char *path;	/* from the body on; the name is its end */
@@ -95,6 +103,12 @@ struct shape {
 	size_t  scratch_count;
 	uint8_t buckets[BUCKETS];	/* name + 1; 0: empty */
 	uint8_t first_steps[SLOTS];	/* step + 1 of that slot; 0: none */
+	struct spelling spellings[MAX_NAMES];
+
+	/* What came last time, name + 1: as the first of an object, by its
+	 * number, and behind a name. */
+	uint8_t firsts[MAX_NAMES + 1];
+	uint8_t followers[MAX_NAMES];
 
 	/* The message on its way. */
 	struct shape_run run;
@@ -186,6 +200,40 @@ static inline int look_up(const struct shape *s, const struct key *key,
 	return -1;
 }
 
+/* A name too long to be spelled out is never guessed: its mask is of zeros but
+ * its bytes are not. */
+static void spell(struct spelling *spelling, const char *text, size_t size)
+{
+	unsigned char bytes[32] = { 0 };
+	unsigned char mask[32] = { 0 };
+
+	if (size < sizeof(bytes)) {
+		memcpy(bytes, text, size);
+		bytes[size] = '"';
+		memset(mask, 0xff, size + 1);
+	} else {
+		bytes[0] = 1;
+	}
+	memcpy(spelling->bytes, bytes, sizeof(bytes));
+	memcpy(spelling->mask, mask, sizeof(mask));
+}
+
+/* Whether that name stands at text, which is followed by 32 readable bytes. */
+static inline bool is_guess(const struct spelling *spelling, const char *text)
+{
+	bytes16 first;
+	bytes16 second;
+	uint64_t words[2];
+
+	memcpy(&first, text, sizeof(first));
+	memcpy(&second, text + sizeof(first), sizeof(second));
+	first = (first & spelling->mask[0]) ^ spelling->bytes[0];
+	second = (second & spelling->mask[1]) ^ spelling->bytes[1];
+	first |= second;
+	memcpy(words, &first, sizeof(words));
+	return (words[0] | words[1]) == 0;
+}
+
 /* --- from rules to names and steps ----------------------------------------- */
 
 static unsigned add_name(struct shape *s, const char *path, size_t path_size,
@@ -204,6 +252,7 @@ static unsigned add_name(struct shape *s, const char *path, size_t path_size,
 		.key = key, .path = path,
 		.path_size = (uint8_t)path_size, .parent = (uint8_t)parent,
 	};
+	spell(&s->spellings[s->name_count], text, size);
 	s->buckets[bucket] = (uint8_t)++s->name_count;
 	return (unsigned)s->name_count - 1;
 }
@@ -511,16 +560,27 @@ static void take_member(struct shape *s, unsigned name, uint32_t value,
 	}
 }
 
+/*
+ * A producer writes its members in the same order each time, so the name that
+ * followed this one last time is tried before all others are.
+ */
 static void walk(struct shape *s, uint32_t object, unsigned parent,
                  bool inside)
 {
 	const struct json_node *nodes = s->run.doc->nodes;
 	const uint32_t end = nodes[object].next;
+	uint8_t *guess = &s->firsts[parent];
 
 	for (uint32_t at = object + 1; at < end; at = nodes[at + 1].next) {
-		const int name = name_of(s, at, parent);
+		const char *text = s->run.doc->text + nodes[at].start + 1;
+		int name = *guess - 1;
 
+		if (name < 0 || !is_guess(&s->spellings[name], text)) {
+			name = name_of(s, at, parent);
+		}
 		if (name >= 0) {
+			*guess = (uint8_t)(name + 1);
+			guess = &s->followers[name];
 			take_member(s, (unsigned)name, at + 1, inside);
 		} else if (!inside) {
 			note_unknown(s, at, parent);

@@ -1007,6 +1007,42 @@ START_TEST(stands_alone_from_message_to_message)
 }
 END_TEST
 
+/* Names are guessed by what followed what in the messages before. */
+START_TEST(takes_members_in_any_order)
+{
+	decode_text("metering", "{\"provider\":\"a\",\"model_id\":\"b\","
+	            "\"billing\":{\"budget_id\":\"c\",\"cost_center\":\"d\"},"
+	            "\"tier\":\"e\"}");
+	is("tier", "e");
+	decode_text("metering", "{\"provider_instance\":\"a\",\"provider\":"
+	            "\"b\",\"model\":\"c\",\"billing\":{\"cost_center\":"
+	            "\"d\"},\"budget_id\":\"e\"}");
+	is("provider_instance", "a");
+	is("provider", "b");
+	is("model_id", "c");
+	is("cost_center", "d");
+	is("budget_id", "e");
+	decode_text("metering", "{\"provide\":1,\"model_id2\":2,\"billing\":"
+	            "{\"tier\":3}}");
+	extra("{\"provide\":1,\"model_id2\":2,\"billing.tier\":3}");
+	is("tier", "unset");
+}
+END_TEST
+
+START_TEST(knows_names_longer_than_a_guess)
+{
+	for (int i = 0; i < 2; i++) {
+		decode_text("tool", "{\"x-legion-identity-canonical-name\":\"a\""
+		            ",\"tool_call\":{\"data_handling_classification\":"
+		            "\"b\"}}");
+		is("caller_identity", "a");
+		is("data_handling_classification", "b");
+	}
+	decode_text("tool", "{\"x-legion-identity-canonical-namf\":\"a\"}");
+	is("caller_identity", "unset");
+}
+END_TEST
+
 /* --- golden messages ---------------------------------------------------------------- */
 
 static json_t *load(const char *text, size_t size)
@@ -1207,6 +1243,8 @@ static TCase *extra_case(void)
 	LOOP(t, refuses_what_is_no_object, refused);
 	tcase_add_test(t, says_what_it_got_instead_of_an_object);
 	tcase_add_test(t, stands_alone_from_message_to_message);
+	tcase_add_test(t, takes_members_in_any_order);
+	tcase_add_test(t, knows_names_longer_than_a_guess);
 	return t;
 }
 
