@@ -17,21 +17,31 @@ man/pages/made: man/mkman$(EXEEXT) $(all_plugins)
 	env -u BURSAR_CONFIG \
 	    BURSAR_PLUGIN_PATH='$(abs_top_builddir)/plugins' \
 	    man/mkman$(EXEEXT) man/pages && touch $@
-all-local: man/pages/made
+man_made = man/pages/made
+endif
 
-install-data-local: man/pages/made
+all-local: $(man_made)
+
+install-data-local: install-pages
+install-pages: $(man_made)
 	for page in man/pages/*.[15]; do \
+	    [ -f "$$page" ] || continue; \
 	    section=$${page##*.}; \
 	    $(MKDIR_P) "$(DESTDIR)$(mandir)/man$$section" && \
 	    $(INSTALL_DATA) "$$page" "$(DESTDIR)$(mandir)/man$$section" || \
 	    exit 1; \
 	done
-uninstall-local:
+
+uninstall-local: uninstall-pages
+uninstall-pages:
 	for page in man/pages/*.[15]; do \
 	    rm -f "$(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/}"; \
 	done
-endif
-clean-local:
+
+clean-local: clean-pages
+clean-pages:
 	rm -rf man/pages
+
+.PHONY: install-pages uninstall-pages clean-pages
 
 dist_man_MANS += man/bursard.8

@@ -27,3 +27,17 @@ include plugins/services/local.mk
 install-data-hook:
 	for kind in $(sourcesdir) $(cryptodir) $(formatsdir) $(sinksdir) \
 	    $(servicesdir); do rm -f "$(DESTDIR)$$kind"/*.la; done
+
+# So libtool does not know what to remove either.
+uninstall-local: uninstall-modules
+uninstall-modules:
+	for kind in $(sourcesdir) $(cryptodir) $(formatsdir) $(sinksdir) \
+	    $(servicesdir); do \
+	    for module in $(sources_LTLIBRARIES) $(crypto_LTLIBRARIES) \
+	        $(formats_LTLIBRARIES) $(sinks_LTLIBRARIES) \
+	        $(services_LTLIBRARIES); do \
+	        name=$${module##*/}; \
+	        rm -f "$(DESTDIR)$$kind/$${name%.la}.so"; \
+	    done; \
+	done
+.PHONY: uninstall-modules
