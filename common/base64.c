@@ -169,7 +169,8 @@ size_t base64_decode_loose(struct bursar_span text, void *out)
 	assert(text.data != NULL || text.size == 0);
 
 	for (size_t i = 0; i < text.size && text.data[i] != '='; i++) {
-		const uint32_t entry = places[place][(unsigned char)text.data[i]];
+		const unsigned char c = (unsigned char)text.data[i];
+		const uint32_t entry = places[place][c];
 
 		if (entry == 0) {
 			continue;

@@ -37,3 +37,21 @@ endif
 %C%_test_crypto_none_SOURCES  = %D%/test_crypto_none.c
 %C%_test_crypto_none_LDADD    = $(fakehost_libs)
 EXTRA_%C%_test_crypto_none_DEPENDENCIES = plugins/crypto/crypto_none.la
+
+%C%_fuzz_cluster_SOURCES  = %D%/fuzz_cluster.c \
+	%D%/fuzz_crypto.c %D%/fuzz_crypto.h plugins/crypto/cluster.c
+%C%_fuzz_cluster_CPPFLAGS = $(plugin_cppflags) $(CRYPTO_CLUSTER_CFLAGS)
+%C%_fuzz_cluster_LDADD    = $(fuzz_main) common/libcluster_cipher.la \
+	common/libkeyfile.la $(CRYPTO_CLUSTER_LIBS)
+if BUILD_CRYPTO_CLUSTER
+fuzzers += %D%/fuzz_cluster
+endif
+
+%C%_fuzz_sodium_SOURCES  = %D%/fuzz_sodium.c \
+	%D%/fuzz_crypto.c %D%/fuzz_crypto.h plugins/crypto/sodium.c
+%C%_fuzz_sodium_CPPFLAGS = $(plugin_cppflags) $(CRYPTO_SODIUM_CFLAGS)
+%C%_fuzz_sodium_LDADD    = $(fuzz_main) common/libbase64.la \
+	common/libkeyfile.la $(CRYPTO_SODIUM_LIBS)
+if BUILD_CRYPTO_SODIUM
+fuzzers += %D%/fuzz_sodium
+endif

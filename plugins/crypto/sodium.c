@@ -381,7 +381,8 @@ static bool unseal_one(struct bursar_crypto *crypto,
 		return false;
 	}
 	if (key != crypto->current && item->result == BURSAR_OPENED) {
-		crypto->host->count(crypto->host, "other_key_messages_total", 1);
+		crypto->host->count(crypto->host, "other_key_messages_total",
+		                    1);
 	}
 	return true;
 }
