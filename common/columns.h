@@ -5,8 +5,10 @@
  *
  * Times and money are stored as integers: the field `recorded_at` in a column
  * `recorded_us` (microseconds since 1970 UTC), the field `cost_usd` in
- * `cost_nano` (nano-dollars).  A column of the field's own name shows the same
- * value for people: ISO 8601, dollars.
+ * `cost_nano` (nano-dollars).  A view that bears the kind's name (`metering` over
+ * table `metering_records`) shows the same values under the fields' own names
+ * for people: ISO 8601, dollars.  (Generated columns would be computed at each
+ * insert: 1.6 us a row in SQLite.)
  *
  * Every table of records has a primary key `id` that orders its rows by what
  * they are asked and purged by: id = block << 40 | n, where n grows for ever
@@ -34,13 +36,22 @@ const char *columns_stored(const struct bursar_field *field,
 /* Whether the stored column differs from the readable one. */
 bool columns_differ(const struct bursar_field *field);
 
-/* The block of a record's id; see above. */
+/*
+ * The block of a record's id; see above.  Times that no block can hold go into
+ * the first or the last one.
+ */
 int64_t columns_block(const struct bursar_record *record);
 
 /* The cell of a time: cell * COLUMNS_CELL_US is its first microsecond. */
 static inline int64_t columns_cell(int64_t us)
 {
 	return us / COLUMNS_CELL_US - (us % COLUMNS_CELL_US < 0);
+}
+
+/* The day of a time: day * COLUMNS_DAY_US is its first microsecond. */
+static inline int64_t columns_day(int64_t us)
+{
+	return us / COLUMNS_DAY_US - (us % COLUMNS_DAY_US < 0);
 }
 
 #endif

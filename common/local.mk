@@ -36,6 +36,7 @@ endif
 	%D%/cluster_cipher.c %D%/cluster_cipher.h
 %C%_libcluster_cipher_la_LIBADD   = \
 	%D%/libbase64.la $(CRYPTO_CLUSTER_LIBS)
+
 # What formats share.  Users name libjson.la and librfc3339.la as well.
 noinst_LTLIBRARIES += %D%/libshape.la
 %C%_libshape_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
@@ -45,3 +46,12 @@ noinst_LTLIBRARIES += %D%/libshape.la
 	%D%/shape_convert.c \
 	%D%/thinking.c \
 	%D%/thinking.h
+
+noinst_LTLIBRARIES += %D%/libcolumns.la %D%/librollup.la
+
+%C%_libcolumns_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
+%C%_libcolumns_la_SOURCES = %D%/columns.c %D%/columns.h
+
+%C%_librollup_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
+%C%_librollup_la_SOURCES = %D%/rollup.c %D%/rollup.h
+%C%_librollup_la_LIBADD = %D%/libcolumns.la

@@ -68,11 +68,15 @@ void rollup_destroy(struct rollup *rollup);
 
 /*
  * Adds one stored fact.  Texts of the record must live until rollup_clear().
- * Returns false when memory is short or a sum would pass 63 bits.
+ * Returns false, with nothing added, when memory is short (errno ENOMEM) or a
+ * sum would pass 63 bits (ERANGE).
  */
 bool rollup_add(struct rollup *rollup, const struct bursar_record *record);
 
-/* The cells in key order; lent until the next call. */
+/*
+ * The cells in key order, texts compared byte by byte; lent until the next
+ * call.  NULL: out of memory.
+ */
 const struct rollup_cell *const *rollup_cells(struct rollup *rollup,
                                               size_t *count);
 

@@ -28,3 +28,4 @@ include tests/fakehost.mk
 include tests/crypto.mk
 include tests/format.mk
 include tests/source.mk
+include tests/sink.mk

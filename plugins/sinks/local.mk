@@ -1,1 +1,26 @@
 # sinks: one file each, sink_NAME.la
+
+if BUILD_SINK_NULL
+sinks_LTLIBRARIES += %D%/sink_null.la
+%C%_sink_null_la_SOURCES = %D%/null.c
+%C%_sink_null_la_CPPFLAGS = $(plugin_cppflags)
+%C%_sink_null_la_LDFLAGS = $(plugin_ldflags)
+endif
+
+if BUILD_SINK_SQLITE
+sinks_LTLIBRARIES += %D%/sink_sqlite.la
+%C%_sink_sqlite_la_SOURCES = \
+	%D%/sqlite.c \
+	%D%/sqlite.h \
+	%D%/sqlite_backup.c \
+	%D%/sqlite_db.c \
+	%D%/sqlite_filter.c \
+	%D%/sqlite_keys.c \
+	%D%/sqlite_purge.c \
+	%D%/sqlite_rows.c \
+	%D%/sqlite_schema.c \
+	%D%/sqlite_sql.c
+%C%_sink_sqlite_la_CPPFLAGS = $(plugin_cppflags) $(SINK_SQLITE_CFLAGS)
+%C%_sink_sqlite_la_LDFLAGS = $(plugin_ldflags)
+%C%_sink_sqlite_la_LIBADD = common/librollup.la $(SINK_SQLITE_LIBS)
+endif

@@ -1,0 +1,747 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * sqlite - keeps the ledger in one SQLite file
+ *
+ * A batch is one transaction: keys, rows, sums, counters.  When write()
+ * returns DONE it is on the disk (write-ahead log, synchronous=FULL).  Other
+ * processes may read the file at any time, and write to it in turn.
+ */
+#include "config.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sqlite.h"
+
+#include "common/columns.h"
+
+#define PAGE_SIZE 8192
+#define WAL_LARGE 8	/* times `checkpoint`: worth a warning */
+
+struct bursar_sink {
+	const struct bursar_host *host;
+	const char *path;	/* lent by the host */
+	sqlite3 *db;
+	struct statements *statements;
+	bool damaged;		/* nothing more is written */
+
+	/* Only of a sink that writes: */
+	struct keys *keys;
+	struct rows *rows;
+	sqlite3_stmt *begin;
+	sqlite3_stmt *commit;
+	struct place *places;	/* room for a batch */
+	size_t places_room;
+	char **ids;		/* texts of ids that were given a number */
+	size_t id_count;
+	size_t id_room;
+
+	int64_t checkpoint_bytes;
+	int64_t checkpoint_at;	/* size of the log at which to try next */
+	bool    wal_large;	/* the warning was given */
+};
+
+/* A record that is new: where its row goes. */
+struct place {
+	int64_t block;
+	size_t  index;		/* in the batch */
+	size_t  kind;
+	struct bursar_span id;	/* data NULL: the record's own */
+};
+
+static const struct bursar_option sqlite_options[] = {
+	{ "path", BURSAR_TYPE_PATH, NULL,
+	  "The file of the ledger; its folder must exist." },
+	{ "cache", BURSAR_TYPE_SIZE, "32M",
+	  "Memory for pages of the ledger.", 1 << 20, INT64_C(1) << 40 },
+	{ "busy-timeout", BURSAR_TYPE_DURATION, "5s",
+	  "How long to wait for another process that writes.", 0, 600000 },
+	{ "checkpoint", BURSAR_TYPE_SIZE, "128M",
+	  "Size of the write-ahead log at which it is copied into the ledger.",
+	  1 << 20, INT64_C(1) << 40 },
+	{ "key-filter", BURSAR_TYPE_SIZE, "16M",
+	  "Memory for telling new records from known ones; 2 bytes a record "
+	  "are plenty, 1 is enough.", 1 << 16, INT64_C(1) << 32 },
+	{ NULL }
+};
+
+/* --- opening ------------------------------------------------------------ */
+
+/* Says what is wrong with the folder of a file that could not be made. */
+static enum bursar_verdict fail_create(const char *path,
+                                       struct bursar_error *err)
+{
+	const int cause = errno;
+	char *copy = strdup(path);
+
+	if (copy != NULL && cause == ENOENT) {
+		bursar_fail(err, cause, "%s: the folder %s does not exist: make "
+		            "it, owned by the user that runs this", path,
+		            dirname(copy));
+	} else if (copy != NULL && cause == EACCES) {
+		bursar_fail(err, cause, "%s: no permission to make a file in "
+		            "%s: give the folder to the user that runs this",
+		            path, dirname(copy));
+	} else {
+		bursar_fail(err, cause, "%s: %s", path, strerror(cause));
+	}
+	free(copy);
+	return cause == ENOSPC || cause == EDQUOT || cause == EIO ||
+		cause == EMFILE || cause == ENFILE
+		? BURSAR_RETRY : BURSAR_CONFIG;
+}
+
+/*
+ * Makes the file for us alone.  One that is there is not opened: closing it
+ * would drop locks that another instance in this process holds on it.
+ */
+static enum bursar_verdict create_file(const char *path,
+                                       struct bursar_error *err)
+{
+	struct stat info;
+	int fd;
+
+	if (stat(path, &info) == 0) {
+		return BURSAR_DONE;
+	}
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0 && errno != EEXIST) {
+		return fail_create(path, err);
+	}
+	if (fd >= 0) {
+		close(fd);
+	}
+	return BURSAR_DONE;
+}
+
+static enum bursar_verdict find_file(const char *path,
+                                     struct bursar_error *err)
+{
+	struct stat info;
+
+	if (stat(path, &info) == 0) {
+		return BURSAR_DONE;
+	}
+	if (errno == ENOENT) {
+		bursar_fail(err, errno, "%s: there is no ledger yet; the "
+		            "daemon makes it when it starts", path);
+	} else {
+		bursar_fail(err, errno, "%s: %s", path, strerror(errno));
+	}
+	return BURSAR_CONFIG;
+}
+
+static enum bursar_verdict connect_db(struct bursar_sink *sink, int flags,
+                                      struct bursar_error *err)
+{
+	const int64_t cache = sink->host->number(sink->host, "cache");
+	int rc = sqlite3_open_v2(sink->path, &sink->db,
+	                         flags | SQLITE_OPEN_NOMUTEX, NULL);
+
+	if (rc == SQLITE_OK) {
+		sqlite3_extended_result_codes(sink->db, 1);
+		sqlite3_busy_timeout(sink->db, (int)sink->host->number(
+			sink->host, "busy-timeout"));
+		rc = db_exec_take(sink->db, sqlite3_mprintf(
+			"PRAGMA cache_size = -%lld; PRAGMA foreign_keys = OFF; "
+			"PRAGMA trusted_schema = OFF",
+			(long long)(cache / 1024)));
+	}
+	return rc == SQLITE_OK ? BURSAR_DONE
+	                       : db_fail(sink->db, rc, sink->path, DB_OURS, err);
+}
+
+static enum bursar_verdict set_wal(struct bursar_sink *sink,
+                                   struct bursar_error *err)
+{
+	sqlite3_stmt *statement = NULL;
+	bool is_wal = false;
+	int rc = db_exec_take(sink->db, sqlite3_mprintf(
+		"PRAGMA page_size = %d", PAGE_SIZE));
+
+	if (rc == SQLITE_OK) {
+		rc = db_prepare(sink->db, "PRAGMA journal_mode = WAL",
+		                &statement);
+	}
+	if (rc == SQLITE_OK) {
+		rc = sqlite3_step(statement);
+		is_wal = rc == SQLITE_ROW && strcmp((const char *)
+			sqlite3_column_text(statement, 0), "wal") == 0;
+		rc = rc == SQLITE_ROW ? SQLITE_OK : rc;
+	}
+	sqlite3_finalize(statement);
+	if (rc != SQLITE_OK) {
+		return db_fail(sink->db, rc, sink->path, DB_OURS, err);
+	}
+	if (!is_wal) {
+		bursar_fail(err, ENOTSUP, "%s: no write-ahead log is possible "
+		            "here: put the ledger on a local file system",
+		            sink->path);
+		return BURSAR_CONFIG;
+	}
+	return BURSAR_DONE;
+}
+
+/*
+ * The log is copied into the ledger when it is large.  While a reader holds it
+ * back it grows; then each try waits until it has grown some more.
+ */
+static int after_commit(void *context, sqlite3 *db, const char *name,
+                        int pages)
+{
+	struct bursar_sink *sink = context;
+	const struct bursar_host *host = sink->host;
+	const int64_t bytes = (int64_t)pages * (PAGE_SIZE + 24);
+	int total = 0, copied = 0;
+
+	host->gauge(host, "wal_bytes", bytes);
+	if (bytes < sink->checkpoint_at) {
+		if (bytes < sink->checkpoint_bytes) {
+			sink->checkpoint_at = sink->checkpoint_bytes;
+			sink->wal_large = false;
+		}
+		return SQLITE_OK;
+	}
+	sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, &total,
+	                          &copied);
+	sink->checkpoint_at = total == copied ? sink->checkpoint_bytes
+		: bytes + sink->checkpoint_bytes / 4;
+	if (bytes > WAL_LARGE * sink->checkpoint_bytes && !sink->wal_large) {
+		sink->wal_large = true;
+		host->log(host, BURSAR_WARNING, "wal-large",
+		          "path=\"%s-wal\" bytes=%lld cause=\"a program reads "
+		          "the ledger for a long time\"", sink->path,
+		          (long long)bytes);
+	}
+	return SQLITE_OK;
+}
+
+static enum bursar_verdict open_writer(struct bursar_sink *sink,
+                                       struct bursar_error *err)
+{
+	const struct bursar_host *host = sink->host;
+	enum bursar_verdict verdict = create_file(sink->path, err);
+	int rc;
+
+	if (verdict == BURSAR_DONE) {
+		verdict = connect_db(sink, SQLITE_OPEN_READWRITE, err);
+	}
+	if (verdict == BURSAR_DONE) {
+		verdict = schema_recognise(sink->db, sink->path, err);
+	}
+	if (verdict == BURSAR_DONE) {
+		verdict = set_wal(sink, err);
+	}
+	if (verdict == BURSAR_DONE) {
+		sink->checkpoint_bytes = host->number(host, "checkpoint");
+		sink->checkpoint_at = sink->checkpoint_bytes;
+		sqlite3_wal_hook(sink->db, after_commit, sink);
+		verdict = schema_migrate(sink->db, host, sink->path, err);
+	}
+	if (verdict != BURSAR_DONE) {
+		return verdict;
+	}
+	rc = db_exec(sink->db, "PRAGMA synchronous = FULL; "
+	             "PRAGMA secure_delete = OFF");
+	if (rc == SQLITE_OK) {
+		rc = keys_open(&sink->keys, sink->db, host, (size_t)
+		               host->number(host, "key-filter"));
+	}
+	if (rc == SQLITE_OK) {
+		rc = rows_open(&sink->rows, sink->db, host);
+	}
+	if (rc == SQLITE_OK) {
+		rc = db_prepare(sink->db, "BEGIN IMMEDIATE", &sink->begin);
+	}
+	if (rc == SQLITE_OK) {
+		rc = db_prepare(sink->db, "COMMIT", &sink->commit);
+	}
+	return rc == SQLITE_OK ? BURSAR_DONE
+	                       : db_fail(sink->db, rc, sink->path, DB_OURS, err);
+}
+
+static enum bursar_verdict open_reader(struct bursar_sink *sink,
+                                       struct bursar_error *err)
+{
+	enum bursar_verdict verdict = find_file(sink->path, err);
+	int rc;
+
+	if (verdict == BURSAR_DONE) {
+		verdict = connect_db(sink, SQLITE_OPEN_READONLY, err);
+	}
+	if (verdict == BURSAR_DONE) {
+		verdict = schema_check(sink->db, sink->host, sink->path, err);
+	}
+	if (verdict != BURSAR_DONE) {
+		return verdict;
+	}
+	rc = db_exec(sink->db, "PRAGMA query_only = ON");
+	return rc == SQLITE_OK ? BURSAR_DONE
+	                       : db_fail(sink->db, rc, sink->path, DB_OURS, err);
+}
+
+static void sqlite_close(struct bursar_sink *sink);
+
+static struct bursar_sink *sqlite_open(const struct bursar_host *host,
+                                       enum bursar_mode mode,
+                                       enum bursar_verdict *verdict,
+                                       struct bursar_error *err)
+{
+	struct bursar_sink *sink = calloc(1, sizeof(*sink));
+
+	if (sink == NULL) {
+		bursar_fail(err, ENOMEM, "out of memory");
+		*verdict = BURSAR_RETRY;
+		return NULL;
+	}
+	sink->host = host;
+	sink->path = host->text(host, "path");
+	*verdict = mode == BURSAR_WRITE ? open_writer(sink, err)
+	                                : open_reader(sink, err);
+	if (*verdict == BURSAR_DONE) {
+		sink->statements = statements_create(sink->db);
+		if (sink->statements == NULL) {
+			bursar_fail(err, ENOMEM, "out of memory");
+			*verdict = BURSAR_RETRY;
+		}
+	}
+	if (*verdict != BURSAR_DONE) {
+		sqlite_close(sink);
+		return NULL;
+	}
+	return sink;
+}
+
+/* --- a transaction ------------------------------------------------------ */
+
+static int begin(struct bursar_sink *sink)
+{
+	int rc = db_run(sink->begin);
+
+	if (rc == SQLITE_OK) {
+		rc = keys_begin(sink->keys);
+	}
+	return rc;
+}
+
+/* Commits where rc says that all went well, else takes all back. */
+static enum bursar_verdict end(struct bursar_sink *sink, int rc,
+                               struct bursar_error *err)
+{
+	enum bursar_verdict verdict = BURSAR_DONE;
+
+	if (rc == SQLITE_OK) {
+		rc = keys_end(sink->keys);
+	}
+	if (rc == SQLITE_OK) {
+		rc = db_run(sink->commit);
+	}
+	if (rc != SQLITE_OK) {
+		verdict = db_fail(sink->db, rc, sink->path, DB_OURS, err);
+		sink->damaged = (rc & 0xff) == SQLITE_CORRUPT;
+		if (!sqlite3_get_autocommit(sink->db)) {
+			db_exec(sink->db, "ROLLBACK");
+		}
+	}
+	keys_settle(sink->keys, rc == SQLITE_OK);
+	return verdict;
+}
+
+/* --- write -------------------------------------------------------------- */
+
+static bool make_room(struct bursar_sink *sink, size_t count)
+{
+	struct place *places;
+
+	if (count <= sink->places_room) {
+		return true;
+	}
+	places = realloc(sink->places, count * sizeof(*places));
+	if (places == NULL) {
+		return false;
+	}
+	sink->places = places;
+	sink->places_room = count;
+	return true;
+}
+
+static void clear_ids(struct bursar_sink *sink)
+{
+	while (sink->id_count > 0) {
+		free(sink->ids[--sink->id_count]);
+	}
+}
+
+/* Keeps a copy of an id until the batch is done; NULL: out of memory. */
+static const char *keep_id(struct bursar_sink *sink, const char *text,
+                           size_t size)
+{
+	char *copy;
+
+	if (sink->id_count == sink->id_room) {
+		const size_t room = sink->id_room * 2 + 64;
+		char **ids = realloc(sink->ids, room * sizeof(*ids));
+
+		if (ids == NULL) {
+			return NULL;
+		}
+		sink->ids = ids;
+		sink->id_room = room;
+	}
+	copy = malloc(size + 1);
+	if (copy != NULL) {
+		memcpy(copy, text, size);
+		copy[size] = '\0';
+		sink->ids[sink->id_count++] = copy;
+	}
+	return copy;
+}
+
+/* An id that ends in "#0", with other numbers in its place. */
+struct numbered {
+	const struct bursar_record *record;
+	char    text[1024 + 24];
+	size_t  stem;		/* bytes before the number */
+	size_t  size;
+	uint8_t key[KEY_SIZE];
+};
+
+static bool number_init(struct numbered *id, const struct bursar_record *record)
+{
+	const struct bursar_value *value = &record->values[BURSAR_MESSAGE_ID];
+
+	assert(value->size >= 2 &&
+	       memcmp(value->text + value->size - 2, "#0", 2) == 0);
+	if (value->size > 1024) {
+		return false;
+	}
+	id->record = record;
+	id->stem = value->size - 1;
+	memcpy(id->text, value->text, id->stem);
+	return true;
+}
+
+static int number_find(struct bursar_sink *sink, struct numbered *id,
+                       uint64_t number, enum key_state *state)
+{
+	id->size = id->stem + (size_t)snprintf(id->text + id->stem, 24, "%llu",
+	                                       (unsigned long long)number);
+	sink->host->key(id->record->kind, id->text, id->size, id->key);
+	return keys_find(sink->keys, id->key, id->record->check, state);
+}
+
+/*
+ * Offered before, and nobody knows with what result: it is a duplicate of any
+ * number that has its content.  Otherwise *number is the first that is free.
+ */
+static int find_twin(struct bursar_sink *sink, struct numbered *id,
+                     uint64_t *number, enum key_state *state)
+{
+	int rc;
+
+	*number = 0;
+	while ((rc = number_find(sink, id, *number, state)) == SQLITE_OK &&
+	       *state == KEY_OTHER) {
+		(*number)++;
+	}
+	return rc;
+}
+
+/*
+ * A number that is free while the one before it is taken.  Doubling and then
+ * halving: a thousand equal calls are not a million looks.
+ */
+static int find_number(struct bursar_sink *sink, struct numbered *id,
+                       uint64_t *number)
+{
+	enum key_state state;
+	uint64_t taken = 0, free_one = 0;
+	int rc = number_find(sink, id, 0, &state);
+
+	while (rc == SQLITE_OK && state != KEY_NEW) {
+		taken = free_one;
+		free_one = free_one * 2 + 1;
+		rc = number_find(sink, id, free_one, &state);
+	}
+	while (rc == SQLITE_OK && free_one > taken + 1) {
+		const uint64_t middle = taken + (free_one - taken) / 2;
+
+		rc = number_find(sink, id, middle, &state);
+		if (state == KEY_NEW) {
+			free_one = middle;
+		} else {
+			taken = middle;
+		}
+	}
+	*number = free_one;
+	return rc;
+}
+
+static int take_numbered(struct bursar_sink *sink,
+                         const struct bursar_record *record, int64_t day,
+                         enum key_state *state, struct bursar_span *text)
+{
+	struct numbered id;
+	uint64_t number = 0;
+	int rc;
+
+	if (!number_init(&id, record)) {
+		return SQLITE_TOOBIG;
+	}
+	if ((record->flags & BURSAR_RECORD_AGAIN) != 0) {
+		rc = find_twin(sink, &id, &number, state);
+		if (rc != SQLITE_OK || *state == KEY_SAME) {
+			return rc;
+		}
+	} else {
+		rc = find_number(sink, &id, &number);
+	}
+	if (rc == SQLITE_OK) {
+		rc = number_find(sink, &id, number, state);
+	}
+	if (rc == SQLITE_OK) {
+		rc = keys_take(sink->keys, id.key, record->check, day, state);
+	}
+	if (rc == SQLITE_OK && number > 0) {
+		text->data = keep_id(sink, id.text, id.size);
+		text->size = id.size;
+		rc = text->data != NULL ? SQLITE_OK : SQLITE_NOMEM;
+	}
+	return rc;
+}
+
+static int take_key(struct bursar_sink *sink,
+                    const struct bursar_record *record, int64_t day,
+                    enum bursar_outcome *outcome, struct bursar_span *id)
+{
+	static const enum bursar_outcome outcomes[] = {
+		[KEY_NEW] = BURSAR_STORED, [KEY_SAME] = BURSAR_DUPLICATE,
+		[KEY_OTHER] = BURSAR_CONFLICT,
+	};
+	enum key_state state = KEY_NEW;
+	int rc;
+
+	*id = (struct bursar_span){ NULL, 0 };
+	if ((record->flags & BURSAR_RECORD_COUNTED) != 0) {
+		rc = take_numbered(sink, record, day, &state, id);
+	} else {
+		rc = keys_take(sink->keys, record->key, record->check, day,
+		               &state);
+	}
+	*outcome = outcomes[state];
+	return rc;
+}
+
+/* Says of each record what it is, and fills places with those that are new. */
+static int take_keys(struct bursar_sink *sink,
+                     struct bursar_record *const *records, size_t count,
+                     enum bursar_outcome *outcomes, size_t *fresh,
+                     size_t *culprit)
+{
+	const int64_t day = columns_day(sink->host->now(sink->host));
+	int rc = SQLITE_OK;
+
+	*fresh = 0;
+	for (size_t i = 0; i < count && rc == SQLITE_OK; i++) {
+		struct place *place = &sink->places[*fresh];
+
+		rc = take_key(sink, records[i], day, &outcomes[i], &place->id);
+		if (rc == SQLITE_TOOBIG) {
+			*culprit = i;
+		}
+		if (outcomes[i] == BURSAR_STORED) {
+			place->block = columns_block(records[i]);
+			place->kind = records[i]->kind->number;
+			place->index = i;
+			(*fresh)++;
+		}
+	}
+	return rc;
+}
+
+static int compare_places(const void *left, const void *right)
+{
+	const struct place *a = left;
+	const struct place *b = right;
+
+	if (a->kind != b->kind) {
+		return a->kind < b->kind ? -1 : 1;
+	}
+	if (a->block != b->block) {
+		return a->block < b->block ? -1 : 1;
+	}
+	return (a->index > b->index) - (a->index < b->index);
+}
+
+/* Stores what is new, in the order in which it stands in the tables. */
+static int add_rows(struct bursar_sink *sink,
+                    struct bursar_record *const *records, size_t fresh,
+                    size_t *culprit)
+{
+	int rc = SQLITE_OK;
+
+	qsort(sink->places, fresh, sizeof(*sink->places), compare_places);
+	for (size_t i = 0; i < fresh && rc == SQLITE_OK; i++) {
+		const struct place *place = &sink->places[i];
+
+		rc = rows_add(sink->rows, records[place->index], place->id);
+		if (rc != SQLITE_OK) {
+			*culprit = place->index;
+		}
+	}
+	return rc;
+}
+
+static enum bursar_verdict sqlite_write(struct bursar_sink *sink,
+                                        struct bursar_record *const *records,
+                                        size_t count,
+                                        enum bursar_outcome *outcomes,
+                                        size_t *culprit,
+                                        struct bursar_error *err)
+{
+	enum bursar_verdict verdict;
+	size_t fresh = 0;
+	int rc;
+
+	*culprit = SIZE_MAX;
+	if (sink->damaged) {
+		return db_fail(NULL, SQLITE_CORRUPT, sink->path, DB_OURS, err);
+	}
+	if (!make_room(sink, count)) {
+		bursar_fail(err, ENOMEM, "out of memory");
+		return BURSAR_RETRY;
+	}
+	rc = begin(sink);
+	if (rc == SQLITE_OK) {
+		rc = rows_begin(sink->rows);
+	}
+	if (rc == SQLITE_OK) {
+		rc = take_keys(sink, records, count, outcomes, &fresh, culprit);
+	}
+	if (rc == SQLITE_OK) {
+		rc = add_rows(sink, records, fresh, culprit);
+	}
+	if (rc == SQLITE_OK) {
+		rc = rows_end(sink->rows);
+	}
+	if (rc == SQLITE_TOOBIG) {
+		bursar_fail(err, ERANGE, "%s: a record is too large for the "
+		            "ledger, or its numbers are for the sums",
+		            sink->path);
+	}
+	verdict = end(sink, rc, err);
+	clear_ids(sink);
+	return verdict;
+}
+
+/* --- the other operations ----------------------------------------------- */
+
+static enum bursar_verdict count_purge(struct bursar_sink *sink,
+                                       const struct bursar_purge *what,
+                                       struct bursar_purged *purged,
+                                       struct bursar_error *err)
+{
+	const int rc = purge_count(sink->db, sink->host, what, purged);
+
+	purged->more = false;
+	return rc == SQLITE_OK ? BURSAR_DONE
+	                       : db_fail(sink->db, rc, sink->path, DB_OURS, err);
+}
+
+static enum bursar_verdict sqlite_purge(struct bursar_sink *sink,
+                                        const struct bursar_purge *what,
+                                        struct bursar_purged *purged,
+                                        struct bursar_error *err)
+{
+	struct bursar_purged now = { 0 };
+	enum bursar_verdict verdict;
+	int rc;
+
+	if (what->dry_run) {
+		return count_purge(sink, what, purged, err);
+	}
+	if (sink->damaged) {
+		return db_fail(NULL, SQLITE_CORRUPT, sink->path, DB_OURS, err);
+	}
+	/* What is purged is to be gone from the file, not only from tables. */
+	db_exec(sink->db, "PRAGMA secure_delete = ON");
+	rc = begin(sink);
+	if (rc == SQLITE_OK) {
+		rc = purge_run(sink->db, sink->host, sink->keys, what, &now);
+	}
+	verdict = end(sink, rc, err);
+	db_exec(sink->db, "PRAGMA secure_delete = OFF");
+	if (verdict != BURSAR_DONE) {
+		return verdict;
+	}
+	purged->bodies += now.bodies;
+	purged->facts += now.facts;
+	purged->keys += now.keys;
+	purged->more = now.more;
+	if (now.bodies > 0 && !now.more) {
+		/* Old pages with their text stand in the log as well. */
+		sqlite3_wal_checkpoint_v2(sink->db, NULL,
+		                          SQLITE_CHECKPOINT_TRUNCATE, NULL,
+		                          NULL);
+	}
+	return BURSAR_DONE;
+}
+
+static enum bursar_verdict sqlite_sql(struct bursar_sink *sink,
+                                      const char *statement,
+                                      const struct bursar_cell *parameters,
+                                      size_t parameter_count,
+                                      bursar_row_fn *row, void *context,
+                                      struct bursar_error *err)
+{
+	return statements_run(sink->statements, sink->path, statement,
+	                      parameters, parameter_count, row, context, err);
+}
+
+static enum bursar_verdict sqlite_backup(struct bursar_sink *sink,
+                                         const char *path,
+                                         struct bursar_error *err)
+{
+	return backup_run(sink->db, sink->path, path, err);
+}
+
+static void sqlite_close(struct bursar_sink *sink)
+{
+	if (sink == NULL) {
+		return;
+	}
+	statements_destroy(sink->statements);
+	rows_close(sink->rows);
+	keys_close(sink->keys);
+	sqlite3_finalize(sink->begin);
+	sqlite3_finalize(sink->commit);
+	clear_ids(sink);
+	free(sink->ids);
+	free(sink->places);
+	/* The last one to close copies the log into the ledger. */
+	sqlite3_close(sink->db);
+	free(sink);
+}
+
+static const struct bursar_sink_ops sqlite_ops = {
+	.open   = sqlite_open,
+	.write  = sqlite_write,
+	.purge  = sqlite_purge,
+	.sql    = sqlite_sql,
+	.backup = sqlite_backup,
+	.close  = sqlite_close,
+};
+
+BURSAR_PLUGIN_DEFINE(sink_sqlite,
+	.kind     = BURSAR_SINK,
+	.name     = "sqlite",
+	.summary  = "keeps the ledger in one SQLite file",
+	.options  = sqlite_options,
+	.manual   = "",
+	.ops.sink = &sqlite_ops);
