@@ -104,7 +104,7 @@ static int list(struct cli *cli)
 /* Those of that name; a name may belong to several kinds. */
 struct search {
 	struct cli *cli;
-	const char *name;	/* "sqlite", or with its kind: "sink_sqlite" */
+	const char *name;	/* alone, or with its kind: "sink_NAME" */
 	size_t      found;
 	json_t     *rows;
 };

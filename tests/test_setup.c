@@ -194,7 +194,7 @@ START_TEST(the_least_configuration_has_all_defaults)
 	ck_assert_int_eq(setup->facts_days, 0);
 	ck_assert_int_eq(setup->dedup_days, 0);
 	ck_assert_uint_eq(setup->dead_letter_bytes, 1 << 30);
-	ck_assert_uint_eq(setup->dead_letter_reserve, 64 << 20);
+	ck_assert_uint_eq(setup->dead_letter_reserve, 16 << 20);
 
 	ck_assert_uint_eq(setup->source_count, 1);
 	ck_assert_str_eq(setup->sources[0].item.name, "in");
