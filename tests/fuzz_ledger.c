@@ -157,14 +157,18 @@ static void set_body(struct bursar_message *message, const uint8_t *data,
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct bursar_host host = { .schema = &schema };
-	const struct bursar_format_ops *ops =
-		format_ledger_LTX_bursar_plugin.ops.format;
+	static struct bursar_format *format;
+	static struct json_reader *reader;
 	struct bursar_error err = { 0 };
-	struct bursar_format *format = ops->open(&host, &err);
-	struct json_reader *reader = json_reader_create();
 	struct bursar_header header = { { "x-legion-llm-provider", 21 } };
 	struct bursar_message message = { .kind = &schema.kinds[0] };
 
+	/* One for all inputs: opening costs more than decoding a thousand. */
+	if (format == NULL) {
+		format = format_ledger_LTX_bursar_plugin.ops.format->open(
+			&host, &err);
+		reader = json_reader_create();
+	}
 	FUZZ_REQUIRE(format != NULL && reader != NULL);
 	made_count = 0;
 	if (size > 0) {
@@ -181,8 +185,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		set_body(&message, data + 1, size - 1);
 	}
 	decode(reader, format, &message);
-	json_reader_destroy(reader);
-	ops->close(format);
 	while (block_count > 0) {
 		free(blocks[--block_count]);
 	}
