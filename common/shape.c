@@ -126,7 +126,7 @@ struct shape {
 	size_t   extra_size;
 };
 
-/* --- names ----------------------------------------------------------------- */
+/* --- names ----------------------------------------------------------- */
 
 static inline uint64_t load(const char *text, size_t size)
 {
@@ -234,7 +234,7 @@ static inline bool is_guess(const struct spelling *spelling, const char *text)
 	return (words[0] | words[1]) == 0;
 }
 
-/* --- from rules to names and steps ----------------------------------------- */
+/* --- from rules to names and steps ----------------------------------- */
 
 static unsigned add_name(struct shape *s, const char *path, size_t path_size,
                          size_t size, unsigned parent)
@@ -429,7 +429,7 @@ struct bursar_value *shape_value(struct shape *s, struct bursar_record *record,
 	       &s->scratch[(size_t)field - columns];
 }
 
-/* --- the walk over the members --------------------------------------------- */
+/* --- the walk over the members --------------------------------------- */
 
 /* Whether the name is in the object of that number, however deep. */
 static bool is_within(const struct shape *s, unsigned parent, unsigned object)
@@ -613,7 +613,7 @@ static void take_given(struct shape *s, const struct bursar_message *message)
 	}
 }
 
-/* --- the steps -------------------------------------------------------------- */
+/* --- the steps ------------------------------------------------------- */
 
 /* Whether a member says what its field already holds. */
 static bool says_the_same(const struct shape *s, uint32_t node,
@@ -715,7 +715,7 @@ static void take_steps(struct shape *s)
 	}
 }
 
-/* --- extra_json ------------------------------------------------------------- */
+/* --- extra_json ------------------------------------------------------ */
 
 static void append(struct shape *s, const char *text, size_t size)
 {
@@ -797,7 +797,7 @@ static void set_extra(struct shape *s)
 	                s->extra_size);
 }
 
-/* --- filling ----------------------------------------------------------------- */
+/* --- filling --------------------------------------------------------- */
 
 static void start(struct shape *s, const struct json_doc *doc,
                   struct bursar_record *record, struct bursar_arena *arena)

@@ -34,7 +34,7 @@ static void set_text(struct bursar_value *value, const char *text, size_t size)
 	value->size = (uint32_t)size;
 }
 
-/* --- text -------------------------------------------------------------------- */
+/* --- text ------------------------------------------------------------ */
 
 static bool is_plain_ascii(struct bursar_span text)
 {
@@ -224,7 +224,7 @@ enum shape_result shape_prose(struct shape_run *run,
 	return bounded_text(run, in, UINT32_MAX, value);
 }
 
-/* --- numbers ----------------------------------------------------------------- */
+/* --- numbers --------------------------------------------------------- */
 
 static bool may_be_a_number(const struct shape_run *run,
                             const struct shape_input *in)
@@ -358,7 +358,7 @@ enum shape_result shape_flag(struct shape_run *run,
 	       flag_of_text(text, value);
 }
 
-/* --- times ------------------------------------------------------------------- */
+/* --- times ----------------------------------------------------------- */
 
 /* The unit follows from the size: no time of ours is 1000 times another. */
 static bool epoch(const struct shape_run *run, uint32_t node, int64_t *us)
@@ -407,7 +407,7 @@ enum shape_result shape_instant(struct shape_run *run,
 	return is_one ? SHAPE_SET : SHAPE_MISFIT;
 }
 
-/* --- JSON -------------------------------------------------------------------- */
+/* --- JSON ------------------------------------------------------------ */
 
 enum shape_result shape_raw(struct shape_run *run,
                             const struct shape_input *in,
@@ -423,7 +423,7 @@ enum shape_result shape_raw(struct shape_run *run,
 	return SHAPE_SET;
 }
 
-/* Writes the elements from `at` to `end`; false: one is no text, or too long. */
+/* Writes the elements from `at` to `end`; false: one is no text or too long. */
 static bool join(struct shape_run *run, uint32_t at, uint32_t end, char *out,
                  size_t *size)
 {

@@ -29,7 +29,7 @@ struct opening {
 	struct bursar_error *err;
 };
 
-/* --- the cheap look -------------------------------------------------------- */
+/* --- the cheap look -------------------------------------------------- */
 
 typedef unsigned char bytes16 __attribute__((vector_size(16)));
 
@@ -97,7 +97,7 @@ static bool may_be_an_envelope(const struct bursar_message *message)
 	         memmem(text, size, "\\u0079", 6) != NULL));
 }
 
-/* --- values ------------------------------------------------------------------ */
+/* --- values ---------------------------------------------------------- */
 
 static enum envelope_result bad(struct opening *o, const char *what,
                                 const char *expected)
@@ -144,7 +144,7 @@ static enum envelope_result read_text(struct opening *o, uint32_t node,
 	}
 }
 
-/* --- kind -------------------------------------------------------------------- */
+/* --- kind ------------------------------------------------------------ */
 
 /* The word as far as it can be shown, for a person who mistyped it. */
 static void show_word(struct bursar_span word, char shown[MAX_WORD + 1])
@@ -196,7 +196,7 @@ static enum envelope_result read_kind(struct opening *o)
 	return o->made.kind != NULL ? ENVELOPE_OPENED : unknown_kind(o, name);
 }
 
-/* --- properties --------------------------------------------------------------- */
+/* --- properties ------------------------------------------------------ */
 
 static const struct {
 	const char *name;
@@ -280,7 +280,7 @@ static enum envelope_result read_routing_key(struct opening *o)
 	       read_text(o, node, "routing_key", &o->made.routing_key);
 }
 
-/* --- headers ------------------------------------------------------------------ */
+/* --- headers --------------------------------------------------------- */
 
 static bool has_upper_case(struct bursar_span text)
 {
@@ -393,7 +393,7 @@ static enum envelope_result read_headers(struct opening *o)
 	return count == 0 ? ENVELOPE_OPENED : merge_headers(o, object, count);
 }
 
-/* --- body --------------------------------------------------------------------- */
+/* --- body ------------------------------------------------------------ */
 
 static unsigned hex4(const char *at)
 {
@@ -530,7 +530,7 @@ static enum envelope_result read_base64(struct opening *o, uint32_t node)
 	return ENVELOPE_OPENED;
 }
 
-/* --- all of it ---------------------------------------------------------------- */
+/* --- all of it ------------------------------------------------------- */
 
 static enum envelope_result take_out(struct opening *o, uint32_t plain,
                                      uint32_t base64)

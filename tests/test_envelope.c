@@ -88,7 +88,7 @@ static const struct bursar_kind *kind_named(const char *name)
 	return bursar_kind_find(&schema, name, strlen(name));
 }
 
-/* --- what is one ---------------------------------------------------------------- */
+/* --- what is one ----------------------------------------------------- */
 
 static const char *const not_envelopes[] = {
 	"", "   ", "body", "[\"body\"]", "\"body\"", "{}", "{\"a\":1}",
@@ -179,7 +179,7 @@ START_TEST(puts_real_nuls_into_a_body)
 }
 END_TEST
 
-/* --- what comes with it ---------------------------------------------------------- */
+/* --- what comes with it ---------------------------------------------- */
 
 START_TEST(takes_properties_and_headers_out)
 {
@@ -271,7 +271,7 @@ START_TEST(reads_a_timestamp)
 }
 END_TEST
 
-/* --- what is refused -------------------------------------------------------------- */
+/* --- what is refused ------------------------------------------------- */
 
 static const char *const refused[][2] = {
 	{ "{\"kind\":\"promt\",\"body\":{}}",
@@ -330,20 +330,22 @@ END_TEST
 START_TEST(refuses_more_headers_than_anybody_needs)
 {
 	static char text[8192];
-	int used = sprintf(text, "{\"body\":{},\"headers\":{\"h\":1");
+	size_t used = (size_t)snprintf(text, sizeof(text),
+	                               "{\"body\":{},\"headers\":{\"h\":1");
 
 	for (int i = 0; i < ENVELOPE_MAX_HEADERS - 1; i++) {
-		used += sprintf(text + used, ",\"h%d\":1", i);
+		used += (size_t)snprintf(text + used, sizeof(text) - used,
+		                         ",\"h%d\":1", i);
 	}
-	strcpy(text + used, "}}");
+	snprintf(text + used, sizeof(text) - used, "}}");
 	must_open(text);
 	ck_assert_uint_eq(message.header_count, ENVELOPE_MAX_HEADERS);
-	strcpy(text + used, ",\"i\":1}}");
+	snprintf(text + used, sizeof(text) - used, ",\"i\":1}}");
 	ck_assert_int_eq(open_text(text), ENVELOPE_BAD);
 }
 END_TEST
 
-/* --- kinds ------------------------------------------------------------------------ */
+/* --- kinds ----------------------------------------------------------- */
 
 START_TEST(prefers_the_kind_of_the_source)
 {

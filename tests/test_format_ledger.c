@@ -53,14 +53,14 @@ static void decode_long(const char *kind, const char *member, size_t size)
 	int used;
 
 	ck_assert_ptr_nonnull(body);
-	used = sprintf(body, "{\"%s\":\"", member);
+	used = snprintf(body, 64, "{\"%s\":\"", member);
 	memset(body + used, 'a', size);
 	memcpy(body + used + size, "\"}", 3);
 	decode_text(kind, body);
 	free(body);
 }
 
-/* --- places, spelled in every way ---------------------------------------------- */
+/* --- places, spelled in every way ------------------------------------ */
 
 struct place {
 	const char *kind;
@@ -371,7 +371,7 @@ START_TEST(leaves_the_id_to_the_core_where_a_property_has_one)
 }
 END_TEST
 
-/* --- callers -------------------------------------------------------------------- */
+/* --- callers --------------------------------------------------------- */
 
 struct caller {
 	const char *body;
@@ -441,7 +441,7 @@ START_TEST(completes_an_identity_for_a_kind_without_caller_type)
 }
 END_TEST
 
-/* --- types ---------------------------------------------------------------------- */
+/* --- types ----------------------------------------------------------- */
 
 struct value {
 	const char *text;	/* of the member */
@@ -533,8 +533,8 @@ static const struct value texts[] = {
 	{ "1.50", "1.50", 0 },
 	{ "null", "unset", 0 },
 	{ "\"a\\nb\\\"\"", "a\nb\"", 0 },
-	{ "\"\\u00e9\xc3\xa9\\ud83d\\ude00\"", "\xc3\xa9\xc3\xa9\xf0\x9f\x98\x80",
-	  0 },
+	{ "\"\\u00e9\xc3\xa9\\ud83d\\ude00\"",
+	  "\xc3\xa9\xc3\xa9\xf0\x9f\x98\x80", 0 },
 	{ "\"nul\\u0000l\"", "nul\\u0000l", BURSAR_DQ_NUL },
 	{ "\"half \\ud800\"", "half \\ud800", BURSAR_DQ_SURROGATE },
 	{ "true", "unset", BURSAR_DQ_TYPE },
@@ -650,7 +650,7 @@ START_TEST(does_not_judge_a_total_whose_parts_are_not_all_known)
 }
 END_TEST
 
-/* --- times ----------------------------------------------------------------------- */
+/* --- times ----------------------------------------------------------- */
 
 static const struct value times[] = {
 	{ "\"2026-05-17T10:42:09.118Z\"", "1779014529118000", 0 },
@@ -744,7 +744,7 @@ START_TEST(takes_the_next_time_where_one_is_unreadable)
 }
 END_TEST
 
-/* --- reasoning ------------------------------------------------------------------- */
+/* --- reasoning ------------------------------------------------------- */
 
 struct reasoning {
 	const char *body;
@@ -799,7 +799,7 @@ START_TEST(takes_reasoning_out_of_a_plain_answer)
 }
 END_TEST
 
-/* --- what has no field ------------------------------------------------------------ */
+/* --- what has no field ----------------------------------------------- */
 
 static const struct reasoning extras[] = {
 	{ "{\"foo\":1,\"bar\":{\"a\": [1, 2] }}",
@@ -895,10 +895,9 @@ END_TEST
 START_TEST(leaves_out_whole_members_where_there_is_no_room)
 {
 	static char body[1 << 16];
-	int used = sprintf(body, "{\"a\":1,\"b\":\"");
 
-	memset(body + used, 'x', 9000);
-	strcpy(body + used + 9000, "\",\"c\":2}");
+	snprintf(body, sizeof(body), "{\"a\":1,\"b\":\"%09000d\",\"c\":2}",
+	         0);
 	decode_text("metering", body);
 	extra("{\"a\":1,\"c\":2}");
 	flags(BURSAR_DQ_EXTRA_CUT);
@@ -908,12 +907,14 @@ END_TEST
 START_TEST(survives_more_unknown_members_than_it_keeps)
 {
 	static char body[1 << 16];
-	int used = sprintf(body, "{\"provider\":\"p\"");
+	size_t used = (size_t)snprintf(body, sizeof(body),
+	                               "{\"provider\":\"p\"");
 
 	for (int i = 0; i < 3000; i++) {
-		used += sprintf(body + used, ",\"m%d\":%d", i, i);
+		used += (size_t)snprintf(body + used, sizeof(body) - used,
+		                         ",\"m%d\":%d", i, i);
 	}
-	strcpy(body + used, ",\"model_id\":\"m\"}");
+	snprintf(body + used, sizeof(body) - used, ",\"model_id\":\"m\"}");
 	decode_text("metering", body);
 	is("provider", "p");
 	is("model_id", "m");
@@ -966,7 +967,7 @@ START_TEST(escapes_a_nul_in_a_header)
 }
 END_TEST
 
-/* --- refusals ---------------------------------------------------------------------- */
+/* --- refusals -------------------------------------------------------- */
 
 static const char *const refused[] = {
 	"", "  ", "{", "[]", "[{}]", "\"secret\"", "12", "null", "true",
@@ -1032,7 +1033,8 @@ END_TEST
 START_TEST(knows_names_longer_than_a_guess)
 {
 	for (int i = 0; i < 2; i++) {
-		decode_text("tool", "{\"x-legion-identity-canonical-name\":\"a\""
+		decode_text("tool",
+		            "{\"x-legion-identity-canonical-name\":\"a\""
 		            ",\"tool_call\":{\"data_handling_classification\":"
 		            "\"b\"}}");
 		is("caller_identity", "a");
@@ -1043,7 +1045,7 @@ START_TEST(knows_names_longer_than_a_guess)
 }
 END_TEST
 
-/* --- golden messages ---------------------------------------------------------------- */
+/* --- golden messages ------------------------------------------------- */
 
 static json_t *load(const char *text, size_t size)
 {

@@ -38,7 +38,7 @@ static uint8_t type_of(const struct shape_run *run,
 	return run->doc->nodes[in->node].type;
 }
 
-/* --- conversions of this format ----------------------------------------------- */
+/* --- conversions of this format -------------------------------------- */
 
 /* A level that is not one of the four is stored as it came, and flagged. */
 static enum shape_result level(struct shape_run *run,
@@ -262,7 +262,7 @@ static enum shape_result inline_reasoning(struct shape_run *run,
 	return wrap(run, inner, value) ? SHAPE_LENT : SHAPE_MISFIT;
 }
 
-/* --- which member fills which field ------------------------------------------- */
+/* --- which member fills which field ---------------------------------- */
 
 #define CONTEXT                                                              \
 	{ "message_id", shape_present, "$message_id message_id event_id" },  \
@@ -475,7 +475,7 @@ static const struct shape_rule tool_rules[] = {
 	{ NULL },
 };
 
-/* --- decoding ------------------------------------------------------------------ */
+/* --- decoding -------------------------------------------------------- */
 
 enum { METERING, PROMPT, TOOL, KINDS };
 
@@ -648,7 +648,7 @@ static bool fill(const struct layout *layout, const struct json_doc *doc,
 	return true;
 }
 
-/* --- operations ---------------------------------------------------------------- */
+/* --- operations ------------------------------------------------------ */
 
 static void ledger_close(struct bursar_format *format)
 {
