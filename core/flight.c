@@ -145,6 +145,9 @@ struct flight_message *flight_add(struct flight *flight,
 		flight->first = added;
 	}
 	flight->last = added;
+	flight->one_lane = flight->count == 0 ||
+		(flight->one_lane &&
+		 added->delivered.lane == flight->first->delivered.lane);
 	flight->count++;
 	flight->unsettled++;
 	atomic_fetch_add(&flight->unfinished, 1);

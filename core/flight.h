@@ -72,6 +72,7 @@ struct flight {
 	int64_t                read_at;		/* us, monotonic */
 	_Atomic size_t         unfinished;	/* messages */
 	size_t                 unsettled;	/* messages; the intake's */
+	bool                   one_lane;	/* all are of the first's */
 	_Atomic unsigned       holders;		/* the intake, and writers */
 	_Atomic(struct flight_text *) texts;
 	bool                   is_void;		/* its tokens mean nothing now */

@@ -223,6 +223,11 @@ static bool is_finished(const struct flight_message *m)
 static size_t list_settled(struct intake *in, struct flight *flight,
                            size_t count)
 {
+	if (flight->one_lane &&
+	    atomic_load(&flight->unfinished) == flight->unsettled) {
+		lanes_block(&in->lanes, flight->first->delivered.lane);
+		return count;
+	}
 	for (struct flight_message *m = flight->first;
 	     m != NULL && count < SETTLE_MAX; m = m->next) {
 		if (m->settled) {
@@ -363,11 +368,12 @@ static void finish_part(struct flight_message *m)
 	flight_part_done(m, 0);
 }
 
-/* Gives back every message from m on. */
+/* Gives back every message from m on; no writer has any of them. */
 static void give_back(struct flight_message *m)
 {
 	for (; m != NULL; m = m->next) {
 		m->records = NULL;
+		atomic_store(&m->waiting, 1);
 		flight_part_done(m, FLIGHT_RETURNED);
 	}
 }
@@ -727,8 +733,8 @@ static void return_rest(struct intake *in)
 		for (struct flight_message *m = f->first; m != NULL;
 		     m = m->next) {
 			if (!is_finished(m)) {
-				atomic_fetch_or(&m->happened, FLIGHT_RETURNED);
-				atomic_store(&m->waiting, 0);
+				atomic_store(&m->waiting, 1);
+				flight_part_done(m, FLIGHT_RETURNED);
 			}
 		}
 	}
