@@ -19,6 +19,7 @@ CLEANFILES += $(bench_programs)
 .PHONY: bench-programs
 bench-programs: $(bench_programs)
 
+include tests/bench.mk
 include tests/common.mk
 include tests/runtime.mk
 include tests/command.mk

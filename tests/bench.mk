@@ -1,0 +1,16 @@
+# What is measured, with the machine's floor in the same run.
+
+bench_programs += %D%/bench/generate %D%/bench/floor_sqlite
+EXTRA_DIST += %D%/bench/run.py %D%/bench/reference.sql
+
+%C%_bench_generate_SOURCES  = %D%/bench/generate.c
+%C%_bench_generate_CPPFLAGS = $(core_cppflags)
+%C%_bench_generate_LDADD    = common/librfc3339.la
+
+%C%_bench_floor_sqlite_SOURCES  = %D%/bench/floor_sqlite.c
+%C%_bench_floor_sqlite_CPPFLAGS = $(core_cppflags) $(SINK_SQLITE_CFLAGS)
+%C%_bench_floor_sqlite_LDADD    = $(SINK_SQLITE_LIBS)
+
+.PHONY: bench
+bench: all bench-programs
+	$(AM_TESTS_ENVIRONMENT) python3 $(srcdir)/%D%/bench/run.py $(BENCH)
