@@ -19,7 +19,8 @@ const char *rfc3339_format(int64_t us, char out[RFC3339_SIZE])
 {
 	const int64_t part = us % US_PER_SECOND;
 	const int64_t micros = part < 0 ? part + US_PER_SECOND : part;
-	const time_t seconds = (time_t)((us - micros) / US_PER_SECOND);
+	const time_t seconds =
+		(time_t)(us / US_PER_SECOND - (part < 0 ? 1 : 0));
 	struct tm tm;
 
 	if (gmtime_r(&seconds, &tm) == NULL || tm.tm_year < -1900 ||

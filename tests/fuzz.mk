@@ -40,7 +40,7 @@ endif
 clean-local: clean-fuzz
 .PHONY: clean-fuzz
 clean-fuzz:
-	rm -rf $(fuzz_found) fuzz_*.crash
+	rm -rf $(fuzz_found) fuzz_*.crash %D%/libfuzz_main.la
 
 fuzzers =
 
