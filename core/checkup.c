@@ -89,6 +89,9 @@ static const char *remedy_of(int code, enum bursar_verdict verdict,
 	case ENOSPC:
 	case EDQUOT:
 		return "make room on the disk";
+	case ENOTDIR:
+		return "make the folder, owned by the daemon's user, or correct "
+		       "the path";
 	case ECONNREFUSED:
 	case ETIMEDOUT:
 	case EHOSTUNREACH:

@@ -12,6 +12,13 @@ sed -e "s,/var/lib/bursar,$work/state,; s,/etc/bursar,$work/etc," \
     "$top_srcdir/etc/bursar.yaml" >"$work/plain.yaml"
 exits 0 -c "$work/plain.yaml" check
 
+# A ledger that cannot be made is told from one that is not made yet.
+sed "s,$work/state/ledger.db,$work/none/ledger.db," "$work/plain.yaml" \
+    >"$work/nowhere.yaml"
+exits 1 -c "$work/nowhere.yaml" check
+says out 'no folder'
+says out '-> make the folder'
+
 sed -e 's,^#  ,  ,' -e 's,^#\([a-z]\),\1,' "$work/plain.yaml" >"$work/full.yaml"
 printf '%064d\n' 12345678 >"$work/etc/cluster-secret"
 printf 'secret 1 %s\n' \

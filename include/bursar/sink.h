@@ -65,7 +65,8 @@ struct bursar_sink_ops {
 	 * what is older.  A ledger made by a newer version is refused.
 	 *
 	 * Returns a sink, to be given to close(); or NULL with *err filled and
-	 * *verdict RETRY, DOWN or CONFIG.
+	 * *verdict RETRY, DOWN or CONFIG.  Where READ finds nothing yet, and
+	 * WRITE would make it, err->code is ENOENT.
 	 */
 	struct bursar_sink *(*open)(const struct bursar_host *host,
 	                            enum bursar_mode mode,

@@ -120,6 +120,25 @@ static enum bursar_verdict create_file(const char *path,
 	return BURSAR_DONE;
 }
 
+/* Says that there is no ledger yet; ENOENT where one can be made. */
+static void fail_find(const char *path, struct bursar_error *err)
+{
+	char *copy = strdup(path);
+	const char *folder = copy != NULL ? dirname(copy) : "/";
+
+	if (access(folder, W_OK | X_OK) == 0) {
+		bursar_fail(err, ENOENT, "%s: there is no ledger yet; the "
+		            "daemon makes it when it starts", path);
+	} else if (errno == ENOENT) {
+		bursar_fail(err, ENOTDIR, "%s: there is no ledger, and no "
+		            "folder %s to make it in", path, folder);
+	} else {
+		bursar_fail(err, errno, "%s: there is no ledger, and none can "
+		            "be made in %s: %s", path, folder, strerror(errno));
+	}
+	free(copy);
+}
+
 static enum bursar_verdict find_file(const char *path,
                                      struct bursar_error *err)
 {
@@ -129,8 +148,7 @@ static enum bursar_verdict find_file(const char *path,
 		return BURSAR_DONE;
 	}
 	if (errno == ENOENT) {
-		bursar_fail(err, errno, "%s: there is no ledger yet; the "
-		            "daemon makes it when it starts", path);
+		fail_find(path, err);
 	} else {
 		bursar_fail(err, errno, "%s: %s", path, strerror(errno));
 	}
