@@ -432,6 +432,23 @@ static void route(struct preparer *p, struct flight_message *m)
 	atomic_fetch_add(&m->waiting, waiting);
 }
 
+/* Nobody says of what kind it is; what is no JSON could not say it. */
+static enum step no_kind(struct preparer *p, struct flight_message *m,
+                         struct bursar_error *err)
+{
+	struct bursar_error why = { 0 };
+	struct json_doc doc;
+
+	if (json_read(p->json, m->clear->body.data, m->clear->body.size, &doc,
+	              &why) != 0) {
+		return why.code == ENOMEM ? STEP_MEMORY :
+			letter(p, m, DEAD_MALFORMED,
+			       flight_keep_text(m, why.text), err);
+	}
+	return letter(p, m, DEAD_NO_KIND, "neither the source, nor an envelope,"
+	              " nor a routing key tells its kind", err);
+}
+
 static enum step decode(struct preparer *p, struct flight_message *m,
                         bool legacy, int64_t now, struct bursar_error *err)
 {
@@ -442,8 +459,7 @@ static enum step decode(struct preparer *p, struct flight_message *m,
 	struct bursar_error why = { 0 };
 
 	if (m->clear->kind == NULL && p->format_ops->needs_kind) {
-		return letter(p, m, DEAD_NO_KIND, "neither the source, nor an"
-		              " envelope, nor a routing key tells its kind", err);
+		return no_kind(p, m, err);
 	}
 	switch (p->format_ops->decode(p->format, m->clear, &decoding.records,
 	                              &why)) {
