@@ -44,6 +44,14 @@ static const struct table_column sink_columns[] = {
 	{ "why", NULL, TABLE_TEXT },
 };
 
+static const struct table_column service_columns[] = {
+	{ "name", "service", TABLE_TEXT },
+	{ "plugin", NULL, TABLE_TEXT },
+	{ "state", NULL, TABLE_TEXT },
+	{ "since_ms", "since", TABLE_MS },
+	{ "why", NULL, TABLE_TEXT },
+};
+
 static void add_cell(struct table *table, const json_t *value)
 {
 	if (json_is_string(value)) {
@@ -81,12 +89,20 @@ static int show_tables(struct cli *cli, const json_t *state)
 	        ? "ready" : "not ready: a required sink is not open",
 	        (long long)json_integer_value(
 			json_object_get(state, "dead_letter_bytes")));
-	const int status = show(cli, json_object_get(state, "sources"),
-	                        source_columns, COUNT(source_columns));
+	const json_t *services = json_object_get(state, "services");
+	int status = show(cli, json_object_get(state, "sources"),
+	                  source_columns, COUNT(source_columns));
 	fputc('\n', cli->out);
-	return status != CLI_OK ? status :
-		show(cli, json_object_get(state, "sinks"), sink_columns,
-		     COUNT(sink_columns));
+	if (status == CLI_OK) {
+		status = show(cli, json_object_get(state, "sinks"),
+		              sink_columns, COUNT(sink_columns));
+	}
+	if (status == CLI_OK && services != NULL) {
+		fputc('\n', cli->out);
+		status = show(cli, services, service_columns,
+		              COUNT(service_columns));
+	}
+	return status;
 }
 
 static int run(struct cli *cli, int argc, char **argv)

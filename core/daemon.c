@@ -19,6 +19,7 @@
 #include "daemon.h"
 #include "log.h"
 #include "pipeline.h"
+#include "services.h"
 #include "statedir.h"
 #include "status.h"
 
@@ -37,6 +38,7 @@ struct daemon {
 	struct deadletters *letters;
 	struct kept     *setups;
 	struct pipeline *pipeline;
+	struct services *services;	/* NULL: none, or not now */
 	int64_t housekeep_at;
 	int64_t progress, progress_at;	/* of --once: see stands_still() */
 	bool    ready;
@@ -86,6 +88,53 @@ static void log_error(const char *event, const struct bursar_error *err)
 
 	log_event(BURSAR_ERROR, NULL, event, "why=%s",
 	          log_quote(err->text, quoted, sizeof(quoted)));
+}
+
+/* --- services ------------------------------------------------------------ */
+
+/* State as a JSON object, the caller's; NULL: out of memory. */
+static json_t *state_of(const struct daemon *d)
+{
+	json_t *state = pipeline_state(d->pipeline);
+
+	if (state != NULL && d->services != NULL) {
+		json_object_set_new(state, "services",
+		                    services_state(d->services));
+	}
+	return state;
+}
+
+/* For services, in their threads: they end before the pipeline does. */
+static char *state_as_text(void *context)
+{
+	json_t *state = state_of(context);
+	char *text = state != NULL ? json_dumps(state, JSON_COMPACT) : NULL;
+
+	json_decref(state);
+	return text;
+}
+
+static void close_services(struct daemon *d)
+{
+	services_stop(d->services);
+	services_destroy(d->services);
+	d->services = NULL;
+}
+
+/* Nothing waits for a service: what is wrong with them is logged.  A run of
+ * --once has none, so that it can go beside a daemon. */
+static void open_services(struct daemon *d)
+{
+	const struct services_options options = { state_as_text, d };
+	struct bursar_error err = { 0 };
+
+	if (d->once || current(d)->service_count == 0) {
+		return;
+	}
+	d->services = services_create(current(d), &options, &err);
+	if (d->services == NULL || services_start(d->services, &err) != 0) {
+		log_error("services-failed", &err);
+	}
 }
 
 /* --- opening ------------------------------------------------------------- */
@@ -152,6 +201,9 @@ static int open_daemon(struct daemon *d, struct bursar_error *err)
 	}
 	const int result = open_pipeline(d, current(d), &pool, err);
 	units_close(&pool, NULL);
+	if (result == 0) {
+		open_services(d);
+	}
 	return result;
 }
 
@@ -159,6 +211,7 @@ static void close_daemon(struct daemon *d)
 {
 	struct unit *pool = NULL;
 
+	close_services(d);
 	pipeline_release(d->pipeline, &pool);
 	units_close(&pool, NULL);
 	d->pipeline = NULL;
@@ -209,6 +262,7 @@ static void reload(struct daemon *d)
 		setup_destroy(new);
 		return;
 	}
+	close_services(d);
 	pipeline_stop(d->pipeline, old->drain_timeout_ms, -1);
 	pipeline_release(d->pipeline, &pool);
 	if (open_pipeline(d, new, &pool, &err) == 0) {
@@ -226,11 +280,14 @@ static void reload(struct daemon *d)
 			log_error("cannot-go-on", &err);
 			d->ended = true;
 			d->status = EXIT_FAILURE;
+		} else {
+			open_services(d);
 		}
 		units_close(&pool, NULL);
 		setup_destroy(new);
 		return;
 	}
+	open_services(d);
 	units_close(&pool, NULL);
 	forget_setups(d);
 }
@@ -248,6 +305,7 @@ static void drain(struct daemon *d)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	signalfd(d->signals, &set, 0);
+	close_services(d);
 	const bool all = pipeline_stop(d->pipeline,
 	                               current(d)->drain_timeout_ms,
 	                               d->signals);
@@ -380,7 +438,7 @@ static void serve(struct daemon *d)
 			continue;
 		}
 		if (fds[2].revents != 0) {
-			status_answer(d->listener, pipeline_state(d->pipeline));
+			status_answer(d->listener, state_of(d));
 		}
 		look_at_ready(d);
 		housekeep(d);

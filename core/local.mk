@@ -78,6 +78,8 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	%D%/schema.h \
 	%D%/sealing.c \
 	%D%/sealing.h \
+	%D%/services.c \
+	%D%/services.h \
 	%D%/setup.c \
 	%D%/setup.h \
 	%D%/setup_build.h \

@@ -5,7 +5,8 @@
  *
  *	create --> start --> (runs) --> stop --> release
  *
- * Main thread only.
+ * Main thread only, but for pipeline_state(): that any thread may call between
+ * start and stop.
  */
 #ifndef CORE_PIPELINE_H
 #define CORE_PIPELINE_H

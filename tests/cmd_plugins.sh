@@ -49,7 +49,7 @@ says err 'See `bursar help plugins`.'
 
 # All plugins, sound and broken.
 exits 0 plugins
-says out 'sink    sound  takes everything'
+says out 'sink     sound  takes everything'
 says out "sink no_write: "
 says out "has no operation 'write'"
 says out 'undefined symbol: nobody_has_this'

@@ -30,3 +30,4 @@ include tests/crypto.mk
 include tests/format.mk
 include tests/source.mk
 include tests/sink.mk
+include tests/service.mk

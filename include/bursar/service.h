@@ -38,7 +38,9 @@ struct bursar_house {
 	char *(*state)(const struct bursar_house *house);
 
 	/* sql() of the book, opened to read: see bursar/sink.h.  Calls are
-	 * serialised.  CONFIG when no book is configured. */
+	 * serialised, so row() makes none.  The book is opened by the first
+	 * call that can, and again after DOWN.  CONFIG when no book is
+	 * configured, or there is no ledger yet. */
 	enum bursar_verdict (*sql)(const struct bursar_house *house,
 	                           const char *statement,
 	                           const struct bursar_cell *parameters,
@@ -47,13 +49,24 @@ struct bursar_house {
 };
 
 struct bursar_service_ops {
-	/* Returns a service, to be given to close(), or NULL with *err. */
+	/*
+	 * Prepares a service; `house` outlives it.  Makes no thread and answers
+	 * nobody before run().
+	 *
+	 * Returns a service, to be given to close(), or NULL with *err filled;
+	 * it is opened again later.
+	 */
 	struct bursar_service *(*open)(const struct bursar_host *host,
 	                               const struct bursar_house *house,
 	                               struct bursar_error *err);
 
-	/* Serves until descriptor `stop` is readable.  Returns DONE then, or
-	 * RETRY, DOWN or CONFIG with *err filled; it is run again later. */
+	/*
+	 * Serves until descriptor `stop` is readable (poll it; do not read
+	 * from it), then ends within a second, whatever its clients do.
+	 *
+	 * Returns DONE then; or, with *err filled, RETRY or CONFIG: it is run
+	 * again later; DOWN: it is closed, opened and run again.
+	 */
 	enum bursar_verdict (*run)(struct bursar_service *service, int stop,
 	                           struct bursar_error *err);
 
