@@ -31,3 +31,4 @@ include tests/format.mk
 include tests/source.mk
 include tests/sink.mk
 include tests/service.mk
+include tests/daemon.mk

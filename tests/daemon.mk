@@ -1,0 +1,7 @@
+# The whole daemon, as its users run it: real files, ledgers and signals.
+
+dist_check_SCRIPTS += \
+	%D%/daemon_golden.py \
+	%D%/daemon_kill.py \
+	%D%/daemon_properties.py
+EXTRA_DIST += %D%/daemon.py
