@@ -178,6 +178,7 @@ static size_t escape(unsigned char c, char out[5])
 }
 
 /* Members as the caller wrote them, but for control characters. */
+__attribute__((format(printf, 2, 0)))
 static void append_members(struct line *line, const char *fmt, va_list ap)
 {
 	char members[LINE_SIZE];

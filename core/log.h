@@ -23,6 +23,7 @@ void log_set_level(enum bursar_level level);
 __attribute__((format(printf, 4, 5)))
 void log_event(enum bursar_level level, const char *instance,
                const char *event, const char *fmt, ...);
+__attribute__((format(printf, 4, 0)))
 void log_event_v(enum bursar_level level, const char *instance,
                  const char *event, const char *fmt, va_list ap);
 

@@ -130,8 +130,8 @@ static void print_statuses(FILE *out)
 	static const char *const words[] = {
 		"Done.", "Something outside did not work.",
 		"Wrong usage, or a mistake in the configuration.",
-		"A check that says no: a budget that is exceeded, a ledger "
-		"that does not add up.",
+		("A check that says no: a budget that is exceeded, a ledger "
+		 "that does not add up."),
 	};
 
 	roff_section(out, "EXIT STATUS");
