@@ -40,14 +40,14 @@ static int width_of(FILE *out)
 	const char *columns = getenv("COLUMNS");
 	struct winsize size;
 
-	if (!isatty(fileno(out))) {
-		return 0;
-	}
 	if (columns != NULL) {
 		const long width = strtol(columns, NULL, 10);
 		if (width >= 20 && width <= 1000) {
 			return (int)width;
 		}
+	}
+	if (!isatty(fileno(out))) {
+		return 0;
 	}
 	if (ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col >= 20) {
 		return size.ws_col;

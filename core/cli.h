@@ -95,8 +95,8 @@ struct cli {
 	const char      *config;	/* path of the configuration; not NULL */
 	enum cli_format  format;
 	bool             color;		/* out is a terminal, NO_COLOR unset */
-	int              width;		/* columns of the terminal; 0: out is
-					 * none, print lines whole */
+	int              width;		/* COLUMNS, or those of the terminal;
+					 * 0: out is none, lines are whole */
 	FILE            *out;
 	FILE            *err;
 	int              status;	/* after cli_parse() said false */

@@ -32,6 +32,19 @@ static const struct table_column columns[] = {
 
 #define COLUMNS (sizeof(columns) / sizeof(columns[0]))
 
+/* For people: what tells letters apart, and the time where there is room. */
+static const struct table_column page_columns[] = {
+	{ "id", NULL, TABLE_TEXT },
+	{ "source", NULL, TABLE_TEXT },
+	{ "reason", NULL, TABLE_TEXT },
+	{ "place", NULL, TABLE_TEXT },
+	{ "text", NULL, TABLE_TEXT },
+	{ "time", NULL, TABLE_TIME },
+};
+
+#define PAGE_COLUMNS (sizeof(page_columns) / sizeof(page_columns[0]))
+#define WIDE         120	/* columns of a terminal with room for times */
+
 struct search {
 	struct cli   *cli;
 	const char   *reason;
@@ -40,6 +53,7 @@ struct search {
 	int64_t       limit;
 	int64_t       found;
 	int64_t       beyond;	/* matched, but above the limit */
+	size_t        columns;	/* how many of page_columns are shown */
 	struct table *table;
 };
 
@@ -64,10 +78,63 @@ static void add_time(struct table *table, const char *text)
 	}
 }
 
+/* A file's name without its folders, and the line. */
+static void add_place(struct table *table, const char *place,
+                      const json_t *line)
+{
+	char text[160];
+
+	if (place == NULL) {
+		table_add_null(table);
+		return;
+	}
+	const char *slash = strrchr(place, '/');
+	const char *name = slash != NULL && slash[1] != '\0' ? slash + 1 : place;
+	if (line != NULL) {
+		snprintf(text, sizeof(text), "%.120s:%" JSON_INTEGER_FORMAT,
+		         name, json_integer_value(line));
+		name = text;
+	}
+	table_add_text(table, name);
+}
+
+static void add_page_row(struct search *search, json_t *letter)
+{
+	struct table *table = search->table;
+
+	/* A dozen characters tell letters apart on a screen. */
+	table_add_bytes(table, member(letter, "id"), 12);
+	table_add_text(table, member(letter, "source"));
+	table_add_text(table, member(letter, "reason"));
+	add_place(table, member(letter, "place"),
+	          json_object_get(letter, "line"));
+	table_add_text(table, member(letter, "text"));
+	if (search->columns == PAGE_COLUMNS) {
+		add_time(table, member(letter, "time"));
+	}
+}
+
+static void add_row(struct search *search, json_t *letter)
+{
+	const json_t *line = json_object_get(letter, "line");
+	struct table *table = search->table;
+
+	table_add_text(table, member(letter, "id"));
+	add_time(table, member(letter, "time"));
+	table_add_text(table, member(letter, "source"));
+	table_add_text(table, member(letter, "reason"));
+	table_add_text(table, member(letter, "place"));
+	if (line != NULL) {
+		table_add_number(table, json_integer_value(line));
+	} else {
+		table_add_null(table);
+	}
+	table_add_text(table, member(letter, "text"));
+}
+
 static int list_one(void *context, json_t *letter)
 {
 	struct search *search = context;
-	const json_t *line = json_object_get(letter, "line");
 
 	if (differs(search->reason, member(letter, "reason")) ||
 	    differs(search->source, member(letter, "source"))) {
@@ -78,19 +145,11 @@ static int list_one(void *context, json_t *letter)
 		return 0;
 	}
 	search->found++;
-	/* A dozen characters tell letters apart on a screen. */
-	table_add_bytes(search->table, member(letter, "id"),
-	                search->cli->format == CLI_TABLE ? 12 : 32);
-	add_time(search->table, member(letter, "time"));
-	table_add_text(search->table, member(letter, "source"));
-	table_add_text(search->table, member(letter, "reason"));
-	table_add_text(search->table, member(letter, "place"));
-	if (line != NULL) {
-		table_add_number(search->table, json_integer_value(line));
+	if (search->cli->format == CLI_TABLE) {
+		add_page_row(search, letter);
 	} else {
-		table_add_null(search->table);
+		add_row(search, letter);
 	}
-	table_add_text(search->table, member(letter, "text"));
 	return 0;
 }
 
@@ -116,7 +175,14 @@ static int read_letters(struct search *search, deadletter_fn *each)
 
 static int list(struct search *search)
 {
-	search->table = table_create(columns, COLUMNS);
+	const int width = search->cli->width;
+
+	if (search->cli->format == CLI_TABLE) {
+		search->columns = PAGE_COLUMNS - (width > 0 && width < WIDE);
+		search->table = table_create(page_columns, search->columns);
+	} else {
+		search->table = table_create(columns, COLUMNS);
+	}
 	int status = read_letters(search, list_one);
 	if (status == CLI_OK && search->found == 0 &&
 	    search->cli->format == CLI_TABLE) {

@@ -23,7 +23,10 @@ const char pages_environment[] =
 	"`BURSAR_PLUGIN_PATH` lists folders, divided by colons, in which "
 	"plugins are looked for before those that are installed.\n"
 	"\n"
-	"`NO_COLOR`, when it is not empty, keeps colours away.";
+	"`NO_COLOR`, when it is not empty, keeps colours away.\n"
+	"\n"
+	"`COLUMNS` is the width of tables; without it they are as wide as the "
+	"terminal, and whole where the output is none.";
 
 const char pages_configuration[] =
 	"The file is YAML: maps, lists and text.  Anchors, aliases, tags, "
