@@ -2,3 +2,16 @@
 
 samplesdir = $(docdir)
 dist_samples_DATA = etc/bursar.yaml
+
+EXTRA_DIST += \
+	etc/sample-day/make.py \
+	etc/sample-day/metering.jsonl \
+	etc/sample-day/private.jsonl \
+	etc/sample-day/prompts.jsonl \
+	etc/sample-day/run \
+	etc/sample-day/tools.jsonl
+
+clean-local: clean-sample-day
+.PHONY: clean-sample-day
+clean-sample-day:
+	rm -rf sample-day

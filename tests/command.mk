@@ -13,5 +13,6 @@ dist_check_SCRIPTS += \
 	tests/cmd_crypto.sh \
 	tests/cmd_plugins.sh \
 	tests/manuals.sh \
-	tests/sample.sh
+	tests/sample.sh \
+	tests/sample_day.sh
 EXTRA_DIST += tests/command.sh
