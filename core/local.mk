@@ -13,6 +13,8 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	%D%/arena.h \
 	%D%/backoff.c \
 	%D%/backoff.h \
+	%D%/book/window.c \
+	%D%/book/window.h \
 	%D%/checkup.c \
 	%D%/checkup.h \
 	%D%/cli.c \

@@ -32,3 +32,4 @@ include tests/source.mk
 include tests/sink.mk
 include tests/service.mk
 include tests/daemon.mk
+include tests/book.mk

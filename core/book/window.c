@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Windows of time: words, dates and zones into microseconds.
+ *
+ * The one file of the core that knows local time.  From local time to UTC it
+ * goes by looking at the offset on both sides instead of by mktime(), whose
+ * answer for a time that does not exist, or comes twice, is not specified.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "book/window.h"
+#include "common/rfc3339.h"
+
+#define SECOND_US   INT64_C(1000000)
+#define DAY_S       INT64_C(86400)
+#define ZONE_CHARS  "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" \
+                    "0123456789_+-/"
+#define ZONE_DIR    "/usr/share/zoneinfo"
+#define ZONE_MAX    64
+
+/* No zone was ever further from UTC than this, in seconds. */
+#define OFFSET_MAX  (INT64_C(16) * 3600)
+/* No two changes of a zone's clock are nearer than this. */
+#define OFFSET_STEP INT64_C(900)
+
+static int64_t floor_second(int64_t us)
+{
+	return us / SECOND_US - (us % SECOND_US < 0);
+}
+
+/* --- zones --------------------------------------------------------------- */
+
+static const char *zone_dir(void)
+{
+	const char *dir = getenv("TZDIR");
+
+	return dir != NULL && dir[0] != '\0' ? dir : ZONE_DIR;
+}
+
+/* Whether the file is one of the zoneinfo database. */
+static bool is_zone_file(const char *path)
+{
+	char magic[4] = "";
+	const int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0) {
+		return false;
+	}
+	const ssize_t got = read(fd, magic, sizeof(magic));
+	close(fd);
+	return got == (ssize_t)sizeof(magic) && memcmp(magic, "TZif", 4) == 0;
+}
+
+static bool zone_name_is_acceptable(const char *name)
+{
+	return name[0] != '\0' && name[0] != '/' && strlen(name) < ZONE_MAX &&
+	       name[strspn(name, ZONE_CHARS)] == '\0' &&
+	       strncmp(name, "right/", 6) != 0;
+}
+
+static int zone_check(const char *name, struct bursar_error *err)
+{
+	char path[4096];
+
+	if (zone_name_is_acceptable(name)) {
+		const int size = snprintf(path, sizeof(path), "%s/%s",
+		                          zone_dir(), name);
+
+		if (size < (int)sizeof(path) && is_zone_file(path)) {
+			return 0;
+		}
+	}
+	if (access(zone_dir(), R_OK) != 0) {
+		return bursar_fail(err, ENOENT, "there is no zoneinfo database "
+		                   "in %s: install tzdata, or use --tz UTC",
+		                   zone_dir());
+	}
+	return bursar_fail(err, EINVAL, "unknown time zone '%.64s': give a name "
+	                   "of the zoneinfo database, such as Europe/Vienna",
+	                   name);
+}
+
+int window_zone(const char *tz, struct bursar_error *err)
+{
+	/* UTC needs no database: the C library takes it for a rule. */
+	const bool utc = tz == NULL || strcmp(tz, "UTC") == 0;
+
+	if (!utc && zone_check(tz, err) != 0) {
+		return -1;
+	}
+	if (setenv("TZ", utc ? "UTC0" : tz, 1) != 0) {
+		return bursar_fail(err, ENOMEM, "out of memory");
+	}
+	tzset();
+	return 0;
+}
+
+static int64_t offset_at(int64_t second)
+{
+	const time_t time = (time_t)second;
+	struct tm tm;
+
+	return localtime_r(&time, &tm) == NULL ? 0 : (int64_t)tm.tm_gmtoff;
+}
+
+/*
+ * The second from which on the clocks show `local` (seconds since 1970 as a
+ * clock on the wall counts them) or more, for good.
+ */
+static int64_t from_local(int64_t local)
+{
+	int64_t after = local + OFFSET_MAX;
+	int64_t before = after - OFFSET_STEP;
+
+	while (before + offset_at(before) >= local) {
+		after = before;
+		before -= OFFSET_STEP;
+	}
+	while (after - before > 1) {
+		const int64_t middle = before + (after - before) / 2;
+
+		if (middle + offset_at(middle) >= local) {
+			after = middle;
+		} else {
+			before = middle;
+		}
+	}
+	return after;
+}
+
+/*
+ * The day of a time: the local second at which its date begins.  In the minute
+ * of a day that begins twice the clocks show a date that has not begun.
+ */
+static int64_t local_day(int64_t us)
+{
+	const time_t time = (time_t)floor_second(us);
+	struct tm tm = { 0 };
+
+	localtime_r(&time, &tm);
+	struct tm date = { .tm_year = tm.tm_year, .tm_mon = tm.tm_mon,
+	                   .tm_mday = tm.tm_mday };
+	const int64_t local = (int64_t)timegm(&date);
+	return from_local(local) > (int64_t)time ? local - DAY_S : local;
+}
+
+int64_t window_day(int64_t us, int days)
+{
+	return from_local(local_day(us) + days * DAY_S) * SECOND_US;
+}
+
+int64_t window_month(int64_t us, int months)
+{
+	const time_t local = (time_t)local_day(us);
+	struct tm date = { 0 };
+
+	gmtime_r(&local, &date);
+	date.tm_mday = 1;
+	date.tm_mon += months;
+	return from_local((int64_t)timegm(&date)) * SECOND_US;
+}
+
+const char *window_text(int64_t us, char out[WINDOW_TEXT_SIZE])
+{
+	const time_t time = (time_t)floor_second(us);
+	struct tm tm = { 0 };
+
+	localtime_r(&time, &tm);
+	const size_t size = strftime(out, WINDOW_TEXT_SIZE - 7,
+	                             "%Y-%m-%dT%H:%M:%S", &tm);
+	const long minutes = tm.tm_gmtoff / 60;
+	if (minutes == 0) {
+		snprintf(out + size, WINDOW_TEXT_SIZE - size, "Z");
+	} else {
+		snprintf(out + size, WINDOW_TEXT_SIZE - size, "%c%02ld:%02ld",
+		         minutes < 0 ? '-' : '+', labs(minutes) / 60 % 100,
+		         labs(minutes) % 60);
+	}
+	return out;
+}
+
+/* --- dates and times ----------------------------------------------------- */
+
+#define DATE_SIZE    10		/* 2026-03-29 */
+#define MINUTES_SIZE 16		/* 2026-03-29T14:00 */
+
+int window_time(const char *text, int64_t *us, struct bursar_error *err)
+{
+	const size_t size = strlen(text);
+	char whole[64];
+
+	snprintf(whole, sizeof(whole), "%s%s", text,
+	         size == DATE_SIZE ? "T00:00:00"
+	         : size == MINUTES_SIZE ? ":00" : "");
+	if (size >= sizeof(whole) ||
+	    !rfc3339_parse(whole, strlen(whole), us)) {
+		return bursar_fail(err, EINVAL, "'%.40s' is not a time: write a "
+		                   "date, 2026-03-29, or RFC 3339, "
+		                   "2026-03-29T14:00:00Z", text);
+	}
+	if (strpbrk(whole + DATE_SIZE, "Zz+-") == NULL) {
+		const int64_t local = floor_second(*us);
+
+		*us += (from_local(local) - local) * SECOND_US;
+	}
+	return 0;
+}
+
+/* --- periods ------------------------------------------------------------- */
+
+static struct window rolling(int64_t now, int64_t seconds)
+{
+	return (struct window){ now - seconds * SECOND_US, now };
+}
+
+static struct window days(int64_t now, int from, int to)
+{
+	return (struct window){ window_day(now, from), window_day(now, to) };
+}
+
+static struct window weeks(int64_t now, int from, int to)
+{
+	/* The first day of 1970 was a Thursday. */
+	const int64_t day = local_day(now) / DAY_S;
+	const int monday = -(int)((day + 3) % 7);
+
+	return days(now, monday + 7 * from, monday + 7 * to);
+}
+
+static struct window months(int64_t now, int from, int to)
+{
+	return (struct window){ window_month(now, from),
+	                        window_month(now, to) };
+}
+
+static int period_from(const char *name, int64_t now, struct window *window,
+                       struct bursar_error *err)
+{
+	const struct {
+		const char *name;
+		struct window window;
+	} periods[] = {
+		{ "hour", rolling(now, 3600) },
+		{ "day", rolling(now, DAY_S) },
+		{ "week", rolling(now, 7 * DAY_S) },
+		{ "month", rolling(now, 30 * DAY_S) },
+		{ "today", days(now, 0, 1) },
+		{ "yesterday", days(now, -1, 0) },
+		{ "this-week", weeks(now, 0, 1) },
+		{ "last-week", weeks(now, -1, 0) },
+		{ "this-month", months(now, 0, 1) },
+		{ "last-month", months(now, -1, 0) },
+	};
+
+	for (size_t i = 0; i < sizeof(periods) / sizeof(periods[0]); i++) {
+		if (strcmp(name, periods[i].name) == 0) {
+			*window = periods[i].window;
+			return 0;
+		}
+	}
+	return bursar_fail(err, EINVAL, "unknown period '%.40s': it is hour, "
+	                   "day, week or month (rolling), or today, yesterday, "
+	                   "this-week, last-week, this-month or last-month",
+	                   name);
+}
+
+int window_choose(const struct window_choice *choice, int64_t now,
+                  struct window *window, struct bursar_error *err)
+{
+	*window = (struct window){ WINDOW_OPEN_SINCE, WINDOW_OPEN_UNTIL };
+	if (window_zone(choice->tz, err) != 0) {
+		return -1;
+	}
+	if (choice->period != NULL) {
+		if (choice->since != NULL || choice->until != NULL) {
+			return bursar_fail(err, EINVAL, "give --period, or "
+			                   "--since and --until, not both");
+		}
+		return period_from(choice->period, now, window, err);
+	}
+	if (choice->since != NULL &&
+	    window_time(choice->since, &window->since, err) != 0) {
+		return -1;
+	}
+	if (choice->until != NULL &&
+	    window_time(choice->until, &window->until, err) != 0) {
+		return -1;
+	}
+	if (window->since > window->until) {
+		return bursar_fail(err, EINVAL, "--since %.40s is after --until "
+		                   "%.40s", choice->since, choice->until);
+	}
+	return 0;
+}
