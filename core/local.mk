@@ -13,6 +13,10 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	%D%/arena.h \
 	%D%/backoff.c \
 	%D%/backoff.h \
+	%D%/book/book.c \
+	%D%/book/book.h \
+	%D%/book/query.c \
+	%D%/book/query.h \
 	%D%/book/window.c \
 	%D%/book/window.h \
 	%D%/checkup.c \
@@ -105,6 +109,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	common/libjson.la \
 	common/libbase64.la \
 	common/librfc3339.la \
+	common/librollup.la \
 	$(LTDL_LIBS) $(JANSSON_LIBS) $(YAML_LIBS) $(SODIUM_LIBS) -lpthread
 
 bin_PROGRAMS += %D%/bursar

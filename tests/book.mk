@@ -2,8 +2,18 @@
 
 if HAVE_CHECK
 check_PROGRAMS += tests/test_window
+if BUILD_SINK_SQLITE
+check_PROGRAMS += tests/test_query
+endif
 endif
 
 tests_test_window_SOURCES  = tests/test_window.c
 tests_test_window_CPPFLAGS = $(test_cppflags)
 tests_test_window_LDADD    = core/libcore.la $(CHECK_LIBS)
+
+book_libs = $(fakehost_libs) core/libcore.la
+
+tests_test_query_SOURCES  = tests/test_query.c tests/ledger.c tests/ledger.h
+tests_test_query_CPPFLAGS = $(fakehost_cppflags)
+tests_test_query_LDADD    = $(book_libs)
+EXTRA_tests_test_query_DEPENDENCIES = plugins/sinks/sink_sqlite.la

@@ -129,13 +129,16 @@ static int step_tables(sqlite3 *db, const struct bursar_host *host)
 #define YOUNG(table)                                                         \
 	"SELECT k.key, k.content_check, k.day FROM key_runs r "              \
 	"CROSS JOIN " table " k ON k.run = r.run "                           \
-	"WHERE r.name = '" table "' AND k.key >= "                           \
+	"WHERE r.name = '" table "' AND +k.key >= "                          \
 	"(SELECT moved FROM key_tables WHERE name = '" table "')"
 #define OLD(table)                                                           \
 	"SELECT key, content_check, day FROM " table " WHERE key >= "        \
 	"(SELECT moved FROM key_tables WHERE name = '" table "')"
 
-/* A key that has moved on is still in its old table until that is emptied. */
+/*
+ * A key that has moved on is still in its old table until that is emptied.
+ * The + of +k.key keeps SQLite from reading whole runs for a list of keys.
+ */
 static const char keys_view[] =
 	"CREATE VIEW record_keys AS "
 	YOUNG("keys_0a") " UNION ALL " YOUNG("keys_0b") " UNION ALL "

@@ -1,0 +1,583 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The query engine against plain sums over the records: for random windows,
+ * groupings and filters both say the same, whether the engine answers from
+ * rollups, from records or from both.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <check.h>
+
+#include "book/query.h"
+#include "common/columns.h"
+#include "ledger.h"
+
+#define START   (INT64_C(1774700000) * 1000000)	/* 2026-03-28T12:13:20Z */
+#define DAYS    3
+#define RECORDS 2000
+#define GROUPS  (RECORDS + 1)
+
+static struct book book;
+static struct bursar_error err;
+static struct bursar_record *records[RECORDS];
+static char ids[RECORDS][16];
+static unsigned seed;
+
+static int64_t any(int64_t below)
+{
+	const int64_t number = (int64_t)rand_r(&seed) << 31 ^ rand_r(&seed);
+
+	return number % below;
+}
+
+/* NULL for 2 of 8, "" for one. */
+static const char *any_of(const char *const *words, int count)
+{
+	switch (any(8)) {
+	case 0: case 1:
+		return NULL;
+	case 2:
+		return "";
+	default:
+		return words[any(count)];
+	}
+}
+
+static const char *const providers[] = { "anthropic", "openai", "ollama" };
+static const char *const models[] = { "large", "small", "gr\xc3\xb6\xc3\x9fte" };
+static const char *const workers[] = { "w1", "w2", "w3", "w4", "w'5" };
+static const char *const teams[] = { "red", "blue" };
+static const char *const talks[] = { "c1", "c2", "c3", "c4", "c5", "c6" };
+static const char *const states[] = { "success", "ok", "error", "timeout" };
+
+static const char *const numbers[] = {
+	"input_tokens", "output_tokens", "thinking_tokens", "total_tokens",
+	"cache_read_input_tokens", "cache_write_input_tokens", "latency_ms",
+	"wall_clock_ms", "cost_usd",
+};
+
+static struct bursar_record *any_record(int i)
+{
+	int64_t at = START + any(DAYS * COLUMNS_DAY_US);
+
+	/* Borders of cells are where mistakes would be. */
+	if (any(4) == 0) {
+		at = at / COLUMNS_CELL_US * COLUMNS_CELL_US - any(2);
+	}
+	snprintf(ids[i], sizeof(ids[i]), "m%d", i);
+	struct bursar_record *record = ledger_record("metering", ids[i], at);
+	ledger_text(record, "provider", any_of(providers, 3));
+	ledger_text(record, "model_id", any_of(models, 3));
+	ledger_text(record, "worker_id", any_of(workers, 5));
+	ledger_text(record, "team", any_of(teams, 2));
+	ledger_text(record, "conversation_id", any_of(talks, 6));
+	ledger_text(record, "status", any_of(states, 4));
+	for (size_t n = 0; n < sizeof(numbers) / sizeof(numbers[0]); n++) {
+		if (any(4) != 0) {
+			ledger_number(record, numbers[n],
+			              any(40) == 0 ? -any(100) : any(150000));
+		}
+	}
+	return record;
+}
+
+static void setup(void)
+{
+	const char *given = getenv("BURSAR_TEST_SEED");
+
+	memset(&err, 0, sizeof(err));
+	seed = given != NULL ? (unsigned)strtoul(given, NULL, 10)
+		: (unsigned)time(NULL);
+	printf("BURSAR_TEST_SEED=%u\n", seed);
+	ledger_open(&book);
+	for (int i = 0; i < RECORDS; i++) {
+		records[i] = any_record(i);
+	}
+	ledger_write(&book, records, RECORDS);
+}
+
+static void teardown(void)
+{
+	for (int i = 0; i < RECORDS; i++) {
+		free(records[i]);
+	}
+	ledger_close(&book);
+}
+
+/* --- the plain way ------------------------------------------------------- */
+
+struct group {
+	char    key[128];	/* the values, each with a \x01 behind */
+	int64_t columns[ROLLUP_COLUMNS];
+};
+
+struct sums {
+	size_t count;
+	struct group groups[GROUPS];
+};
+
+static struct sums plain, engine;
+
+static struct bursar_span text_of(const struct bursar_record *record,
+                                  const char *field)
+{
+	const struct bursar_value *value =
+		&record->values[bursar_field_find(record->kind, field)];
+
+	return value->is_set
+		? (struct bursar_span){ value->text, value->size }
+		: (struct bursar_span){ "", 0 };
+}
+
+static struct group *group_of(struct sums *sums, const char *key)
+{
+	for (size_t i = 0; i < sums->count; i++) {
+		if (strcmp(sums->groups[i].key, key) == 0) {
+			return &sums->groups[i];
+		}
+	}
+	ck_assert_uint_lt(sums->count, GROUPS);
+	struct group *group = &sums->groups[sums->count++];
+	memset(group, 0, sizeof(*group));
+	snprintf(group->key, sizeof(group->key), "%s", key);
+	return group;
+}
+
+static void add_plainly(struct group *group, const struct bursar_record *record)
+{
+	const struct bursar_span status = text_of(record, "status");
+
+	group->columns[ROLLUP_REQUESTS]++;
+	group->columns[ROLLUP_ERRORS] += status.size > 0 &&
+		strncmp(status.data, "success", status.size) != 0 &&
+		strncmp(status.data, "ok", status.size) != 0;
+	for (int i = 0; i < ROLLUP_SUMS; i++) {
+		const struct bursar_value *value = &record->values[
+			bursar_field_find(record->kind, numbers[i])];
+		int64_t *sum = &group->columns[ROLLUP_FIRST_SUM + 2 * i];
+
+		if (value->is_set) {
+			sum[0] += value->number;
+			sum[1] += 1;
+		}
+		if (value->is_set && i == ROLLUP_LATENCY) {
+			int bucket = 0;
+
+			while (bucket < ROLLUP_LATENCY_BUCKETS - 1 &&
+			       value->number > rollup_latency_bounds[bucket]) {
+				bucket++;
+			}
+			group->columns[ROLLUP_FIRST_BUCKET + bucket]++;
+		}
+	}
+}
+
+static bool passes(const struct query *query,
+                   const struct bursar_record *record)
+{
+	const int64_t at = record->values[BURSAR_RECORDED_AT].number;
+
+	for (size_t i = 0; i < query->filter_count; i++) {
+		const struct bursar_span text =
+			text_of(record, query->filters[i].field);
+
+		if (text.size != strlen(query->filters[i].value) ||
+		    memcmp(text.data, query->filters[i].value, text.size) != 0) {
+			return false;
+		}
+	}
+	return at >= query->window.since && at < query->window.until;
+}
+
+static void ask_plainly(const struct query *query)
+{
+	char key[128];
+
+	plain.count = 0;
+	if (query->by_count == 0) {
+		group_of(&plain, "");
+	}
+	for (int i = 0; i < RECORDS; i++) {
+		size_t size = 0;
+
+		if (!passes(query, records[i])) {
+			continue;
+		}
+		key[0] = '\0';
+		for (size_t k = 0; k < query->by_count; k++) {
+			const struct bursar_span text =
+				text_of(records[i], query->by[k]);
+
+			size += (size_t)snprintf(key + size, sizeof(key) - size,
+				"%.*s\x01", (int)text.size, text.data);
+		}
+		add_plainly(group_of(&plain, key), records[i]);
+	}
+}
+
+/* --- the engine's way ---------------------------------------------------- */
+
+static size_t by_count;
+
+static int take(void *context, const struct query_row *row)
+{
+	char key[128] = "";
+	size_t size = 0;
+
+	(void)context;
+	for (size_t k = 0; k < by_count; k++) {
+		size += (size_t)snprintf(key + size, sizeof(key) - size, "%.*s\x01",
+			(int)row->by[k].size,
+			row->by[k].data == NULL ? "" : row->by[k].data);
+	}
+	const size_t before = engine.count;
+	struct group *group = group_of(&engine, key);
+	ck_assert_msg(engine.count == before + 1, "%s comes twice", key);
+	memcpy(group->columns, row->columns, sizeof(group->columns));
+	return 0;
+}
+
+static void ask_engine(const struct query *query)
+{
+	engine.count = 0;
+	by_count = query->by_count;
+	ck_assert_msg(query_run(&book, query, take, NULL, &err) == 0, "%s",
+	              err.text);
+}
+
+static const int cost = ROLLUP_FIRST_SUM + 2 * ROLLUP_COST;
+
+static void assert_order(void)
+{
+	for (size_t i = 1; i < engine.count; i++) {
+		const struct group *a = &engine.groups[i - 1];
+		const struct group *b = &engine.groups[i];
+
+		ck_assert_int_ge(a->columns[cost], b->columns[cost]);
+		if (a->columns[cost] == b->columns[cost]) {
+			ck_assert_int_lt(strcmp(a->key, b->key), 0);
+		}
+	}
+}
+
+static void assert_same(const struct query *query)
+{
+	ask_plainly(query);
+	ask_engine(query);
+
+	ck_assert_uint_eq(engine.count, plain.count);
+	assert_order();
+	for (size_t i = 0; i < plain.count; i++) {
+		const struct group *want = &plain.groups[i];
+		const struct group *got = group_of(&engine, want->key);
+
+		for (int c = 0; c < ROLLUP_COLUMNS; c++) {
+			ck_assert_msg(got->columns[c] == want->columns[c],
+			              "[%s] %s is %lld, not %lld", want->key,
+			              rollup_columns[c],
+			              (long long)got->columns[c],
+			              (long long)want->columns[c]);
+		}
+	}
+	ck_assert_uint_eq(engine.count, plain.count);
+}
+
+/* --- questions ----------------------------------------------------------- */
+
+static int64_t any_time(void)
+{
+	const int64_t at = START - COLUMNS_DAY_US / 2 +
+		any((DAYS + 1) * COLUMNS_DAY_US);
+
+	switch (any(3)) {
+	case 0:
+		return at / COLUMNS_CELL_US * COLUMNS_CELL_US;
+	case 1:
+		return records[any(RECORDS)]->values[BURSAR_RECORDED_AT].number;
+	default:
+		return at;
+	}
+}
+
+static struct window any_window(void)
+{
+	struct window w = { any_time(), any_time() };
+
+	switch (any(8)) {
+	case 0:		/* about one cell */
+		w.until = w.since + any(2 * COLUMNS_CELL_US);
+		break;
+	case 1:
+		w.until = w.since;
+		break;
+	case 2:
+		w.since = WINDOW_OPEN_SINCE;
+		break;
+	case 3:
+		w.until = WINDOW_OPEN_UNTIL;
+		break;
+	case 4:
+		return (struct window){ WINDOW_OPEN_SINCE, WINDOW_OPEN_UNTIL };
+	}
+	if (w.since > w.until) {
+		const int64_t since = w.until;
+
+		w.until = w.since;
+		w.since = since;
+	}
+	return w;
+}
+
+static const char *const fields[] = {
+	"provider", "model_id", "worker_id", "team", "conversation_id",
+};
+
+static const char *any_value(const char *field)
+{
+	const char *value =
+		strcmp(field, "provider") == 0 ? any_of(providers, 3)
+		: strcmp(field, "model_id") == 0 ? any_of(models, 3)
+		: strcmp(field, "worker_id") == 0 ? any_of(workers, 5)
+		: strcmp(field, "team") == 0 ? any_of(teams, 2)
+		: any_of(talks, 6);
+
+	return value == NULL ? "" : value;
+}
+
+static struct query any_query(void)
+{
+	struct query query = {
+		.window = any_window(),
+		.by_count = (size_t)any(3),
+		.filter_count = any(3) == 0 ? 1 + (size_t)any(2) : 0,
+		.columns = (UINT64_C(1) << ROLLUP_COLUMNS) - 1,
+	};
+	const int64_t first = any(5);
+
+	for (size_t i = 0; i < query.by_count; i++) {
+		query.by[i] = fields[((size_t)first + i) % 5];
+	}
+	for (size_t i = 0; i < query.filter_count; i++) {
+		const char *field = fields[any(5)];
+
+		query.filters[i] = (struct query_filter){ field,
+		                                          any_value(field) };
+	}
+	return query;
+}
+
+START_TEST(answers_are_those_of_the_records_for_any_question)
+{
+	for (int i = 0; i < 400; i++) {
+		const struct query query = any_query();
+
+		assert_same(&query);
+	}
+}
+END_TEST
+
+START_TEST(rollups_and_records_say_the_same)
+{
+	for (int i = 0; i < 50; i++) {
+		struct query query = any_query();
+
+		ask_plainly(&query);
+		query.from_records = true;
+		assert_same(&query);
+	}
+}
+END_TEST
+
+/* Both on rollups that are wrong, so that it shows who was asked. */
+START_TEST(whole_cells_are_answered_by_rollups_and_the_rest_by_records)
+{
+	const int64_t since = START / COLUMNS_CELL_US * COLUMNS_CELL_US;
+	struct query query = {
+		.window = { since, since + 90 * COLUMNS_CELL_US },
+		.columns = QUERY_COUNT,
+	};
+
+	ledger_run(&book, "UPDATE rollup_cells SET request_count = 0");
+	ask_engine(&query);
+	ck_assert_int_eq(engine.groups[0].columns[ROLLUP_REQUESTS], 0);
+
+	query.window.since = since - 1;
+	query.window.until += 5 * 60 * INT64_C(1000000);
+	ask_engine(&query);
+	const int64_t edges = engine.groups[0].columns[ROLLUP_REQUESTS];
+	ask_plainly(&query);
+	ck_assert_int_lt(edges, plain.groups[0].columns[ROLLUP_REQUESTS]);
+
+	query.by[0] = "conversation_id";
+	query.by_count = 1;
+	ask_engine(&query);
+	ck_assert_int_gt(engine.groups[0].columns[ROLLUP_REQUESTS], 0);
+}
+END_TEST
+
+START_TEST(windows_that_touch_add_up)
+{
+	for (int i = 0; i < 50; i++) {
+		struct query query = any_query();
+		int64_t whole, left;
+
+		query.by_count = 0;
+		const int64_t middle = any_time();
+		query.window = (struct window){ START, middle };
+		if (middle < START) {
+			continue;
+		}
+		ask_engine(&query);
+		left = engine.groups[0].columns[cost];
+		query.window = (struct window){ middle, WINDOW_OPEN_UNTIL };
+		ask_engine(&query);
+		left += engine.groups[0].columns[cost];
+		query.window.since = START;
+		ask_engine(&query);
+		whole = engine.groups[0].columns[cost];
+
+		ck_assert_int_eq(left, whole);
+	}
+}
+END_TEST
+
+START_TEST(an_empty_ledger_answers_with_one_row_of_nothing)
+{
+	struct query query = { .columns = QUERY_COUNT,
+		.window = { WINDOW_OPEN_SINCE, WINDOW_OPEN_UNTIL } };
+	struct query_row row = { 0 };
+
+	ledger_run(&book, "DELETE FROM rollup_cells");
+	ledger_run(&book, "DELETE FROM metering_records");
+	ask_engine(&query);
+	ck_assert_uint_eq(engine.count, 1);
+	memcpy(row.columns, engine.groups[0].columns, sizeof(row.columns));
+	ck_assert_int_eq(row.columns[ROLLUP_REQUESTS], 0);
+	ck_assert(!query_known(&row, ROLLUP_COST));
+
+	query.by[0] = "provider";
+	query.by_count = 1;
+	ask_engine(&query);
+	ck_assert_uint_eq(engine.count, 0);
+}
+END_TEST
+
+START_TEST(absurd_numbers_do_not_stop_a_report)
+{
+	struct query query = { .columns = QUERY_SUM(ROLLUP_INPUT_TOKENS),
+		.window = { WINDOW_OPEN_SINCE, WINDOW_OPEN_UNTIL },
+		.by = { "provider" }, .by_count = 1 };
+	const int64_t huge = INT64_MAX - 1000;
+
+	ask_plainly(&query);
+	for (int i = 0; i < 4; i++) {
+		struct bursar_record *record = ledger_record("metering",
+			(const char *[]){ "a", "b", "c", "d" }[i],
+			START + (i < 2 ? 0 : i) * COLUMNS_DAY_US);
+
+		ledger_text(record, "provider", "anthropic");
+		ledger_text(record, "model_id", i % 2 == 0 ? "x" : "y");
+		ledger_number(record, "input_tokens", huge);
+		ledger_put(&book, record);
+	}
+	for (int i = 0; i < 2; i++) {
+		query.from_records = i == 1;
+		ask_engine(&query);
+		for (size_t g = 0; g < engine.count; g++) {
+			const int64_t sum = engine.groups[g].columns[
+				ROLLUP_FIRST_SUM + 2 * ROLLUP_INPUT_TOKENS];
+			const bool ours = strcmp(engine.groups[g].key,
+			                         "anthropic\x01") == 0;
+
+			ck_assert_int_eq(sum, ours ? INT64_MAX : group_of(
+				&plain, engine.groups[g].key)->columns[
+				ROLLUP_FIRST_SUM + 2 * ROLLUP_INPUT_TOKENS]);
+		}
+		ck_assert_uint_eq(engine.count, plain.count);
+	}
+}
+END_TEST
+
+START_TEST(a_value_is_never_part_of_the_statement)
+{
+	struct query query = { .columns = QUERY_COUNT,
+		.window = { WINDOW_OPEN_SINCE, WINDOW_OPEN_UNTIL },
+		.filters = { { "provider", "' OR '1'='1" } },
+		.filter_count = 1 };
+
+	ask_engine(&query);
+
+	ck_assert_int_eq(engine.groups[0].columns[ROLLUP_REQUESTS], 0);
+}
+END_TEST
+
+START_TEST(a_word_is_a_dimension_or_a_text_field)
+{
+	ck_assert_str_eq(query_field("worker", &err), "worker_id");
+	ck_assert_str_eq(query_field("worker_id", &err), "worker_id");
+	ck_assert_str_eq(query_field("node", &err), "node_id");
+	ck_assert_str_eq(query_field("team", &err), "team");
+	ck_assert_str_eq(query_field("conversation_id", &err),
+	                 "conversation_id");
+	ck_assert_int_eq(err.code, 0);
+
+	const char *const wrong[] = {
+		"", "all", "cost_usd", "input_tokens", "extra_json", "id",
+		"recorded_at", "provider; DROP TABLE metering_records",
+	};
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		memset(&err, 0, sizeof(err));
+		ck_assert_ptr_null(query_field(wrong[i], &err));
+		ck_assert_int_eq(err.code, EINVAL);
+		ck_assert_ptr_nonnull(strstr(err.text, "cost_center"));
+	}
+}
+END_TEST
+
+START_TEST(an_error_names_the_sink)
+{
+	const struct query query = { .columns = QUERY_COUNT };
+
+	ledger_run(&book, "DROP TABLE metering_records");
+	ck_assert_int_eq(query_run(&book, &query, take, NULL, &err), -1);
+	ck_assert_ptr_nonnull(strstr(err.text, "sink 'fixture'"));
+	ck_assert_ptr_nonnull(strstr(err.text, "metering_records"));
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("query");
+	TCase *query = tcase_create("query");
+
+	tcase_set_timeout(query, 60);
+	tcase_add_checked_fixture(query, setup, teardown);
+	tcase_add_test(query, answers_are_those_of_the_records_for_any_question);
+	tcase_add_test(query, rollups_and_records_say_the_same);
+	tcase_add_test(query,
+	       whole_cells_are_answered_by_rollups_and_the_rest_by_records);
+	tcase_add_test(query, windows_that_touch_add_up);
+	tcase_add_test(query, an_empty_ledger_answers_with_one_row_of_nothing);
+	tcase_add_test(query, absurd_numbers_do_not_stop_a_report);
+	tcase_add_test(query, a_value_is_never_part_of_the_statement);
+	tcase_add_test(query, a_word_is_a_dimension_or_a_text_field);
+	tcase_add_test(query, an_error_names_the_sink);
+	suite_add_tcase(s, query);
+	return s;
+}
+
+int main(void)
+{
+	SRunner *runner = srunner_create(suite());
+
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
