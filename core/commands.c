@@ -16,6 +16,7 @@ const struct command *const commands[] = {
 	&command_dead_letters,
 	&command_replay,
 	&command_plugins,
+	&command_report,
 	&command_crypto,
 	NULL
 };

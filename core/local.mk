@@ -15,6 +15,8 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	%D%/backoff.h \
 	%D%/book/book.c \
 	%D%/book/book.h \
+	%D%/book/command.c \
+	%D%/book/command.h \
 	%D%/book/query.c \
 	%D%/book/query.h \
 	%D%/book/window.c \
@@ -28,6 +30,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	%D%/cmd_dead_letters.c \
 	%D%/cmd_plugins.c \
 	%D%/cmd_replay.c \
+	%D%/cmd_report.c \
 	%D%/cmd_status.c \
 	%D%/commands.c \
 	%D%/commands.h \
