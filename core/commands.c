@@ -17,6 +17,7 @@ const struct command *const commands[] = {
 	&command_replay,
 	&command_plugins,
 	&command_report,
+	&command_verify,
 	&command_crypto,
 	NULL
 };

@@ -18,6 +18,7 @@ extern const struct command command_replay;
 extern const struct command command_crypto;
 extern const struct command command_plugins;
 extern const struct command command_report;
+extern const struct command command_verify;
 
 /* All commands, ended by NULL. */
 extern const struct command *const commands[];

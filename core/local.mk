@@ -19,8 +19,12 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	%D%/book/command.h \
 	%D%/book/query.c \
 	%D%/book/query.h \
+	%D%/book/verify.c \
+	%D%/book/verify.h \
 	%D%/book/window.c \
 	%D%/book/window.h \
+	%D%/book/words.c \
+	%D%/book/words.h \
 	%D%/checkup.c \
 	%D%/checkup.h \
 	%D%/cli.c \
@@ -32,6 +36,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	%D%/cmd_replay.c \
 	%D%/cmd_report.c \
 	%D%/cmd_status.c \
+	%D%/cmd_verify.c \
 	%D%/commands.c \
 	%D%/commands.h \
 	%D%/conf.c \

@@ -3,7 +3,7 @@
 if HAVE_CHECK
 check_PROGRAMS += tests/test_window
 if BUILD_SINK_SQLITE
-check_PROGRAMS += tests/test_query
+check_PROGRAMS += tests/test_query tests/test_verify
 endif
 endif
 
@@ -17,3 +17,8 @@ tests_test_query_SOURCES  = tests/test_query.c tests/ledger.c tests/ledger.h
 tests_test_query_CPPFLAGS = $(fakehost_cppflags)
 tests_test_query_LDADD    = $(book_libs)
 EXTRA_tests_test_query_DEPENDENCIES = plugins/sinks/sink_sqlite.la
+
+tests_test_verify_SOURCES  = tests/test_verify.c tests/ledger.c tests/ledger.h
+tests_test_verify_CPPFLAGS = $(fakehost_cppflags)
+tests_test_verify_LDADD    = $(book_libs)
+EXTRA_tests_test_verify_DEPENDENCIES = plugins/sinks/sink_sqlite.la
