@@ -18,6 +18,7 @@ const struct command *const commands[] = {
 	&command_plugins,
 	&command_report,
 	&command_verify,
+	&command_purge,
 	&command_crypto,
 	NULL
 };

@@ -17,6 +17,8 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	%D%/book/book.h \
 	%D%/book/command.c \
 	%D%/book/command.h \
+	%D%/book/purge.c \
+	%D%/book/purge.h \
 	%D%/book/query.c \
 	%D%/book/query.h \
 	%D%/book/verify.c \
@@ -33,6 +35,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	%D%/cmd_crypto.c \
 	%D%/cmd_dead_letters.c \
 	%D%/cmd_plugins.c \
+	%D%/cmd_purge.c \
 	%D%/cmd_replay.c \
 	%D%/cmd_report.c \
 	%D%/cmd_status.c \

@@ -3,7 +3,7 @@
 if HAVE_CHECK
 check_PROGRAMS += tests/test_window
 if BUILD_SINK_SQLITE
-check_PROGRAMS += tests/test_query tests/test_verify
+check_PROGRAMS += tests/test_query tests/test_verify tests/test_purge
 endif
 endif
 
@@ -22,3 +22,8 @@ tests_test_verify_SOURCES  = tests/test_verify.c tests/ledger.c tests/ledger.h
 tests_test_verify_CPPFLAGS = $(fakehost_cppflags)
 tests_test_verify_LDADD    = $(book_libs)
 EXTRA_tests_test_verify_DEPENDENCIES = plugins/sinks/sink_sqlite.la
+
+tests_test_purge_SOURCES  = tests/test_purge.c tests/ledger.c tests/ledger.h
+tests_test_purge_CPPFLAGS = $(fakehost_cppflags)
+tests_test_purge_LDADD    = $(book_libs)
+EXTRA_tests_test_purge_DEPENDENCIES = plugins/sinks/sink_sqlite.la
