@@ -221,7 +221,8 @@ static bool take(struct cli *cli, const struct parser *parser, int got,
 		                   optarg);
 	}
 	value[i] = optarg != NULL ? optarg : "";
-	return strcmp(options[i].name, "format") != 0 ||
+	return options[i].argument == NULL ||
+	       strcmp(options[i].argument, CLI_FORMATS) != 0 ||
 	       take_format(cli, value[i]);
 }
 

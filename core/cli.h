@@ -66,8 +66,9 @@ struct cli_option {
 };
 
 /* For the tables of commands that print one; cli_parse() takes its value. */
+#define CLI_FORMATS "table|json|csv"
 #define CLI_OPTION_FORMAT                                                    \
-	{ "format", 'f', "table|json|csv", "How to print: table (default), " \
+	{ "format", 'f', CLI_FORMATS, "How to print: table (default), " \
 	  "json or csv." }
 
 /* What every command takes besides: --config, --help, --version. */

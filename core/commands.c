@@ -19,6 +19,8 @@ const struct command *const commands[] = {
 	&command_report,
 	&command_verify,
 	&command_purge,
+	&command_export,
+	&command_backup,
 	&command_crypto,
 	NULL
 };

@@ -11,11 +11,13 @@
 
 #include "cli.h"
 
+extern const struct command command_backup;
 extern const struct command command_check;
 extern const struct command command_status;
 extern const struct command command_dead_letters;
 extern const struct command command_replay;
 extern const struct command command_crypto;
+extern const struct command command_export;
 extern const struct command command_plugins;
 extern const struct command command_purge;
 extern const struct command command_report;

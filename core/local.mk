@@ -17,6 +17,8 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	%D%/book/book.h \
 	%D%/book/command.c \
 	%D%/book/command.h \
+	%D%/book/export.c \
+	%D%/book/export.h \
 	%D%/book/purge.c \
 	%D%/book/purge.h \
 	%D%/book/query.c \
@@ -31,9 +33,11 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	%D%/checkup.h \
 	%D%/cli.c \
 	%D%/cli.h \
+	%D%/cmd_backup.c \
 	%D%/cmd_check.c \
 	%D%/cmd_crypto.c \
 	%D%/cmd_dead_letters.c \
+	%D%/cmd_export.c \
 	%D%/cmd_plugins.c \
 	%D%/cmd_purge.c \
 	%D%/cmd_replay.c \

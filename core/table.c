@@ -198,7 +198,7 @@ static bool is_formula(const char *text)
 	       !is_number(text);
 }
 
-static void csv_text(FILE *out, const char *text)
+void table_csv_text(FILE *out, const char *text)
 {
 	const bool guard = is_formula(text);
 
@@ -220,7 +220,7 @@ static void print_csv(const struct table *table, FILE *out)
 {
 	for (size_t i = 0; i < table->width; i++) {
 		fputs(i > 0 ? "," : "", out);
-		csv_text(out, table->columns[i].name);
+		table_csv_text(out, table->columns[i].name);
 	}
 	fputs("\r\n", out);
 	for (size_t i = 0; i < table_rows(table) * table->width; i++) {
@@ -230,7 +230,7 @@ static void print_csv(const struct table *table, FILE *out)
 
 		fputs(column > 0 ? "," : "", out);
 		if (cell->type == CELL_TEXT) {
-			csv_text(out, cell->text);
+			table_csv_text(out, cell->text);
 		} else if (cell->type != CELL_NULL) {
 			fputs(plain(cell, table->columns[column].kind, text),
 			      out);

@@ -67,6 +67,9 @@ size_t table_rows(const struct table *table);
  */
 int table_print(const struct table *table, struct cli *cli, const json_t *head);
 
+/* Writes one text as a field of CSV, as table_print() does. */
+void table_csv_text(FILE *out, const char *text);
+
 /* Dollars with all their digits and no more: 12.5, 0.000001, -3.  Returns
  * out, which has room for TABLE_MONEY_SIZE bytes. */
 #define TABLE_MONEY_SIZE 24
