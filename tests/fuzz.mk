@@ -1,7 +1,7 @@
 # Fuzzers.  Under `make check` each replays its corpus and mutations of it.
 # After `configure --enable-fuzzers CC=clang CXX=clang++`, `make fuzz` lets
-# libFuzzer search with each for FUZZ_SECONDS; what it finds stays in
-# tests/fuzz-found.
+# libFuzzer search with each for FUZZ_SECONDS, FUZZ_JOBS at a time; what it finds
+# stays in tests/fuzz-found.
 #
 # A new one is fuzz_<thing>.c, inputs in corpus/<thing>/, and four lines here.
 
@@ -19,20 +19,16 @@ check_PROGRAMS += $(fuzzers)
 endif
 
 FUZZ_SECONDS = 10
+FUZZ_JOBS = 2
 fuzz_found = %D%/fuzz-found
+EXTRA_DIST += %D%/fuzz-one
 
 .PHONY: fuzz
 fuzz: $(fuzzers)
 if BUILD_FUZZERS
-	@set -e; for fuzzer in $(fuzzers); do \
-	    thing=$${fuzzer##*fuzz_}; \
-	    $(MKDIR_P) $(fuzz_found)/$$thing; \
-	    echo "fuzz_$$thing: $(FUZZ_SECONDS) s"; \
-	    ./$$fuzzer -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
-	        -rss_limit_mb=1024 -verbosity=0 -print_final_stats=1 \
-	        -artifact_prefix=$(fuzz_found)/$$thing- \
-	        $(fuzz_found)/$$thing $(top_srcdir)/%D%/corpus/$$thing; \
-	done
+	@printf '%s\n' $(fuzzers) | xargs -P $(FUZZ_JOBS) -n 1 \
+	    $(SHELL) $(top_srcdir)/%D%/fuzz-one $(FUZZ_SECONDS) \
+	    $(fuzz_found) $(top_srcdir)/%D%/corpus
 else
 	@echo "fuzz: configure --enable-fuzzers CC=clang CXX=clang++" >&2; exit 1
 endif

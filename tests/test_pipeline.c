@@ -423,7 +423,7 @@ static const struct bursar_crypto_ops crypto_ops = {
 	.encodings = encodings, .open = crypto_open, .unseal = crypto_unseal,
 	.tick = crypto_tick, .close = crypto_close,
 };
-static const struct bursar_format_ops format_ops = {
+static struct bursar_format_ops format_ops = {
 	.open = format_open, .decode = format_decode, .close = format_close,
 };
 static const struct bursar_sink_ops sink_ops = {
@@ -809,6 +809,34 @@ START_TEST(what_makes_no_sense_is_a_dead_letter)
 }
 END_TEST
 
+START_TEST(an_envelope_without_sense_is_a_dead_letter)
+{
+	send("{\"headers\":3,\"body\":\"metering one fine\"}");
+	send("{\"headers\":{},\"body\":\"metering two fine\"}");
+	start();
+
+	WAIT_FOR(settled() == 2);
+	ck_assert_int_eq(outcome_of(0), BURSAR_REFUSED);
+	ck_assert_uint_eq(letters_of(DEAD_ENVELOPE), 1);
+	ck_assert_uint_eq(w.sinks[0].count, 1);
+}
+END_TEST
+
+START_TEST(what_tells_no_kind_is_a_dead_letter)
+{
+	format_ops.needs_kind = true;
+	send("metering one fine");
+	send("{\"kind\":\"metering\",\"body\":\"metering two fine\"}");
+	start();
+
+	WAIT_FOR(settled() == 2);
+	format_ops.needs_kind = false;
+	ck_assert_int_eq(outcome_of(0), BURSAR_REFUSED);
+	ck_assert_uint_eq(letters_of(DEAD_NO_KIND), 1);
+	ck_assert_uint_eq(w.sinks[0].count, 1);
+}
+END_TEST
+
 START_TEST(what_is_too_long_is_a_dead_letter)
 {
 	send("metering one fine");
@@ -1107,6 +1135,8 @@ static void add_tests(TCase *t)
 	tcase_add_test(t, an_id_with_other_content_is_a_dead_letter);
 	tcase_add_test(t, the_same_id_in_two_kinds_is_two_records);
 	tcase_add_test(t, what_makes_no_sense_is_a_dead_letter);
+	tcase_add_test(t, an_envelope_without_sense_is_a_dead_letter);
+	tcase_add_test(t, what_tells_no_kind_is_a_dead_letter);
 	tcase_add_test(t, what_is_too_long_is_a_dead_letter);
 	tcase_add_test(t, a_kind_that_is_discarded_is_settled_and_not_stored);
 	tcase_add_test(t, opens_what_is_encrypted_and_leaves_the_rest_alone);
