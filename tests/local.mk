@@ -33,3 +33,4 @@ include tests/sink.mk
 include tests/service.mk
 include tests/daemon.mk
 include tests/book.mk
+include tests/whole.mk

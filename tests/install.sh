@@ -1,0 +1,73 @@
+#!/bin/sh
+# What is installed is enough: the programs find their plugins, and a plugin
+# is made with nothing but the installed headers, as bursar.pc says.
+# SPDX-License-Identifier: Apache-2.0
+
+# shellcheck source=tests/command.sh
+. "${top_srcdir:?}/tests/command.sh"
+command -v pkg-config >/dev/null || { echo 'skipped: no pkg-config'; exit 77; }
+
+root=$work/root
+said='make install'
+(cd "$top_builddir" && MAKEFLAGS='' make -s install DESTDIR="$root") >"$work/out" \
+    2>"$work/err" || complain 'it installs'
+PKG_CONFIG_PATH=$(dirname "$(find "$root" -name bursar.pc)")
+PKG_CONFIG_SYSROOT_DIR=$root
+export PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR
+
+variable()
+{
+	pkg-config --variable="$1" bursar | sed "s,^$root,,"
+}
+
+for kind in sources crypto formats sinks services; do
+	[ -n "$(variable ${kind}dir)" ] || complain "bursar.pc has ${kind}dir"
+	for module in "$top_builddir/plugins/$kind"/.libs/*.so; do
+		[ -e "$module" ] || continue
+		[ -f "$root$(variable ${kind}dir)/${module##*/}" ] ||
+			complain "${module##*/} is installed by its kind"
+	done
+done
+find "$root" -name '*.la' | grep -q . && complain 'no .la files'
+for header in "$top_srcdir"/include/bursar/*.h; do
+	find "$root" -path "*/include/bursar/${header##*/}" | grep -q . ||
+		complain "${header##*/} is installed"
+done
+for page in bursar.1 bursar.yaml.5 bursard.8; do
+	find "$root" -name "$page" | grep -q . || complain "$page is installed"
+done
+
+# A plugin of ten lines.
+mkdir -p "$work/own/sinks"
+cat >"$work/own/mine.c" <<'END'
+#include <bursar/format.h>
+static const struct bursar_option options[] = { { NULL } };
+static struct bursar_format *mine_open(const struct bursar_host *host,
+	struct bursar_error *err)
+{ (void)host; bursar_fail(err, 1, "not today"); return NULL; }
+static enum bursar_verdict mine_decode(struct bursar_format *format,
+	const struct bursar_message *message, struct bursar_records *records,
+	struct bursar_error *err)
+{ (void)format; (void)message; (void)records; (void)err; return BURSAR_DONE; }
+static void mine_close(struct bursar_format *format) { (void)format; }
+static const struct bursar_format_ops ops = {
+	.open = mine_open, .decode = mine_decode, .close = mine_close };
+BURSAR_PLUGIN_DEFINE(format_mine, .kind = BURSAR_FORMAT, .name = "mine",
+	.summary = "made of ten lines", .options = options, .ops.format = &ops);
+END
+said='a plugin of ten lines'
+# shellcheck disable=SC2046
+${CC:-cc} $(pkg-config --cflags bursar) -Wall -Werror -shared -fPIC \
+    -o "$root$(variable formatsdir)/format_mine.so" "$work/own/mine.c" \
+    >"$work/out" 2>"$work/err" || complain 'it compiles'
+
+# The installed program, told where the modules of this tree are.
+unset BURSAR_PLUGIN_PATH
+BURSAR_PLUGIN_PATH=$root$(variable plugindir)
+export BURSAR_PLUGIN_PATH
+bursar=$(find "$root" -path '*/bin/bursar')
+exits 0 plugins
+says out 'made of ten lines'
+exits 0 plugins mine
+says out 'mine'
+exit $status
