@@ -1,0 +1,39 @@
+#!/bin/sh
+# What the texts name is there: files, folders, tests, and pages they link to.
+# SPDX-License-Identifier: Apache-2.0
+
+cd "${top_srcdir:?}" || exit 99
+status=0
+
+complain()
+{
+	echo "FAILED: $1"
+	status=1
+}
+
+for text in README.md docs/*.md docs/decisions/*.md; do
+	[ -f "$text" ] || { complain "there is no $text"; continue; }
+	# shellcheck disable=SC2016
+	for path in $(grep -o '`[a-z]*/[a-zA-Z0-9_./-]*`' "$text" |
+	    tr -d '`' | sort -u); do
+		case $path in
+		build*) continue ;;
+		esac
+		[ -e "$path" ] || complain "$text names $path"
+	done
+	# shellcheck disable=SC2013
+	for link in $(sed -n 's/.*](\([^)#:]*\)).*/\1/p' "$text"); do
+		[ -e "$(dirname "$text")/$link" ] ||
+			complain "$text links to $link"
+	done
+done
+
+# shellcheck disable=SC2016
+for test in $(sed -n '/^| what happened/,/^$/p' docs/architecture.md |
+    grep -o '`[a-z_]*_[a-z_]*_[a-z_]*`' | tr -d '`' | sort -u); do
+	grep -q "START_TEST($test)" tests/test_*.c || case $test in
+	dq_flags|extra_json) ;;
+	*) complain "docs/architecture.md names the test $test" ;;
+	esac
+done
+exit $status
