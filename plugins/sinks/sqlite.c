@@ -32,6 +32,8 @@ struct bursar_sink {
 	bool damaged;		/* nothing more is written */
 
 	/* Only of a sink that writes: */
+	dev_t  device;		/* of the file that was opened */
+	ino_t  inode;
 	struct keys *keys;
 	struct rows *rows;
 	sqlite3_stmt *begin;
@@ -240,16 +242,56 @@ static int after_commit(void *context, sqlite3 *db, const char *name,
 	return SQLITE_OK;
 }
 
+/*
+ * Opens the file to write.  What may not be written SQLite would open to read,
+ * and make files beside it that nobody can write later either.
+ */
+static enum bursar_verdict connect_writer(struct bursar_sink *sink,
+                                          struct bursar_error *err)
+{
+	enum bursar_verdict verdict = create_file(sink->path, err);
+	struct stat info;
+
+	if (verdict != BURSAR_DONE) {
+		return verdict;
+	}
+	if (access(sink->path, W_OK) != 0 &&
+	    (errno == EACCES || errno == EROFS)) {
+		return db_fail(NULL, SQLITE_READONLY, sink->path, DB_OURS, err);
+	}
+	if (stat(sink->path, &info) == 0) {
+		sink->device = info.st_dev;
+		sink->inode = info.st_ino;
+	}
+	return connect_db(sink, SQLITE_OPEN_READWRITE, err);
+}
+
+/*
+ * Whether what is written still reaches the ledger.  A file that was moved,
+ * removed or replaced can be written to all the same, and nobody would find it
+ * there.
+ */
+static bool is_in_place(const struct bursar_sink *sink,
+                        struct bursar_error *err)
+{
+	struct stat info;
+
+	if (stat(sink->path, &info) == 0 && info.st_dev == sink->device &&
+	    info.st_ino == sink->inode) {
+		return true;
+	}
+	bursar_fail(err, ESTALE, "%s: it was moved, removed or replaced while "
+	            "it was open: opening what is there now", sink->path);
+	return false;
+}
+
 static enum bursar_verdict open_writer(struct bursar_sink *sink,
                                        struct bursar_error *err)
 {
 	const struct bursar_host *host = sink->host;
-	enum bursar_verdict verdict = create_file(sink->path, err);
+	enum bursar_verdict verdict = connect_writer(sink, err);
 	int rc;
 
-	if (verdict == BURSAR_DONE) {
-		verdict = connect_db(sink, SQLITE_OPEN_READWRITE, err);
-	}
 	if (verdict == BURSAR_DONE) {
 		verdict = schema_recognise(sink->db, sink->path, err);
 	}
@@ -628,6 +670,9 @@ static enum bursar_verdict sqlite_write(struct bursar_sink *sink,
 	int rc;
 
 	*culprit = SIZE_MAX;
+	if (!is_in_place(sink, err)) {
+		return BURSAR_DOWN;
+	}
 	if (sink->damaged) {
 		return db_fail(NULL, SQLITE_CORRUPT, sink->path, DB_OURS, err);
 	}
@@ -683,6 +728,9 @@ static enum bursar_verdict sqlite_purge(struct bursar_sink *sink,
 
 	if (what->dry_run) {
 		return count_purge(sink, what, purged, err);
+	}
+	if (!is_in_place(sink, err)) {
+		return BURSAR_DOWN;
 	}
 	if (sink->damaged) {
 		return db_fail(NULL, SQLITE_CORRUPT, sink->path, DB_OURS, err);
