@@ -17,6 +17,7 @@ is killed when it ends, or when the script ends in whatever way.
     top_builddir        the build whose binaries and plugins are run
     BURSAR_TEST_SCALE   how much work: 1 is what `make check` does
     BURSAR_TEST_SEED    the seed of what is random; printed by each run
+    BURSAR_TEST_PATIENCE  seconds to wait for what takes a moment
     BURSAR_TEST_KEEP    not empty: temporary folders are left behind
 
 Arguments name the scenarios to run; all of them without.
@@ -47,7 +48,8 @@ PLUGINS = os.path.join(BUILD, "plugins")
 SCALE = float(os.environ.get("BURSAR_TEST_SCALE") or 1)
 SEED = int(os.environ.get("BURSAR_TEST_SEED") or
            random.SystemRandom().randrange(1 << 32))
-PATIENCE = 60		# seconds for what takes a moment on an idle machine
+# Seconds for what takes a moment on an idle machine.
+PATIENCE = float(os.environ.get("BURSAR_TEST_PATIENCE") or 60)
 SKIP = 77
 LOG_LINES = 40
 PR_SET_PDEATHSIG = 1
@@ -395,6 +397,23 @@ class Ground:
                        done.stdout.decode().strip())
         self.mounts.append(path)
         return path
+
+    def resize(self, path, size):
+        subprocess.run(["mount", "-o", "remount,size=%s" % size, path],
+                       check=True)
+
+    @staticmethod
+    def fill(path):
+        """Writes until the disk is full."""
+        file = os.open(os.path.join(path, "ballast"),
+                       os.O_WRONLY | os.O_CREAT)
+        size = 1 << 16
+        while size >= 512:
+            try:
+                os.write(file, bytes(size))
+            except OSError:
+                size //= 2
+        os.close(file)
 
     # The end.
 
