@@ -825,7 +825,7 @@ END_TEST
 START_TEST(what_tells_no_kind_is_a_dead_letter)
 {
 	format_ops.needs_kind = true;
-	send("metering one fine");
+	send("{\"a\":1}");
 	send("{\"kind\":\"metering\",\"body\":\"metering two fine\"}");
 	start();
 
