@@ -282,7 +282,12 @@ static struct rollup_cell *find_cell(struct rollup *rollup,
 	if (cell == NULL) {
 		return NULL;
 	}
-	*cell = *wanted;
+	memset(cell->columns, 0, sizeof(cell->columns));
+	cell->dimension = wanted->dimension;
+	cell->value = wanted->value;
+	cell->cell = wanted->cell;
+	cell->provider = wanted->provider;
+	cell->model_id = wanted->model_id;
 	*find_free(rollup->slots, rollup->slot_count, hash) =
 		(struct slot){ .hash = hash, .cell = cell };
 	rollup->count++;
@@ -369,61 +374,82 @@ static void make_delta(const struct rollup *rollup,
 	}
 }
 
-static bool fits(const struct rollup_cell *cell, const struct delta *delta)
+/* Adds all of the delta, or nothing where a sum would pass 63 bits. */
+static bool add(struct rollup_cell *cell, const struct delta *delta)
 {
-	int64_t sum;
+	bool overflow = false;
 
 	for (size_t i = 0; i < delta->count; i++) {
-		if (__builtin_add_overflow(cell->columns[delta->column[i]],
-		                           delta->value[i], &sum)) {
+		int64_t *sum = &cell->columns[delta->column[i]];
+
+		overflow |= __builtin_add_overflow(*sum, delta->value[i], sum);
+	}
+	return !overflow;
+}
+
+/* Sums wrap around, so that this takes back exactly what was added. */
+static void take_back(struct rollup_cell *cell, const struct delta *delta)
+{
+	for (size_t i = 0; i < delta->count; i++) {
+		int64_t *sum = &cell->columns[delta->column[i]];
+
+		(void)__builtin_sub_overflow(*sum, delta->value[i], sum);
+	}
+}
+
+static bool find_cells(struct rollup *rollup,
+                       const struct bursar_record *record,
+                       struct rollup_cell *cells[DIMENSIONS])
+{
+	struct rollup_cell key = {
+		.cell = columns_block(record),
+		.provider = text_of(record, rollup->provider_field),
+		.model_id = text_of(record, rollup->model_field),
+	};
+	struct bursar_span values[DIMENSIONS];
+	uint64_t hashes[DIMENSIONS];
+	uint64_t shared;
+
+	shared = mix(rollup->seed ^ (uint64_t)key.cell,
+	             UINT64_C(0x94d049bb133111eb));
+	shared = hash_span(hash_span(shared, key.provider), key.model_id);
+	for (size_t i = 0; i < DIMENSIONS; i++) {
+		values[i] = text_of(record, rollup->dimension_field[i]);
+		hashes[i] = hash_span(shared + i, values[i]);
+		__builtin_prefetch(&rollup->slots[hashes[i] &
+		                                  (rollup->slot_count - 1)]);
+	}
+	for (size_t i = 0; i < DIMENSIONS; i++) {
+		key.dimension = rollup_dimensions[i].name;
+		key.value = values[i];
+		cells[i] = find_cell(rollup, &key, hashes[i]);
+		if (cells[i] == NULL) {
+			errno = ENOMEM;
 			return false;
 		}
 	}
 	return true;
 }
 
-static void add(struct rollup_cell *cell, const struct delta *delta)
-{
-	for (size_t i = 0; i < delta->count; i++) {
-		cell->columns[delta->column[i]] += delta->value[i];
-	}
-}
-
 bool rollup_add(struct rollup *rollup, const struct bursar_record *record)
 {
 	struct rollup_cell *cells[DIMENSIONS];
-	struct rollup_cell key = {
-		.cell = columns_block(record),
-		.provider = text_of(record, rollup->provider_field),
-		.model_id = text_of(record, rollup->model_field),
-	};
 	struct delta delta;
-	uint64_t shared;
 
 	assert(record->kind->fact);
 
+	if (!find_cells(rollup, record, cells)) {
+		return false;
+	}
 	make_delta(rollup, record, &delta);
-	shared = mix(rollup->seed ^ (uint64_t)key.cell,
-	             UINT64_C(0x94d049bb133111eb));
-	shared = hash_span(hash_span(shared, key.provider), key.model_id);
-
-	/* All or nothing: a record that does not fit adds to no cell. */
 	for (size_t i = 0; i < DIMENSIONS; i++) {
-		key.dimension = rollup_dimensions[i].name;
-		key.value = text_of(record, rollup->dimension_field[i]);
-		cells[i] = find_cell(rollup, &key,
-		                     hash_span(shared + i, key.value));
-		if (cells[i] == NULL) {
-			errno = ENOMEM;
-			return false;
-		}
-		if (!fits(cells[i], &delta)) {
+		if (!add(cells[i], &delta)) {
+			do {
+				take_back(cells[i], &delta);
+			} while (i-- > 0);
 			errno = ERANGE;
 			return false;
 		}
-	}
-	for (size_t i = 0; i < DIMENSIONS; i++) {
-		add(cells[i], &delta);
 	}
 	return true;
 }

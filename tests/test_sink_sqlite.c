@@ -1170,8 +1170,11 @@ END_TEST
 START_TEST(a_statement_that_is_wrong_is_rejected)
 {
 	static const char *const wrong[] = {
-		"SELEC 1", "SELECT * FROM nowhere", "SELECT nothing FROM "
-		"metering_records", "", "SELECT 1; SELECT 2",
+		"SELEC 1",
+		"SELECT * FROM nowhere",
+		"SELECT nothing FROM metering_records",
+		"",
+		"SELECT 1; SELECT 2",
 	};
 
 	open_sink();

@@ -157,24 +157,35 @@ static enum bursar_verdict find_file(const char *path,
 	return BURSAR_CONFIG;
 }
 
+static int busy_timeout(const struct bursar_sink *sink)
+{
+	return (int)sink->host->number(sink->host, "busy-timeout");
+}
+
 static enum bursar_verdict connect_db(struct bursar_sink *sink, int flags,
                                       struct bursar_error *err)
 {
-	const int64_t cache = sink->host->number(sink->host, "cache");
 	int rc = sqlite3_open_v2(sink->path, &sink->db,
 	                         flags | SQLITE_OPEN_NOMUTEX, NULL);
 
 	if (rc == SQLITE_OK) {
 		sqlite3_extended_result_codes(sink->db, 1);
-		sqlite3_busy_timeout(sink->db, (int)sink->host->number(
-			sink->host, "busy-timeout"));
-		rc = db_exec_take(sink->db, sqlite3_mprintf(
-			"PRAGMA cache_size = -%lld; PRAGMA foreign_keys = OFF; "
-			"PRAGMA trusted_schema = OFF",
-			(long long)(cache / 1024)));
+		sqlite3_busy_timeout(sink->db, busy_timeout(sink));
+		rc = db_exec(sink->db, "PRAGMA foreign_keys = OFF; "
+		             "PRAGMA trusted_schema = OFF");
 	}
 	return rc == SQLITE_OK ? BURSAR_DONE
 	                       : db_fail(sink->db, rc, sink->path, DB_OURS, err);
+}
+
+/* Once the size of a page is known: SQLite counts the cache in pages, and does
+ * not count again when it learns that they are larger than it thought. */
+static int set_cache(struct bursar_sink *sink)
+{
+	const int64_t bytes = sink->host->number(sink->host, "cache");
+
+	return db_exec_take(sink->db, sqlite3_mprintf(
+		"PRAGMA cache_size = -%lld", (long long)(bytes / 1024)));
 }
 
 static enum bursar_verdict set_wal(struct bursar_sink *sink,
@@ -310,6 +321,9 @@ static enum bursar_verdict open_writer(struct bursar_sink *sink,
 	rc = db_exec(sink->db, "PRAGMA synchronous = FULL; "
 	             "PRAGMA secure_delete = OFF");
 	if (rc == SQLITE_OK) {
+		rc = set_cache(sink);
+	}
+	if (rc == SQLITE_OK) {
 		rc = keys_open(&sink->keys, sink->db, host, (size_t)
 		               host->number(host, "key-filter"));
 	}
@@ -342,6 +356,9 @@ static enum bursar_verdict open_reader(struct bursar_sink *sink,
 		return verdict;
 	}
 	rc = db_exec(sink->db, "PRAGMA query_only = ON");
+	if (rc == SQLITE_OK) {
+		rc = set_cache(sink);
+	}
 	return rc == SQLITE_OK ? BURSAR_DONE
 	                       : db_fail(sink->db, rc, sink->path, DB_OURS, err);
 }
@@ -639,6 +656,31 @@ static int compare_places(const void *left, const void *right)
 	return (a->index > b->index) - (a->index < b->index);
 }
 
+/*
+ * A batch is larger than the processor's cache, and its records are not in the
+ * order of memory: what comes next is fetched while this one is stored.
+ */
+static void prefetch(const struct bursar_sink *sink,
+                     struct bursar_record *const *records, size_t at,
+                     size_t fresh)
+{
+	const struct bursar_record *record;
+
+	if (at + 2 >= fresh) {
+		return;
+	}
+	record = records[sink->places[at + 1].index];
+	for (size_t i = 0; i < record->kind->field_count; i++) {
+		if (record->values[i].is_set && record->values[i].size != 0) {
+			__builtin_prefetch(record->values[i].text);
+		}
+	}
+	record = records[sink->places[at + 2].index];
+	for (size_t i = 0; i < record->kind->field_count; i += 4) {
+		__builtin_prefetch(&record->values[i]);
+	}
+}
+
 /* Stores what is new, in the order in which it stands in the tables. */
 static int add_rows(struct bursar_sink *sink,
                     struct bursar_record *const *records, size_t fresh,
@@ -650,6 +692,7 @@ static int add_rows(struct bursar_sink *sink,
 	for (size_t i = 0; i < fresh && rc == SQLITE_OK; i++) {
 		const struct place *place = &sink->places[i];
 
+		prefetch(sink, records, i, fresh);
 		rc = rows_add(sink->rows, records[place->index], place->id);
 		if (rc != SQLITE_OK) {
 			*culprit = place->index;
@@ -717,6 +760,19 @@ static enum bursar_verdict count_purge(struct bursar_sink *sink,
 	                       : db_fail(sink->db, rc, sink->path, DB_OURS, err);
 }
 
+/*
+ * Old pages, with text that was purged, stand in the log as well.  Where a
+ * reader is in the way they go with the next purge, or when the log starts
+ * again from its beginning.
+ */
+static void empty_log(struct bursar_sink *sink)
+{
+	sqlite3_busy_timeout(sink->db, 0);
+	sqlite3_wal_checkpoint_v2(sink->db, NULL, SQLITE_CHECKPOINT_TRUNCATE,
+	                          NULL, NULL);
+	sqlite3_busy_timeout(sink->db, busy_timeout(sink));
+}
+
 static enum bursar_verdict sqlite_purge(struct bursar_sink *sink,
                                         const struct bursar_purge *what,
                                         struct bursar_purged *purged,
@@ -751,10 +807,7 @@ static enum bursar_verdict sqlite_purge(struct bursar_sink *sink,
 	purged->keys += now.keys;
 	purged->more = now.more;
 	if (now.bodies > 0 && !now.more) {
-		/* Old pages with their text stand in the log as well. */
-		sqlite3_wal_checkpoint_v2(sink->db, NULL,
-		                          SQLITE_CHECKPOINT_TRUNCATE, NULL,
-		                          NULL);
+		empty_log(sink);
 	}
 	return BURSAR_DONE;
 }
@@ -795,6 +848,32 @@ static void sqlite_close(struct bursar_sink *sink)
 	free(sink);
 }
 
+static const char sqlite_manual[] =
+	"Keeps everything in one SQLite file, in write-ahead mode with "
+	"synchronous=FULL: what is acknowledged survives a power cut.  The "
+	"file, and PATH-wal and PATH-shm beside it, belong on a local file "
+	"system and are made readable for their owner alone.  Any program may "
+	"read them at any time, `sqlite3 -readonly PATH` for one; while one "
+	"transaction of a reader stays open, PATH-wal grows.\n"
+	"\n"
+	"Facts stand in the table `metering_records`, bodies in "
+	"`prompt_records` and `tool_records`, sums by quarter-hour in "
+	"`rollup_cells`.  Times are stored in microseconds since 1970 (UTC), "
+	"money in nano-dollars.  The views `metering`, `prompt` and `tool` "
+	"show the same rows with ISO 8601 times and dollars, "
+	"`metering_hourly_rollup` the sums by worker and hour, `record_keys` "
+	"what tells duplicates.\n"
+	"\n"
+	"How memory is used: `cache` for pages, `key-filter` for telling new "
+	"records from known ones (2 bytes for each record of the ledger are "
+	"plenty; with much less, known keys are looked up on the disk more "
+	"often), and 4 MB for the latest million keys.\n"
+	"\n"
+	"What is purged is overwritten with zeros (secure_delete), and PATH-wal "
+	"is emptied after it.  The file does not become smaller, as its pages "
+	"are used again; `VACUUM` makes it small, and needs the daemon to be "
+	"stopped.";
+
 static const struct bursar_sink_ops sqlite_ops = {
 	.open   = sqlite_open,
 	.write  = sqlite_write,
@@ -809,5 +888,5 @@ BURSAR_PLUGIN_DEFINE(sink_sqlite,
 	.name     = "sqlite",
 	.summary  = "keeps the ledger in one SQLite file",
 	.options  = sqlite_options,
-	.manual   = "",
+	.manual   = sqlite_manual,
 	.ops.sink = &sqlite_ops);

@@ -102,7 +102,7 @@ static int make_meta(sqlite3 *db, const struct bursar_host *host)
 		"('key_next_run', 1), "
 		"('key_filter_bytes', 0), "
 		"('keys_per_run', 65536), "
-		"('keys_young', 524288), "	/* more of them move on */
+		"('keys_young', 1048576), "	/* more of them move on */
 		"('keys_middle', 8388608);",
 		(long long)host->now(host)));
 }
