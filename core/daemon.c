@@ -263,6 +263,8 @@ static void reload(struct daemon *d)
 		return;
 	}
 	close_services(d);
+	/* First, as a source that is paused by the limit cannot be drained. */
+	deadletters_set_limit(d->letters, new->dead_letter_bytes);
 	pipeline_stop(d->pipeline, old->drain_timeout_ms, -1);
 	pipeline_release(d->pipeline, &pool);
 	if (open_pipeline(d, new, &pool, &err) == 0) {
@@ -276,6 +278,7 @@ static void reload(struct daemon *d)
 		d->setups = kept->next;
 		free(kept);
 		err = (struct bursar_error){ 0 };
+		deadletters_set_limit(d->letters, old->dead_letter_bytes);
 		if (open_pipeline(d, old, &pool, &err) != 0) {
 			log_error("cannot-go-on", &err);
 			d->ended = true;

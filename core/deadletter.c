@@ -36,6 +36,7 @@ struct deadletters {
 	bool   dirty;		/* written since the last sync */
 	size_t bytes;		/* in all files */
 	size_t max_bytes;
+	off_t  replayed_size;	/* of `replayed`, when last purged */
 	int    reserve_fd;
 	size_t reserve_wanted;
 	size_t reserve_left;
@@ -185,19 +186,29 @@ static int end_cut_line(struct deadletters *letters)
 	return 0;
 }
 
+/* Somebody may move or remove the file: nobody would look for letters there. */
+static bool is_open(const struct deadletters *letters, const char *name)
+{
+	struct stat here, there;
+
+	return letters->fd >= 0 && fstat(letters->fd, &here) == 0 &&
+	       fstatat(letters->folder, name, &there, 0) == 0 &&
+	       here.st_dev == there.st_dev && here.st_ino == there.st_ino;
+}
+
 static int open_day(struct deadletters *letters, const char *day,
                     struct bursar_error *err)
 {
 	char name[32];
 
-	if (letters->fd >= 0 && strcmp(day, letters->day) == 0) {
+	snprintf(name, sizeof(name), "%s.jsonl", day);
+	if (is_open(letters, name)) {
 		return 0;
 	}
 	if (sync_locked(letters, err) != 0) {
 		return -1;
 	}
 	close_day(letters);
-	snprintf(name, sizeof(name), "%s.jsonl", day);
 	letters->fd = openat(letters->folder, name,
 	                     O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	if (letters->fd < 0) {
@@ -242,6 +253,46 @@ static int append(struct deadletters *letters, const char *line, size_t size)
 	return 0;
 }
 
+static int64_t purge_locked(struct deadletters *letters, int64_t now,
+                            struct bursar_error *err)
+{
+	size_t bytes = 0;
+	int64_t gone = -1;
+
+	if (sync_locked(letters, err) == 0) {
+		/* The files are written anew under other inodes. */
+		close_day(letters);
+		gone = deadletter_folder_purge(letters->folder, letters->path,
+		                               now, &bytes, err);
+	}
+	if (gone >= 0) {
+		letters->bytes = bytes;
+		reserve_refill(letters);
+	}
+	return gone;
+}
+
+/*
+ * At the limit: counts what stands there now, as people may have removed files,
+ * and takes out what was replayed since the last look.
+ */
+static void look_again(struct deadletters *letters)
+{
+	struct bursar_error unheard = { 0 };
+	const size_t before = letters->bytes;
+	struct stat st;
+
+	letters->bytes = 0;
+	if (count_bytes(letters, &unheard) != 0) {
+		letters->bytes = before;
+	}
+	if (fstatat(letters->folder, "replayed", &st, 0) == 0 &&
+	    st.st_size != letters->replayed_size &&
+	    purge_locked(letters, clock_wall_us(), &unheard) >= 0) {
+		letters->replayed_size = st.st_size;
+	}
+}
+
 static int add_line(struct deadletters *letters, const char *line, size_t size,
                     struct bursar_error *err)
 {
@@ -249,9 +300,12 @@ static int add_line(struct deadletters *letters, const char *line, size_t size,
 
 	deadletter_day(clock_wall_us(), day);
 	if (letters->bytes + size > letters->max_bytes) {
+		look_again(letters);
+	}
+	if (letters->bytes + size > letters->max_bytes) {
 		return bursar_fail(err, EDQUOT,
-		                   "%s: holds %zu bytes, more than dead-letters"
-		                   " max-size allows: replay or purge some",
+		                   "%s: holds %zu bytes, and dead-letters max-size"
+		                   " allows no more: replay some, or raise it",
 		                   letters->path, letters->bytes);
 	}
 	if (open_day(letters, day, err) != 0) {
@@ -298,22 +352,17 @@ int deadletters_sync(struct deadletters *letters, struct bursar_error *err)
 int64_t deadletters_purge(struct deadletters *letters, int64_t now,
                           struct bursar_error *err)
 {
-	size_t bytes = 0;
-
 	pthread_mutex_lock(&letters->lock);
-	int64_t gone = -1;
-	if (sync_locked(letters, err) == 0) {
-		/* The files are written anew under other inodes. */
-		close_day(letters);
-		gone = deadletter_folder_purge(letters->folder, letters->path,
-		                               now, &bytes, err);
-	}
-	if (gone >= 0) {
-		letters->bytes = bytes;
-		reserve_refill(letters);
-	}
+	const int64_t gone = purge_locked(letters, now, err);
 	pthread_mutex_unlock(&letters->lock);
 	return gone;
+}
+
+void deadletters_set_limit(struct deadletters *letters, size_t max_bytes)
+{
+	pthread_mutex_lock(&letters->lock);
+	letters->max_bytes = max_bytes;
+	pthread_mutex_unlock(&letters->lock);
 }
 
 size_t deadletters_bytes(struct deadletters *letters)

@@ -17,6 +17,8 @@
  * Letters are at least once: a crash can make two of one message, with one id.
  * Those in `replayed` beside them have been stored since.
  *
+ * At max_bytes room is made by replays, and by removing files.
+ *
  * Disk space for `reserve` bytes is held back, and given up when the disk is
  * full, so that a full disk does not stop the way that a full disk needs most.
  *
@@ -82,6 +84,9 @@ int deadletters_sync(struct deadletters *letters, struct bursar_error *err);
  */
 int64_t deadletters_purge(struct deadletters *letters, int64_t now,
                           struct bursar_error *err);
+
+/* Changes max_bytes, from the next letter on. */
+void deadletters_set_limit(struct deadletters *letters, size_t max_bytes);
 
 /* Bytes that stand in the folder. */
 size_t deadletters_bytes(struct deadletters *letters);
