@@ -3,6 +3,7 @@
 dist_check_SCRIPTS += \
 	%D%/daemon_golden.py \
 	%D%/daemon_kill.py \
+	%D%/daemon_letters.py \
 	%D%/daemon_properties.py \
 	%D%/daemon_sinks.py
 EXTRA_DIST += %D%/daemon.py
