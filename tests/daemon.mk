@@ -5,5 +5,6 @@ dist_check_SCRIPTS += \
 	%D%/daemon_kill.py \
 	%D%/daemon_letters.py \
 	%D%/daemon_properties.py \
+	%D%/daemon_signals.py \
 	%D%/daemon_sinks.py
 EXTRA_DIST += %D%/daemon.py
