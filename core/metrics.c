@@ -92,11 +92,10 @@ static struct entry *get(const struct bursar_figure *figure)
 	return new;
 }
 
-struct metric *metrics_get(const char *name, const char *help, bool counter,
-                           ...)
+struct metric *metrics_get(const char *name, const char *help, int counter, ...)
 {
 	struct bursar_figure figure = {
-		.name = name, .help = help, .counter = counter,
+		.name = name, .help = help, .counter = counter != 0,
 	};
 	const char *label;
 	va_list ap;

@@ -21,11 +21,12 @@ struct metric {
 /*
  * The figure of that name and labels (up to three pairs, ended by NULL):
  * metrics_get("bursar_messages_total", "Messages.", true, "source", "backlog",
- * "outcome", "stored", NULL).  Never NULL: when memory is short the process
- * ends, as it only happens at start and reload.
+ * "outcome", "stored", NULL).  counter: a truth value, int for the sake of
+ * va_start().  Never NULL: when memory is short the process ends, as it only
+ * happens at start and reload.
  */
-struct metric *metrics_get(const char *name, const char *help, bool counter,
-                           ...) __attribute__((sentinel));
+struct metric *metrics_get(const char *name, const char *help, int counter, ...)
+	__attribute__((sentinel));
 
 static inline void metric_add(struct metric *metric, int64_t more)
 {
