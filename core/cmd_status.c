@@ -13,7 +13,7 @@
 enum { FORMAT };
 
 static const struct cli_option options[] = {
-	[FORMAT] = { "format", 'f', "table|json",
+	[FORMAT] = { "format", 'f', CLI_FORMATS,
 	             "How to print: table (default) or json." },
 	{ NULL }
 };
