@@ -69,19 +69,22 @@ static void add_number(crypto_generichash_state *state, uint64_t number)
 	                          sizeof(number));
 }
 
-static void add_value(crypto_generichash_state *state,
-                      enum bursar_field_type type,
+static void add_field(crypto_generichash_state *state,
+                      const struct bursar_field *field,
                       const struct bursar_value *value)
 {
-	const bool is_text = type == BURSAR_TEXT || type == BURSAR_JSON;
-	const uint8_t what = !value->is_set ? 0 : is_text ? 1 : 2;
+	const bool is_text = field->type == BURSAR_TEXT ||
+		field->type == BURSAR_JSON;
+	const uint8_t form = is_text ? 1 : 2;
 
-	crypto_generichash_update(state, &what, 1);
-	if (what == 1) {
+	crypto_generichash_update(state, (const uint8_t *)field->name,
+	                          strlen(field->name) + 1);
+	crypto_generichash_update(state, &form, sizeof(form));
+	if (is_text) {
 		add_number(state, value->size);
 		crypto_generichash_update(state, (const uint8_t *)value->text,
 		                          value->size);
-	} else if (what == 2) {
+	} else {
 		add_number(state, (uint64_t)value->number);
 	}
 }
@@ -95,8 +98,8 @@ int64_t identity_row_hash(const struct bursar_record *record)
 
 	crypto_generichash_init(&state, NULL, 0, sizeof(hash));
 	for (size_t i = 0; i < record->kind->field_count; i++) {
-		if (i != BURSAR_ROW_HASH) {
-			add_value(&state, record->kind->fields[i].type,
+		if (i != BURSAR_ROW_HASH && record->values[i].is_set) {
+			add_field(&state, &record->kind->fields[i],
 			          &record->values[i]);
 		}
 	}

@@ -24,9 +24,10 @@ uint64_t identity_check(const char *body, size_t size, char *scratch);
 
 /*
  * The row hash of a record with bodies: the first 8 bytes of BLAKE2b-128 over
- * all fields but row_hash, in the order of the table, each as a byte (0 unset,
- * 1 text, 2 number) and, text: its length in 8 bytes and itself; number: 8
- * bytes; little-endian.
+ * the fields that are set, but row_hash, in the order of the table: the name
+ * and a NUL; a byte, 1 for text, 2 for a number; text: its length in 8 bytes
+ * and itself; number: 8 bytes; little-endian.  A field that is added to the
+ * table later changes the hash of no row that was stored without it.
  */
 int64_t identity_row_hash(const struct bursar_record *record);
 

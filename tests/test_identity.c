@@ -133,33 +133,17 @@ static void stop(void)
 }
 
 /* The text that the header describes, hashed in one piece. */
-START_TEST(a_row_hash_covers_every_field_in_order)
+START_TEST(a_row_hash_covers_every_field_that_is_set)
 {
-	uint8_t all[1024];
+	static const char all[] =
+		"message_id\0\1\2\0\0\0\0\0\0\0m1"
+		"recorded_at\0\2\x00\x40\xe2\xb5\x2b\x5f\x06\x00"
+		"dq_flags\0\2\xff\xff\xff\xff\xff\xff\xff\xff";
 	uint8_t hash[16];
-	size_t size = 0;
 	int64_t want;
-	static const uint8_t id[] = { 1, 2, 0, 0, 0, 0, 0, 0, 0, 'm', '1' };
-	static const uint8_t time[] = { 2, 0x00, 0x40, 0xe2, 0xb5, 0x2b, 0x5f,
-	                                0x06, 0x00 };
-	static const uint8_t flags[] = { 2, 255, 255, 255, 255, 255, 255, 255,
-	                                 255 };
 
-	for (size_t i = 0; i < record->kind->field_count; i++) {
-		if (i == BURSAR_MESSAGE_ID) {
-			memcpy(all + size, id, sizeof(id));
-			size += sizeof(id);
-		} else if (i == BURSAR_RECORDED_AT) {
-			memcpy(all + size, time, sizeof(time));
-			size += sizeof(time);
-		} else if (i == BURSAR_DQ_FLAGS) {
-			memcpy(all + size, flags, sizeof(flags));
-			size += sizeof(flags);
-		} else if (i != BURSAR_ROW_HASH) {
-			all[size++] = 0;
-		}
-	}
-	crypto_generichash(hash, 16, all, size, NULL, 0);
+	crypto_generichash(hash, 16, (const uint8_t *)all, sizeof(all) - 1,
+	                   NULL, 0);
 	memcpy(&want, hash, sizeof(want));
 
 	ck_assert_int_eq(identity_row_hash(record), want);
@@ -215,7 +199,7 @@ int main(void)
 
 	TCase *rows = tcase_create("rows");
 	tcase_add_checked_fixture(rows, start, stop);
-	tcase_add_test(rows, a_row_hash_covers_every_field_in_order);
+	tcase_add_test(rows, a_row_hash_covers_every_field_that_is_set);
 	tcase_add_test(rows, a_row_hash_changes_with_any_field_but_its_own);
 	tcase_add_test(rows, a_row_hash_tells_an_empty_text_from_none);
 	suite_add_tcase(s, rows);
