@@ -669,8 +669,20 @@ static void make_small_levels(void)
 	          "WHEN 'keys_middle' THEN 1000 ELSE value END");
 }
 
+/* What a table says of itself is what it holds. */
+static void expect_true_counts(void)
+{
+	ck_assert_int_eq(integer("SELECT sum(keys) FROM key_tables"), integer(
+		"SELECT (SELECT count(*) FROM keys_0a) + "
+		"(SELECT count(*) FROM keys_0b) + "
+		"(SELECT count(*) FROM keys_1a) + "
+		"(SELECT count(*) FROM keys_1b) + "
+		"(SELECT count(*) FROM keys_2)"));
+}
+
 static void expect_all_known(int count)
 {
+	expect_true_counts();
 	clear_records();
 	add_many(0, count);
 	write_all();
@@ -710,13 +722,32 @@ START_TEST(keys_move_through_the_levels_and_are_never_lost)
 	expect_all_known(8000);
 	reopen();
 	expect_all_known(8000);
-	/* What a table says of itself is what it holds. */
-	ck_assert_int_eq(integer("SELECT sum(keys) FROM key_tables"), integer(
-		"SELECT (SELECT count(*) FROM keys_0a) + "
-		"(SELECT count(*) FROM keys_0b) + "
-		"(SELECT count(*) FROM keys_1a) + "
-		"(SELECT count(*) FROM keys_1b) + "
-		"(SELECT count(*) FROM keys_2)"));
+}
+END_TEST
+
+START_TEST(a_key_that_is_used_while_it_moves_stays_young)
+{
+	make_small_levels();
+	open_sink();
+	for (int i = 0; i < 3000; i += 50) {
+		clear_records();
+		add_many(i, i + 50);
+		write_all();
+		if (integer("SELECT count(*) FROM key_tables WHERE "
+		            "length(moved) > 0 AND name < 'keys_1'") != 0 &&
+		    i > 2000) {
+			break;
+		}
+	}
+	host->now_us += COLUMNS_DAY_US;
+	clear_records();
+	add_many(0, (int)integer("SELECT count(*) FROM metering_records"));
+	write_all();
+
+	ck_assert_int_gt(integer("SELECT count(*) FROM key_tables "
+	                         "WHERE length(moved) > 0"), 0);
+	ck_assert_int_eq(integer("SELECT min(day) FROM record_keys"),
+	                 TODAY + 1);
 }
 END_TEST
 
@@ -961,24 +992,39 @@ START_TEST(a_full_disk_is_tried_again)
 
 	snprintf(name, sizeof(name), "%s/small", folder);
 	ck_assert_int_eq(mkdir(name, 0700), 0);
-	if (mount("none", name, "tmpfs", 0, "size=4M") != 0) {
+	if (mount("none", name, "tmpfs", 0, "size=8M") != 0) {
 		fprintf(stderr, "SKIP: a full disk: cannot mount a tmpfs\n");
 		return;
 	}
-	snprintf(name, sizeof(name), "%s/small/ledger.db", folder);
-	fakehost_set(host, "path", name);
+	snprintf(path, sizeof(path), "%s/small/ledger.db", folder);
+	fakehost_set(host, "path", path);
+	make_small_levels();
 	open_sink();
+	for (int i = 0; i < 400; i += 50) {
+		clear_records();
+		add_many(i, i + 50);
+		write_all();
+	}
 	snprintf(name, sizeof(name), "%s/small/ballast", folder);
 	fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	while (write(fd, many_ids, 4096) == 4096) {
 	}
 	close(fd);
-	add_many(0, 1000);
+	/* So many that all keys that rest move on, were it not undone. */
+	clear_records();
+	add_many(400, 1400);
 	ck_assert_int_eq(write_to(sink), BURSAR_RETRY);
 	ck_assert_msg(strstr(err.text, "disk is full") != NULL, "%s", err.text);
 	unlink(name);
+	clear_records();
+	add_many(0, 400);
+	write_all();
+	ck_assert_uint_eq(outcome_count(BURSAR_DUPLICATE), 400);
+	clear_records();
+	add_many(400, 1400);
 	write_all();
 	ck_assert_uint_eq(outcome_count(BURSAR_STORED), 1000);
+	expect_all_known(1400);
 	close_sink();
 	snprintf(name, sizeof(name), "%s/small", folder);
 	ck_assert_int_eq(umount(name), 0);
@@ -995,6 +1041,26 @@ START_TEST(a_ledger_that_cannot_be_written_is_for_a_person)
 	close_sink();
 	ck_assert_int_eq(chmod(path, 0400), 0);
 	refused(BURSAR_WRITE, BURSAR_CONFIG, "cannot be written");
+}
+END_TEST
+
+START_TEST(a_folder_that_cannot_be_written_is_for_a_person)
+{
+	if (geteuid() == 0) {
+		fprintf(stderr, "SKIP: a read-only folder: we are root\n");
+		return;
+	}
+	open_sink();
+	close_sink();
+	ck_assert_int_eq(chmod(folder, 0500), 0);
+	refused(BURSAR_WRITE, BURSAR_CONFIG, "its folder");
+	refused(BURSAR_READ, BURSAR_CONFIG, "its folder");
+	ck_assert_int_eq(unlink(path), -1);
+	ck_assert_int_eq(chmod(folder, 0700), 0);
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(chmod(folder, 0500), 0);
+	refused(BURSAR_WRITE, BURSAR_CONFIG, "no permission to make a file");
+	ck_assert_int_eq(chmod(folder, 0700), 0);
 }
 END_TEST
 
@@ -1435,6 +1501,7 @@ START_TEST(old_keys_go_from_every_level)
 
 	ck_assert_uint_eq(purged.keys, 3000);
 	ck_assert_int_eq(integer("SELECT count(*) FROM record_keys"), 3000);
+	expect_true_counts();
 	clear_records();
 	add_many(0, 6000);
 	write_all();
@@ -1603,6 +1670,7 @@ int main(void)
 	     a_sum_that_is_refused_undoes_its_batch);
 	CASE(suite, "many keys",
 	     keys_move_through_the_levels_and_are_never_lost,
+	     a_key_that_is_used_while_it_moves_stays_young,
 	     other_content_is_found_in_every_level,
 	     a_batch_that_fails_loses_no_key_of_others,
 	     two_writers_take_turns_and_know_each_others_keys,
@@ -1617,6 +1685,7 @@ int main(void)
 	     damage_met_while_writing_stops_the_sink,
 	     a_full_disk_is_tried_again,
 	     a_ledger_that_cannot_be_written_is_for_a_person,
+	     a_folder_that_cannot_be_written_is_for_a_person,
 	     an_older_ledger_is_brought_up_to_date,
 	     a_column_that_is_missing_is_added);
 	CASE(suite, "reading", a_reader_makes_nothing,

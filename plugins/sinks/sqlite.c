@@ -306,6 +306,11 @@ static enum bursar_verdict open_writer(struct bursar_sink *sink,
 	if (verdict == BURSAR_DONE) {
 		verdict = schema_recognise(sink->db, sink->path, err);
 	}
+	/* What may not be written is opened all the same, to be read. */
+	if (verdict == BURSAR_DONE && sqlite3_db_readonly(sink->db, "main")) {
+		verdict = db_fail(NULL, SQLITE_READONLY, sink->path, DB_OURS,
+		                  err);
+	}
 	if (verdict == BURSAR_DONE) {
 		verdict = set_wal(sink, err);
 	}
