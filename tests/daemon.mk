@@ -2,6 +2,7 @@
 
 dist_check_SCRIPTS += \
 	%D%/daemon_golden.py \
+	%D%/daemon_json.py \
 	%D%/daemon_kill.py \
 	%D%/daemon_letters.py \
 	%D%/daemon_properties.py \
