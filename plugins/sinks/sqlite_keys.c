@@ -104,6 +104,7 @@ struct keys {
 	size_t          moving_room;
 	int      purge_table;	/* where keys_purge() goes on */
 	uint64_t purge_from;
+	int64_t  purge_day;	/* with keys older than this */
 
 	sqlite3_stmt *get_meta;
 	sqlite3_stmt *set_meta;
@@ -1101,6 +1102,11 @@ int keys_purge(struct keys *keys, int64_t day, uint64_t limit, uint64_t *taken,
 
 	*taken = 0;
 	limit = limit < INT32_MAX ? limit : INT32_MAX;
+	if (day != keys->purge_day) {
+		keys->purge_day = day;
+		keys->purge_table = 0;
+		keys->purge_from = 0;
+	}
 	for (uint64_t seen = 0; seen < limit && rc == SQLITE_OK;) {
 		struct table *table = &keys->tables[keys->purge_table];
 		uint64_t gone = 0;
