@@ -44,7 +44,8 @@ struct bursar_seal {
 };
 
 struct bursar_crypto_ops {
-	/* The content encodings it opens, ended by NULL: "encrypted/cs". */
+	/* The content encodings it opens, all "encrypted/...", ended by NULL:
+	 * "encrypted/cs". */
 	const char *const *encodings;
 
 	/*
@@ -63,7 +64,8 @@ struct bursar_crypto_ops {
 	 *
 	 * Returns DONE: every item has its result, one bad item harms no
 	 * other.  RETRY, DOWN or CONFIG with *err filled: no key is at hand at
-	 * all, nothing was opened, offer the items again after tick().
+	 * all, or memory is short; nothing was opened, offer the items again
+	 * after tick().
 	 */
 	enum bursar_verdict (*unseal)(struct bursar_crypto *crypto,
 	                              struct bursar_sealed *items, size_t count,

@@ -36,7 +36,8 @@ enum bursar_field_type {
 
 /* What a person wrote or a model answered: sealed at rest, gone at expiry. */
 #define BURSAR_FIELD_BODY     1u
-/* Filled by the core; a format leaves it alone. */
+/* Filled by the core; a format leaves it alone, but for dq_flags, to which it
+ * adds with bursar_set_flag(). */
 #define BURSAR_FIELD_CORE     2u
 /* One of the dimensions of the rollups. */
 #define BURSAR_FIELD_GROUP    4u

@@ -10,7 +10,8 @@
  * batch of records whole, or not at all, and says of each whether it was new.
  *
  * The database decides what is a duplicate: by the record's key, in the same
- * transaction that stores the record and adds it to the rollups.
+ * transaction that stores the record and adds it to the rollups.  A sink that
+ * keeps nothing, and says so, knows no duplicates: each record is STORED.
  */
 #ifndef BURSAR_SINK_H
 #define BURSAR_SINK_H
@@ -47,7 +48,7 @@ struct bursar_purged {
 	uint64_t bodies;	/* expired records of kinds with bodies */
 	uint64_t facts;		/* facts older than facts_before */
 	uint64_t keys;		/* keys older than keys_before */
-	bool     more;		/* there is more to purge */
+	bool     more;		/* set: there may be more of what was asked */
 };
 
 /* What purge() may take; 0 for a time: nothing of that sort. */
@@ -55,14 +56,15 @@ struct bursar_purge {
 	int64_t  now;		/* bodies that expired at or before this */
 	int64_t  facts_before;	/* us; facts recorded before this */
 	int64_t  keys_before;	/* us; keys last used before this day */
-	uint64_t limit;		/* rows at most in this call */
+	uint64_t limit;		/* bodies, facts and keys at most, together */
 	bool     dry_run;	/* count all, ignoring limit; take nothing */
 };
 
 struct bursar_sink_ops {
 	/*
 	 * Opens the database; with WRITE, makes what is missing and migrates
-	 * what is older.  A ledger made by a newer version is refused.
+	 * what is older.  A ledger made by a newer version is refused, and to
+	 * READ also one that is not there.
 	 *
 	 * Returns a sink, to be given to close(); or NULL with *err filled and
 	 * *verdict RETRY, DOWN or CONFIG.  Where READ finds nothing yet, and
@@ -81,9 +83,11 @@ struct bursar_sink_ops {
 	 * there with the same check; CONFLICT: with another check.
 	 *
 	 * A COUNTED record has an id that ends in "#0".  It is stored under
-	 * the first n of id#n that is free (values[BURSAR_MESSAGE_ID] and key
-	 * follow, by host->key); if it is also offered AGAIN, and any n with
-	 * the same check is there, it is a DUPLICATE.
+	 * the first n of id#n that is free, with that id for its
+	 * BURSAR_MESSAGE_ID and the key that host->key() makes of it; if it is
+	 * also offered AGAIN, and any n with the same check is there, it is a
+	 * DUPLICATE.  The record itself is not changed: other sinks have it at
+	 * the same time.
 	 *
 	 * Returns DONE; or, with nothing stored as far as can be known, and
 	 * *err filled:
@@ -112,8 +116,15 @@ struct bursar_sink_ops {
 	 * Runs one statement of the common subset of SQLite 3.35 and
 	 * PostgreSQL, parameters $1, $2 ..., and hands over its rows.  NULL:
 	 * this sink cannot be the book.  row may be NULL.
+	 *
+	 * Records of a kind are found in the table kind->table, each field in
+	 * the column of its name, but a TIME `x_at` in `x_us` and MONEY `x_usd`
+	 * in `x_nano`.  TEXT and JSON are STRING cells, all others INTEGER, a
+	 * BOOL 0 or 1; what was not said is NULL.
+	 *
 	 * Returns as write(); REJECT: the statement is wrong; DONE also when
-	 * row() stopped it.
+	 * row() stopped it.  A sink opened to READ refuses what would change
+	 * anything.
 	 */
 	enum bursar_verdict (*sql)(struct bursar_sink *sink,
 	                           const char *statement,
@@ -122,8 +133,10 @@ struct bursar_sink_ops {
 	                           void *context, struct bursar_error *err);
 
 	/*
-	 * Copies the live database to a new file, consistent as of one moment.
-	 * NULL: the database has tools of its own for that.  Returns as write().
+	 * Copies the live database to a new file, consistent as of one moment,
+	 * also while others write; a file that is there is refused and left
+	 * alone.  NULL: the database has tools of its own for that.  Returns as
+	 * write().
 	 */
 	enum bursar_verdict (*backup)(struct bursar_sink *sink, const char *path,
 	                              struct bursar_error *err);

@@ -42,11 +42,13 @@ struct bursar_batch {
 	bool (*add)(struct bursar_batch *batch,
 	            const struct bursar_message *message);
 
-	size_t room;		/* how many more messages are wanted */
+	size_t room;		/* how many more messages are wanted; add()
+				 * counts it down */
 	size_t max_message;	/* longest body, in bytes; see OVERSIZE */
 	bool   drain;		/* no more will be asked for: take what is
 				 * whole, and what stands unfinished too */
-	bool   ended;		/* set by read(): nothing more will ever come */
+	bool   ended;		/* set by read(), each time: nothing more will
+				 * ever come, but what is RETURNED */
 };
 
 enum bursar_outcome {
