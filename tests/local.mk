@@ -34,3 +34,4 @@ include tests/service.mk
 include tests/daemon.mk
 include tests/book.mk
 include tests/whole.mk
+include tests/conformance.mk

@@ -1,0 +1,32 @@
+# The conformance kit: runs a plugin through the contract of its kind.
+
+noinst_PROGRAMS += tests/bursar-conformance
+tests_bursar_conformance_CPPFLAGS = $(core_cppflags)
+tests_bursar_conformance_SOURCES = \
+	tests/conformance/check_crypto.c \
+	tests/conformance/check_format.c \
+	tests/conformance/check_plugin.c \
+	tests/conformance/check_service.c \
+	tests/conformance/check_sink.c \
+	tests/conformance/check_sink_kill.c \
+	tests/conformance/check_sink_purge.c \
+	tests/conformance/check_sink_sql.c \
+	tests/conformance/check_source.c \
+	tests/conformance/check_source_crash.c \
+	tests/conformance/elf.c \
+	tests/conformance/intake.c \
+	tests/conformance/intake.h \
+	tests/conformance/kit.c \
+	tests/conformance/kit.h \
+	tests/conformance/main.c \
+	tests/conformance/memory.c \
+	tests/conformance/records.c \
+	tests/conformance/records.h \
+	tests/conformance/stand.c
+tests_bursar_conformance_LDADD = \
+	common/libcolumns.la core/libcore.la
+
+
+dist_check_SCRIPTS += tests/conformance.sh
+EXTRA_tests_bursar_conformance_DEPENDENCIES = $(test_modules) \
+	tests/modules/service_clock.la

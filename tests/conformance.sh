@@ -1,0 +1,73 @@
+#!/bin/sh
+# Every plugin that was built keeps the contract of its kind, and the kit does
+# notice plugins that do not.
+# SPDX-License-Identifier: Apache-2.0
+
+: "${top_builddir:?}" "${top_srcdir:?}"
+kit=$top_builddir/tests/bursar-conformance
+work=$(mktemp -d) || exit 99
+trap 'rm -rf "$work"' EXIT
+trap 'exit 99' HUP INT TERM
+TMPDIR=$work
+BURSAR_PLUGIN_PATH=$top_builddir/plugins:$top_builddir/tests/modules
+export TMPDIR BURSAR_PLUGIN_PATH
+status=0
+
+is_built() # kind, name
+{
+	find "$top_builddir/plugins" "$top_builddir/tests/modules" \
+	    -name "$1_$2.so" | grep -q .
+}
+
+# keeps KIND NAME ARGUMENT...: the plugin is conformant.
+keeps()
+{
+	is_built "$1" "$2" || { echo "not built: $1 $2"; return; }
+	if "$kit" "$@" >"$work/out" 2>&1; then
+		echo "$1 $2: $(tail -n 1 "$work/out")"
+	else
+		echo "FAILED: $*"
+		grep -v '^ok' "$work/out"
+		status=1
+	fi
+}
+
+# breaks NAME-OF-CHECK KIND NAME ARGUMENT...: the kit notices it.
+breaks()
+{
+	check=$1
+	shift
+	is_built "$1" "$2" || { echo "not built: $1 $2"; return; }
+	"$kit" "$@" >"$work/out" 2>&1
+	[ $? -eq 1 ] && grep -q "^not ok [0-9]* $check" "$work/out" || {
+		echo "FAILED: $* should break: $check"
+		cat "$work/out"
+		status=1
+	}
+}
+
+# Lines of growing length, the first of them empty but for its id.
+lines='i=0; while [ $i -lt 40 ]; do
+	printf "{\"message_id\":\"m%d\",\"x\":\"%0*d\"}\n" $i $((i * 9)) $i
+	i=$((i + 1))
+done'
+
+keeps sink sqlite -o path=@DIR@/ledger.db
+keeps sink null -N
+keeps source file -o 'path=@DIR@/*.jsonl' -n 40 -i "$lines >@DIR@/a.jsonl"
+keeps source file -o 'path=@DIR@/*.jsonl' -o follow=true -n 80 \
+	-i "{ $lines; } >@DIR@/a.jsonl; { $lines; } | sed s/m/n/ >@DIR@/b.jsonl"
+keeps source file -o 'path=@DIR@/*' -n 40 -i "{ $lines; } | gzip >@DIR@/a.gz"
+keeps crypto none
+keeps crypto sodium
+keeps crypto sodium -k sealed
+keeps crypto cluster
+keeps format ledger -f "$top_srcdir/tests/fixtures/ledger-golden.jsonl"
+keeps format ledger
+keeps service clock -o path=@DIR@/out
+
+breaks 'tells duplicates' sink null
+breaks 'knows the keys' sink sound
+breaks 'opens with the options' sink moody -o mood=locked
+breaks 'delivers everything' source sound -o place=x -n 3
+exit $status
