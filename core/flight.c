@@ -154,12 +154,17 @@ struct flight_message *flight_add(struct flight *flight,
 	return added;
 }
 
+static size_t record_size(const struct bursar_kind *kind)
+{
+	return sizeof(struct bursar_record) +
+	       kind->field_count * sizeof(struct bursar_value);
+}
+
 struct flight_record *flight_add_record(struct flight_message *message,
                                         const struct bursar_kind *kind)
 {
 	struct arena *arena = &message->flight->arena;
-	const size_t size = sizeof(struct bursar_record) +
-		kind->field_count * sizeof(struct bursar_value);
+	const size_t size = record_size(kind);
 	struct flight_record *added = arena_alloc(arena, sizeof(*added));
 	struct bursar_record *record = arena_alloc(arena, size);
 
@@ -175,8 +180,26 @@ struct flight_record *flight_add_record(struct flight_message *message,
 		end = &(*end)->next;
 	}
 	*end = added;
-	message->flight->record_count++;
 	return added;
+}
+
+bool flight_copy_record(struct flight_record *record, uint32_t sinks)
+{
+	struct arena *arena = &record->message->flight->arena;
+	const size_t size = record_size(record->record->kind);
+	struct flight_record *copy = arena_alloc(arena, sizeof(*copy));
+	struct bursar_record *values = arena_alloc(arena, size);
+
+	if (copy == NULL || values == NULL) {
+		return false;
+	}
+	memcpy(values, record->record, size);
+	*copy = (struct flight_record){
+		.next = record->next, .message = record->message,
+		.sinks = sinks, .record = values,
+	};
+	record->next = copy;
+	return true;
 }
 
 void flight_part_done(struct flight_message *message, unsigned happened)

@@ -12,7 +12,8 @@
  * rings the bells of the intakes that it finished parts for.
  *
  * Threads: the intake fills a flight and then hands it to writers; after that
- * the only things that change are the atomics of its messages.
+ * the only things that change are the atomics of its messages, and each record
+ * by the one sink that has it.
  */
 #ifndef CORE_FLIGHT_H
 #define CORE_FLIGHT_H
@@ -53,7 +54,8 @@ struct flight_message {
 struct flight_record {
 	struct flight_record  *next;	/* of the same message */
 	struct flight_message *message;
-	uint32_t               sinks;	/* bit n: goes to sink n */
+	uint32_t               sinks;	/* bit n: goes to sink n, which has it
+					 * for itself */
 	struct bursar_record  *record;
 };
 
@@ -68,14 +70,12 @@ struct flight {
 	struct flight_message *first;
 	struct flight_message *last;
 	size_t                 count;		/* messages */
-	size_t                 record_count;
 	int64_t                read_at;		/* us, monotonic */
 	_Atomic size_t         unfinished;	/* messages */
 	size_t                 unsettled;	/* messages; the intake's */
 	bool                   one_lane;	/* all are of the first's */
 	_Atomic unsigned       holders;		/* the intake, and writers */
 	_Atomic(struct flight_text *) texts;
-	bool                   is_void;		/* its tokens mean nothing now */
 	int                    bell;		/* the intake's */
 	const char            *source;		/* its name; outlives all */
 	bool                   answers;		/* the source tells refusals */
@@ -96,6 +96,10 @@ struct flight_message *flight_add(struct flight *flight,
 /* Adds a record to a message; NULL: out of memory. */
 struct flight_record *flight_add_record(struct flight_message *message,
                                         const struct bursar_kind *kind);
+
+/* Puts a copy of a record behind it, for those sinks; false: out of memory.
+ * What its values point to is shared. */
+bool flight_copy_record(struct flight_record *record, uint32_t sinks);
 
 /* One part of the message is done with; FLIGHT_* says how. */
 void flight_part_done(struct flight_message *message, unsigned happened);

@@ -346,11 +346,18 @@ static void set_cost(const struct preparer *p, struct bursar_record *record)
 	}
 }
 
-static void set_fixed(struct bursar_record *record,
+/* Copied: a writer may still have the record when the source is closed. */
+static bool set_fixed(struct arena *arena, struct bursar_record *record,
                       const struct bursar_message *message)
 {
 	for (size_t i = 0; i < message->fixed_count; i++) {
 		const struct bursar_header *fixed = &message->fixed[i];
+		const struct bursar_span value = arena_copy(arena,
+		                                            fixed->value);
+
+		if (value.data == NULL && value.size != 0) {
+			return false;
+		}
 
 		for (size_t f = 0; f < record->kind->field_count; f++) {
 			const char *name = record->kind->fields[f].name;
@@ -358,12 +365,12 @@ static void set_fixed(struct bursar_record *record,
 			if (strlen(name) == fixed->name.size &&
 			    memcmp(name, fixed->name.data,
 			           fixed->name.size) == 0) {
-				bursar_set_text(record, (int)f,
-				                fixed->value.data,
-				                fixed->value.size);
+				bursar_set_text(record, (int)f, value.data,
+				                value.size);
 			}
 		}
 	}
+	return true;
 }
 
 static bool complete(struct preparer *p, struct flight_message *m,
@@ -383,7 +390,9 @@ static bool complete(struct preparer *p, struct flight_message *m,
 	bursar_set_text(record, BURSAR_SOURCE_NAME, p->source->item.name,
 	                strlen(p->source->item.name));
 	bursar_set_flag(record, 0);
-	set_fixed(record, m->clear);
+	if (!set_fixed(arena, record, m->clear)) {
+		return false;
+	}
 	identity_key(record->kind, id.data, id.size, record->key);
 	record->check = check;
 	if (m->delivered.flags & BURSAR_MESSAGE_REDELIVERED) {
@@ -415,21 +424,45 @@ static bool check_of(struct preparer *p, struct bursar_span body,
 	return true;
 }
 
-/* Gives each record its sinks, and the message what it waits for. */
-static void route(struct preparer *p, struct flight_message *m)
+/*
+ * Leaves the record to one of its sinks and gives each other one a copy behind
+ * it: writers of several sinks are at work at a time, and what becomes of a
+ * record (AGAIN, a counted id) is between one sink and its writer.
+ */
+static bool share(struct flight_record *r)
 {
+	const uint32_t first = r->sinks & (~r->sinks + 1);
+
+	for (uint32_t rest = r->sinks & ~first; rest != 0; rest &= rest - 1) {
+		if (!flight_copy_record(r, rest & (~rest + 1))) {
+			return false;
+		}
+	}
+	r->sinks = first;
+	return true;
+}
+
+/* Gives each record its sinks, and the message what it waits for. */
+static bool route(struct preparer *p, struct flight_message *m)
+{
+	struct flight_record *next;
 	unsigned waiting = 0;
 	bool discarded = m->records != NULL;
 
-	for (struct flight_record *r = m->records; r != NULL; r = r->next) {
+	for (struct flight_record *r = m->records; r != NULL; r = next) {
+		next = r->next;
 		r->sinks = p->routes[r->record->kind->number];
 		waiting += (unsigned)__builtin_popcount(r->sinks & p->required);
 		discarded = discarded && r->sinks == 0;
+		if (!share(r)) {
+			return false;
+		}
 	}
 	if (discarded) {
 		atomic_fetch_or(&m->happened, FLIGHT_DISCARDED);
 	}
 	atomic_fetch_add(&m->waiting, waiting);
+	return true;
 }
 
 /* Nobody says of what kind it is; what is no JSON could not say it. */
@@ -496,7 +529,10 @@ static enum step decode(struct preparer *p, struct flight_message *m,
 			return STEP_MEMORY;
 		}
 	}
-	route(p, m);
+	if (!route(p, m)) {
+		m->records = NULL;
+		return STEP_MEMORY;
+	}
 	return STEP_ON;
 }
 
