@@ -470,6 +470,7 @@ static void list_flight(struct writer *w, struct flight *flight)
 /* Lists the batch in key order.  False: stopped before there was memory. */
 static bool list_batch(struct writer *w, size_t records)
 {
+	w->count = 0;
 	while (!need_room(w, records)) {
 		struct bursar_error err = { 0 };
 
@@ -478,7 +479,6 @@ static bool list_batch(struct writer *w, size_t records)
 			return false;
 		}
 	}
-	w->count = 0;
 	w->probe_at = 0;
 	for (struct writer_ticket *q = w->batch; q != NULL; q = q->next) {
 		list_flight(w, q->flight);
@@ -551,24 +551,45 @@ static bool take_batch(struct writer *w, size_t *records)
 	return go_on;
 }
 
+/* Records that a sink which is not required will never be offered. */
+static void count_dropped(struct writer *w, size_t records)
+{
+	if (!w->o.required) {
+		metric_add(w->m.dropped, (int64_t)records);
+	}
+}
+
+/* Counts what the end of the thread left of the batch at hand. */
+static void drop_rest(struct writer *w)
+{
+	size_t rest = 0;
+
+	for (size_t i = 0; i < w->count; i++) {
+		rest += !w->entries[i].done;
+	}
+	count_dropped(w, rest);
+	pthread_mutex_lock(&w->lock);
+	w->at_hand = 0;
+	pthread_mutex_unlock(&w->lock);
+}
+
 static void *run(void *arg)
 {
 	struct writer *w = arg;
 	size_t records;
 
-	/* Opened before the first record, so that what is wrong shows early. */
-	if (!need_sink(w)) {
-		return NULL;
-	}
-	set_state(w, WRITER_OPEN, "");
-	while (take_batch(w, &records)) {
+	/* Opened before the first record, so that what is wrong shows early;
+	 * and again, should the last batch have closed it. */
+	while (need_sink(w)) {
+		set_state(w, WRITER_OPEN, "");
+		if (!take_batch(w, &records)) {
+			break;
+		}
 		if (list_batch(w, records)) {
 			store(w, 0, w->count);
 		}
+		drop_rest(w);
 		release_batch(w);
-		pthread_mutex_lock(&w->lock);
-		w->at_hand = 0;
-		pthread_mutex_unlock(&w->lock);
 	}
 	return NULL;
 }
@@ -670,9 +691,12 @@ void writer_push(struct writer *w, struct flight *flight,
 		return;
 	}
 	pthread_mutex_lock(&w->lock);
-	if (!w->o.required && w->queued_bytes > OPTIONAL_QUEUE) {
+	/* After the end nobody would let go of it: what is required stays
+	 * unfinished, and its intake gives it back. */
+	if (w->stop ||
+	    (!w->o.required && w->queued_bytes > OPTIONAL_QUEUE)) {
 		pthread_mutex_unlock(&w->lock);
-		metric_add(w->m.dropped, (int64_t)q->records);
+		count_dropped(w, q->records);
 		return;
 	}
 	atomic_fetch_add(&flight->holders, 1);
@@ -708,6 +732,7 @@ void writer_stop(struct writer *w)
 	pthread_join(w->thread, NULL);
 	w->running = false;
 
+	count_dropped(w, w->queued_records);
 	w->batch = w->first;
 	w->first = w->last = NULL;
 	w->queued_records = w->queued_bytes = w->at_hand = 0;

@@ -45,7 +45,8 @@ struct writer_ticket {
 
 struct writer_options {
 	struct instance *instance;	/* lent */
-	struct bursar_sink *sink;	/* open already, or NULL; taken */
+	struct bursar_sink *sink;	/* open already, or NULL; taken where
+					 * create works */
 	unsigned number;		/* its bit in flight_record.sinks */
 	bool     required;
 	size_t   batch_records;
