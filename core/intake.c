@@ -35,6 +35,10 @@ const char *const intake_state_names[] = {
 };
 
 struct intake {
+	struct bursar_batch batch;	/* what read() fills; first, see
+					 * intake_of() */
+	struct flight  *filling;	/* ... and with it */
+
 	struct intake_options o;
 	const struct bursar_source_ops *ops;
 	pthread_t     thread;
@@ -67,10 +71,6 @@ struct intake {
 	struct bursar_settled  settled[SETTLE_MAX];
 	struct flight_message *settling[SETTLE_MAX];
 
-	/* What read() fills: */
-	struct bursar_batch batch;	/* see intake_of() */
-	struct flight  *filling;
-
 	struct {
 		struct metric *read, *bytes, *stored, *duplicate, *conflict,
 			*refused, *returned, *discarded, *retries, *reopens;
@@ -79,7 +79,7 @@ struct intake {
 
 static struct intake *intake_of(struct bursar_batch *batch)
 {
-	return (struct intake *)((char *)batch - offsetof(struct intake, batch));
+	return (struct intake *)batch;
 }
 
 /* --- state --------------------------------------------------------------- */
@@ -277,6 +277,7 @@ static void reopen_later(struct intake *in, const struct bursar_error *err)
 	in->ops->close(in->source);
 	in->source = NULL;
 	in->told = false;
+	in->ended = false;	/* it begins again */
 	forget_flights(in);
 	set_state(in, INTAKE_HELD, err->text);
 	wait_after_failure(in, BURSAR_DOWN);
@@ -363,44 +364,48 @@ static size_t room(const struct intake *in)
 	return left < FLIGHT_MESSAGES ? left : FLIGHT_MESSAGES;
 }
 
-static void finish_part(struct flight_message *m)
-{
-	flight_part_done(m, 0);
-}
-
-/* Gives back every message from m on; no writer has any of them. */
-static void give_back(struct flight_message *m)
+/* Gives back every message from m on.  No writer has seen the flight: from
+ * then on its messages do not change but for their atomics. */
+static void give_back(struct intake *in, struct flight_message *m)
 {
 	for (; m != NULL; m = m->next) {
 		m->records = NULL;
 		atomic_store(&m->waiting, 1);
 		flight_part_done(m, FLIGHT_RETURNED);
 	}
+	in->returning = true;
+	in->ended = false;	/* they come again */
 }
 
-/* Hands records to writers and finishes the intake's part of each message
- * before `end`.  False: memory is short, nothing was pushed. */
-static bool push(struct intake *in, struct flight *flight)
+/* Hands the records of messages before `end` to writers, and finishes the
+ * intake's part of these messages. */
+static void push(struct intake *in, struct flight *flight,
+                 struct writer_ticket *tickets,
+                 const struct flight_message *end)
 {
-	struct writer_ticket *tickets =
-		arena_alloc(&flight->arena,
-		            in->o.writer_count * sizeof(*tickets));
-	if (tickets == NULL) {
-		return false;
-	}
 	for (size_t i = 0; i < in->o.writer_count; i++) {
 		writer_push(in->o.writers[i], flight, &tickets[i]);
 	}
-	return true;
+	for (struct flight_message *m = flight->first; m != end; m = m->next) {
+		flight_part_done(m, 0);
+	}
 }
 
-/* Letters must be durable before their messages are settled. */
-static void wait_for_letters(struct intake *in, struct bursar_error *err)
+/* Letters must be durable before their messages are settled.  False: there is
+ * nothing to wait for any more, the thread ends or the source was closed. */
+static bool wait_for_letters(struct intake *in, const struct bursar_error *err)
 {
+	if (atomic_load(&in->stopping)) {
+		return false;
+	}
 	set_state(in, INTAKE_PAUSED, err->text);
 	settle(in);
+	if (in->source == NULL) {
+		return false;
+	}
 	sleep_until(in, clock_mono_us() + backoff_next(&in->backoff));
 	silence_bell(in);
+	return true;
 }
 
 /* A key that cannot be had now: others may have the messages meanwhile. */
@@ -434,40 +439,69 @@ static void slow_down(struct intake *in)
 	}
 }
 
+/*
+ * Makes records or durable letters of the messages before *end; NULL: of all.
+ * Takes as long as letters need; *outage: no key is at hand.
+ */
+static void prepare(struct intake *in, struct flight *flight,
+                    struct flight_message **end, bool *outage,
+                    struct bursar_error *err)
+{
+	enum prepared prepared;
+
+	*end = NULL;
+	while ((prepared = prepare_flight(&in->preparer, flight, end, outage,
+	                                  err)) == PREPARED_LETTERS &&
+	       wait_for_letters(in, err)) {
+		*err = (struct bursar_error){ 0 };
+	}
+	if (prepared == PREPARED) {
+		*end = NULL;
+	}
+	struct bursar_error why = { 0 };
+	while (deadletters_sync(in->o.box->letters, &why) != 0) {
+		if (!wait_for_letters(in, &why)) {
+			*end = flight->first;
+			return;
+		}
+		why = (struct bursar_error){ 0 };
+	}
+}
+
 /* Brings a flight on its way; what cannot go is given back. */
 static void process(struct intake *in, struct flight *flight)
 {
-	struct flight_message *from = NULL;
+	struct flight_message *end;
 	struct bursar_error err = { 0 };
-	enum prepared prepared;
 	bool outage;
 
-	while ((prepared = prepare_flight(&in->preparer, flight, &from, &outage,
-	                                  &err)) == PREPARED_LETTERS &&
-	       !atomic_load(&in->stopping)) {
-		wait_for_letters(in, &err);
-		err = (struct bursar_error){ 0 };
-	}
-	while (deadletters_sync(in->o.box->letters, &err) != 0 &&
-	       !atomic_load(&in->stopping)) {
-		wait_for_letters(in, &err);
-		err = (struct bursar_error){ 0 };
+	prepare(in, flight, &end, &outage, &err);
+	if (in->source == NULL) {
+		/* Closed while letters could not be written: what it brought
+		 * comes again, under other tokens. */
+		flight_release(flight);
+		return;
 	}
 	if (in->state == INTAKE_PAUSED) {
 		set_state(in, INTAKE_OPEN, "");
 	}
-	append(in, flight);
-	if (atomic_load(&in->stopping) || !push(in, flight)) {
-		from = flight->first;
-		prepared = PREPARED_RETURN;
+	struct writer_ticket *tickets =
+		arena_alloc(&flight->arena,
+		            in->o.writer_count * sizeof(*tickets));
+	if (tickets == NULL) {
+		bursar_fail(&err, ENOMEM, "out of memory");
+		end = flight->first;
+	} else if (atomic_load(&in->stopping)) {
+		end = flight->first;
 	}
-	struct flight_message *end = prepared == PREPARED ? NULL : from;
-	for (struct flight_message *m = flight->first; m != end; m = m->next) {
-		finish_part(m);
+	append(in, flight);
+	if (end != NULL) {
+		give_back(in, end);
+	}
+	if (end != flight->first) {
+		push(in, flight, tickets, end);
 	}
 	if (end != NULL) {
-		give_back(end);
-		in->returning = true;
 		after_return(in, outage, &err);
 	}
 	slow_down(in);
@@ -698,6 +732,7 @@ struct intake *intake_create(const struct intake_options *options,
 	return in;
 
 fail:
+	in->source = NULL;	/* options->open, which is not taken */
 	intake_destroy(in);
 	return NULL;
 }
@@ -726,15 +761,22 @@ bool intake_is_done(struct intake *in)
 	return atomic_load(&in->done);
 }
 
-/* What nobody will finish any more goes back to the source. */
+/* What nobody will finish any more goes back to the source, and with it what
+ * came after it in its lane. */
 static void return_rest(struct intake *in)
 {
+	lanes_clear(&in->lanes);
 	for (struct flight *f = in->first; f != NULL; f = f->next) {
 		for (struct flight_message *m = f->first; m != NULL;
 		     m = m->next) {
 			if (!is_finished(m)) {
+				lanes_block(&in->lanes, m->delivered.lane);
 				atomic_store(&m->waiting, 1);
 				flight_part_done(m, FLIGHT_RETURNED);
+			} else if (!m->settled &&
+			           lanes_is_blocked(&in->lanes,
+			                            m->delivered.lane)) {
+				atomic_fetch_or(&m->happened, FLIGHT_RETURNED);
 			}
 		}
 	}

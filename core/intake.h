@@ -37,7 +37,8 @@ struct intake;
 struct intake_options {
 	const struct setup_source *source;	/* lent */
 	struct instance *instance;		/* lent */
-	struct bursar_source *open;		/* open already, or NULL; taken */
+	struct bursar_source *open;		/* open already, or NULL; taken
+						 * where create works */
 	struct bursar_format *format;		/* lent */
 	const struct bursar_format_ops *format_ops;
 	struct keyring  *keyring;		/* lent; NULL: none */

@@ -16,6 +16,7 @@
 
 #include "log.h"
 #include "pipeline.h"
+#include "text.h"
 
 struct pipeline {
 	struct pipeline_options o;
@@ -135,9 +136,12 @@ static int open_source(struct pipeline *p, size_t i, struct unit **pool,
 		.decoding = &p->decoding,
 		.changed = p->o.changed,
 	};
-	p->sources[i]->handle = NULL;
 	p->intakes[i] = intake_create(&options, err);
-	return p->intakes[i] != NULL ? 0 : -1;
+	if (p->intakes[i] == NULL) {
+		return -1;
+	}
+	p->sources[i]->handle = NULL;
+	return 0;
 }
 
 typedef int open_fn(struct pipeline *p, size_t i, struct unit **pool,
@@ -171,6 +175,17 @@ static bool make_lists(struct pipeline *p)
 	       p->sources != NULL && p->intakes != NULL;
 }
 
+static void free_lists(struct pipeline *p)
+{
+	free(p->crypto);
+	free(p->keyrings);
+	free(p->sinks);
+	free(p->writers);
+	free(p->formats);
+	free(p->sources);
+	free(p->intakes);
+}
+
 struct pipeline *pipeline_create(const struct setup *setup,
                                  const struct pipeline_options *options,
                                  struct unit **pool, struct bursar_error *err)
@@ -193,8 +208,10 @@ struct pipeline *pipeline_create(const struct setup *setup,
 		p->required |= (uint32_t)setup->sinks[i].required << i;
 	}
 	if (!make_lists(p)) {
+		free_lists(p);
+		free(p);
 		bursar_fail(err, ENOMEM, "out of memory");
-		goto fail;
+		return NULL;
 	}
 	if (open_each(p, setup->crypto_count, open_crypto, pool, err) != 0 ||
 	    open_each(p, setup->sink_count, open_sink, pool, err) != 0 ||
@@ -287,8 +304,7 @@ void pipeline_release(struct pipeline *p, struct unit **pool)
 		return;
 	}
 	pipeline_stop(p, 0, -1);
-	for (size_t i = 0; p->intakes != NULL && i < p->setup->source_count;
-	     i++) {
+	for (size_t i = 0; i < p->setup->source_count; i++) {
 		if (p->intakes[i] != NULL) {
 			p->sources[i]->handle =
 				intake_take_source(p->intakes[i]);
@@ -297,27 +313,20 @@ void pipeline_release(struct pipeline *p, struct unit **pool)
 		unit_put(pool, p->sources[i]);
 		unit_put(pool, p->formats[i]);
 	}
-	for (size_t i = 0; p->intakes != NULL && i < p->setup->sink_count; i++) {
+	for (size_t i = 0; i < p->setup->sink_count; i++) {
 		if (p->writers[i] != NULL) {
 			p->sinks[i]->handle = writer_take_sink(p->writers[i]);
 			writer_destroy(p->writers[i]);
 		}
 		unit_put(pool, p->sinks[i]);
 	}
-	for (size_t i = 0; p->intakes != NULL && i < p->setup->crypto_count;
-	     i++) {
+	for (size_t i = 0; i < p->setup->crypto_count; i++) {
 		if (p->crypto[i] != NULL) {
 			keyring_finish(&p->keyrings[i]);
 			unit_put(pool, p->crypto[i]);
 		}
 	}
-	free(p->crypto);
-	free(p->keyrings);
-	free(p->sinks);
-	free(p->writers);
-	free(p->formats);
-	free(p->sources);
-	free(p->intakes);
+	free_lists(p);
 	free(p);
 }
 
@@ -389,6 +398,20 @@ static json_int_t age_ms(int64_t then)
 	return then == 0 ? 0 : (json_int_t)((clock_mono_us() - then) / 1000);
 }
 
+/* What somebody else said need not be UTF-8, or was cut within a character. */
+static json_t *text_json(const char *text)
+{
+	json_t *json = json_string(text);
+
+	if (json == NULL) {
+		char *visible = text_visible(text, strlen(text));
+
+		json = json_string(visible);
+		free(visible);
+	}
+	return json;
+}
+
 static json_t *source_state(const struct pipeline *p, size_t i)
 {
 	const struct setup_source *source = &p->setup->sources[i];
@@ -396,10 +419,10 @@ static json_t *source_state(const struct pipeline *p, size_t i)
 
 	intake_get_status(p->intakes[i], &s);
 	return json_pack(
-		"{ss ss ss ss sI sI sI sI sI sI sI sI sI sI sI}",
+		"{ss ss ss so sI sI sI sI sI sI sI sI sI sI sI}",
 		"name", source->item.name,
 		"plugin", source->item.plugin->name,
-		"state", intake_state_names[s.state], "why", s.why,
+		"state", intake_state_names[s.state], "why", text_json(s.why),
 		"since_ms", age_ms(s.since),
 		"in_flight_messages", (json_int_t)s.messages,
 		"in_flight_bytes", (json_int_t)s.bytes,
@@ -419,10 +442,10 @@ static json_t *sink_state(const struct pipeline *p, size_t i)
 
 	writer_get_status(p->writers[i], &s);
 	return json_pack(
-		"{ss ss sb ss ss sI sI sI sI sI sI sI sI sI}",
+		"{ss ss sb ss so sI sI sI sI sI sI sI sI sI}",
 		"name", sink->item.name, "plugin", sink->item.plugin->name,
 		"required", (int)sink->required,
-		"state", writer_state_names[s.state], "why", s.why,
+		"state", writer_state_names[s.state], "why", text_json(s.why),
 		"since_ms", age_ms(s.since),
 		"queued_records", (json_int_t)s.queued,
 		"stored", (json_int_t)s.stored,
@@ -445,8 +468,8 @@ json_t *pipeline_state(const struct pipeline *p)
 	for (size_t i = 0; i < p->setup->sink_count; i++) {
 		json_array_append_new(sinks, sink_state(p, i));
 	}
-	return json_pack("{sb ss sI so so}", "ready", (int)pipeline_is_ready(p),
-	                 "config", p->setup->file,
+	return json_pack("{sb so sI so so}", "ready", (int)pipeline_is_ready(p),
+	                 "config", text_json(p->setup->file),
 	                 "dead_letter_bytes",
 	                 (json_int_t)deadletters_bytes(p->o.letters),
 	                 "sources", sources, "sinks", sinks);

@@ -45,6 +45,8 @@ static struct {
 	int    reads_with_room;
 	int    source_opens, parks, unparks;
 	bool   rewinds;			/* delivers what was returned again */
+	bool   read_dies, settle_dies;	/* DOWN once; then all comes again */
+	char   team[8];			/* fixed; gone with the source */
 
 	/* What each sink stored, and is to say. */
 	struct world_sink {
@@ -59,7 +61,13 @@ static struct {
 		bool   refuses_all;
 		size_t largest;
 		bool   unordered;
+		bool   waits;		/* inside write() */
+		int    again;		/* records that were offered before */
+		char   team[8];		/* of the last record */
 	} sinks[2];
+
+	/* The format stays in decode(), and is there. */
+	bool   decode_waits, decodes;
 
 	/* What the crypto says. */
 	bool   keys;			/* are at hand */
@@ -89,15 +97,44 @@ static struct bursar_source *source_open(const struct bursar_host *host,
 	(void)host, (void)err;
 	locked();
 	w.source_opens++;
+	w.read = 0;
+	snprintf(w.team, sizeof(w.team), "red");
 	unlocked();
 	return calloc(1, sizeof(struct bursar_source));
 }
+
+/* Stays as long as *flag is set. */
+static void wait_while(const bool *flag)
+{
+	bool wait = true;
+
+	while (wait) {
+		locked();
+		wait = *flag;
+		unlocked();
+		usleep(wait ? 1000 : 0);
+	}
+}
+
+static enum bursar_verdict die(bool *flag, struct bursar_error *err)
+{
+	*flag = false;
+	bursar_fail(err, EPIPE, "gone");
+	return BURSAR_DOWN;
+}
+
+static const struct bursar_header fixed = {
+	{ "team", 4 }, { w.team, 3 },
+};
 
 static void deliver(struct bursar_batch *batch)
 {
 	while (w.read < w.queued) {
 		struct bursar_message m = {
-			.token = w.read,
+			/* Of one life of the source. */
+			.token = w.read + (uint64_t)(w.source_opens - 1) * MAX,
+			.fixed = &fixed,
+			.fixed_count = 1,
 			.lane = w.queue[w.read].lane,
 			.flags = w.queue[w.read].flags,
 			.body = { w.queue[w.read].body,
@@ -123,8 +160,14 @@ static enum bursar_verdict source_read(struct bursar_source *source,
                                        int64_t deadline,
                                        struct bursar_error *err)
 {
-	(void)source, (void)err;
+	(void)source;
 	locked();
+	if (w.read_dies) {
+		const enum bursar_verdict verdict = die(&w.read_dies, err);
+
+		unlocked();
+		return verdict;
+	}
 	w.reads_with_room += batch->room > 0;
 	const size_t before = w.read;
 	if (batch->room > 0) {
@@ -148,8 +191,14 @@ static enum bursar_verdict source_settle(struct bursar_source *source,
                                          const struct bursar_settled *settled,
                                          size_t count, struct bursar_error *err)
 {
-	(void)source, (void)err;
+	enum bursar_verdict verdict = BURSAR_DONE;
+
+	(void)source;
 	locked();
+	if (w.settle_dies) {
+		verdict = die(&w.settle_dies, err);
+		count = 0;
+	}
 	for (size_t i = 0; i < count && w.settled_count < MAX; i++) {
 		w.settled[w.settled_count].token = settled[i].token;
 		w.settled[w.settled_count].outcome = settled[i].outcome;
@@ -163,7 +212,7 @@ static enum bursar_verdict source_settle(struct bursar_source *source,
 		}
 	}
 	unlocked();
-	return BURSAR_DONE;
+	return verdict;
 }
 
 static void source_park(struct bursar_source *source, bool on)
@@ -177,6 +226,9 @@ static void source_park(struct bursar_source *source, bool on)
 
 static void source_close(struct bursar_source *source)
 {
+	locked();
+	snprintf(w.team, sizeof(w.team), "???");
+	unlocked();
 	free(source);
 }
 
@@ -263,6 +315,10 @@ static enum bursar_verdict format_decode(struct bursar_format *format,
 	const char *end = body + message->body.size;
 	const char *id = memchr(body, ' ', (size_t)(end - body));
 
+	locked();
+	w.decodes = true;
+	unlocked();
+	wait_while(&w.decode_waits);
 	if (id == NULL) {
 		bursar_fail(err, EINVAL, "no sense in it");
 		return BURSAR_REJECT;
@@ -310,7 +366,7 @@ static struct bursar_sink *sink_open(const struct bursar_host *host,
 		sink = calloc(1, sizeof(*sink));
 		sink->world = world;
 	} else {
-		bursar_fail(err, EIO, "closed today");
+		bursar_fail(err, EIO, "ferm\xe9 today");
 	}
 	unlocked();
 	return sink;
@@ -369,6 +425,19 @@ static enum bursar_outcome store_one(struct world_sink *world,
 	return BURSAR_STORED;
 }
 
+static void note(struct world_sink *world,
+                 struct bursar_record *const *records, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct bursar_value *team = &records[i]->values[
+			bursar_field_find(records[i]->kind, "team")];
+
+		world->again += (records[i]->flags & BURSAR_RECORD_AGAIN) != 0;
+		snprintf(world->team, sizeof(world->team), "%.*s",
+		         (int)team->size, team->is_set ? team->text : "");
+	}
+}
+
 static enum bursar_verdict sink_write(struct bursar_sink *sink,
                                       struct bursar_record *const *records,
                                       size_t count,
@@ -379,6 +448,10 @@ static enum bursar_verdict sink_write(struct bursar_sink *sink,
 
 	locked();
 	world->writes++;
+	unlocked();
+	wait_while(&world->waits);
+	locked();
+	note(world, records, count);
 	if (count > world->largest) {
 		world->largest = count;
 	}
@@ -488,8 +561,14 @@ static void release_item(struct setup_item *what)
 /* One source; sink "a" takes metering, sink "b" prompts and tools. */
 static void prepare(void)
 {
+	pthread_mutexattr_t attr;
+
 	memset(&w, 0, sizeof(w));
-	pthread_mutex_init(&w.lock, NULL);
+	pthread_mutexattr_init(&attr);
+	/* What a test waits for may ask for more. */
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&w.lock, &attr);
+	pthread_mutexattr_destroy(&attr);
 	w.keys = true;
 	ck_assert_int_ge(sodium_init(), 0);
 	log_set_level(BURSAR_ERROR);
@@ -585,13 +664,25 @@ static size_t settled(void)
 	return count;
 }
 
-/* Waits for something to be so, five seconds at most. */
+static int reads(void)
+{
+	locked();
+	const int count = w.reads_with_room;
+	unlocked();
+	return count;
+}
+
+/* Waits for something to be so, five seconds at most; locked, that is. */
 #define WAIT_FOR(what)                                                       \
 	do {                                                                 \
-		for (int i_ = 0; i_ < 5000 && !(what); i_++) {               \
-			usleep(1000);                                        \
+		bool so_ = false;                                            \
+		for (int i_ = 0; i_ < 5000 && !so_; i_++) {                  \
+			usleep(i_ > 0 ? 1000 : 0);                           \
+			locked();                                            \
+			so_ = (what);                                        \
+			unlocked();                                          \
 		}                                                            \
-		ck_assert_msg(what, "waited in vain for " #what);            \
+		ck_assert_msg(so_, "waited in vain for " #what);             \
 	} while (0)
 
 static enum bursar_outcome outcome_of(uint64_t token)
@@ -634,6 +725,37 @@ static size_t letters_of(const char *reason)
 	                                  &broken, &err), 0);
 	ck_assert_uint_eq(broken, 0);
 	return found.count;
+}
+
+/* A member of the n-th source or sink in the state; the caller's. */
+static json_t *member_of(const char *list, size_t n, const char *name)
+{
+	json_t *state = pipeline_state(pipeline);
+	json_t *member = json_object_get(
+		json_array_get(json_object_get(state, list), n), name);
+
+	json_incref(member);
+	json_decref(state);
+	return member;
+}
+
+static bool state_is(const char *list, const char *want)
+{
+	json_t *state = member_of(list, 0, "state");
+	const bool is = state != NULL &&
+		strcmp(json_string_value(state), want) == 0;
+
+	json_decref(state);
+	return is;
+}
+
+static json_int_t number_of(const char *list, size_t n, const char *name)
+{
+	json_t *number = member_of(list, n, name);
+	const json_int_t value = json_integer_value(number);
+
+	json_decref(number);
+	return value;
 }
 
 /* --- tests --------------------------------------------------------------- */
@@ -906,9 +1028,9 @@ START_TEST(without_a_key_the_source_is_parked_and_nothing_is_read_in_a_loop)
 	WAIT_FOR(settled() == 5);
 	ck_assert_int_eq(w.settled[0].outcome, BURSAR_RETURNED);
 	WAIT_FOR(w.parks == 1);
-	const int reads = w.reads_with_room;
+	const int before = reads();
 	usleep(200000);
-	ck_assert_int_eq(w.reads_with_room, reads);
+	ck_assert_int_eq(reads(), before);
 	ck_assert_uint_eq(letters_of(DEAD_UNDECRYPTABLE), 0);
 
 	locked();
@@ -1121,6 +1243,195 @@ START_TEST(a_new_pipeline_keeps_open_what_did_not_change)
 }
 END_TEST
 
+START_TEST(what_comes_after_what_is_given_back_in_its_lane_is_given_back)
+{
+	w.sinks[1].write_says = BURSAR_RETRY;
+	w.sinks[1].says_times = -1;
+	send_in("prompt p1 fine", "", 1);
+	send_in("metering m1 fine", "", 1);
+	send_in("metering m2 fine", "", 2);
+	start();
+	WAIT_FOR(settled() == 1);
+
+	ck_assert(!pipeline_stop(pipeline, 50, -1));
+
+	ck_assert_uint_eq(w.sinks[0].count, 2);
+	ck_assert_int_eq(outcome_of(0), BURSAR_RETURNED);
+	ck_assert_int_eq(outcome_of(1), BURSAR_RETURNED);
+	ck_assert_int_eq(outcome_of(2), BURSAR_STORED);
+}
+END_TEST
+
+START_TEST(a_source_that_ended_reads_again_what_it_was_given_back)
+{
+	source.crypto = &crypto_item;
+	w.keys = false;
+	w.rewinds = true;
+	w.ends = true;
+	send_in("metering one fine", "encrypted/test", 0);
+	start();
+
+	WAIT_FOR(settled() == 1);
+	usleep(50000);
+	ck_assert(!pipeline_is_done(pipeline));
+	locked();
+	w.keys = true;
+	unlocked();
+	WAIT_FOR(pipeline_is_done(pipeline));
+	ck_assert_uint_eq(w.sinks[0].count, 1);
+}
+END_TEST
+
+START_TEST(a_source_that_ended_and_went_down_is_read_again)
+{
+	w.settle_dies = true;
+	w.ends = true;
+	send_many("metering", 0, 10);
+	start();
+
+	WAIT_FOR(pipeline_is_done(pipeline));
+	ck_assert_int_eq(w.source_opens, 2);
+	ck_assert_uint_eq(settled(), 10);
+	ck_assert_int_eq(outcome_of(MAX), BURSAR_DUPLICATE);
+}
+END_TEST
+
+START_TEST(what_a_source_fixed_stays_when_the_source_goes)
+{
+	w.sinks[0].write_says = BURSAR_RETRY;
+	w.sinks[0].says_times = -1;
+	send("metering one fine");
+	start();
+	WAIT_FOR(w.sinks[0].writes > 0);
+
+	locked();
+	w.read_dies = true;
+	w.queued = 0;			/* nor comes anything again */
+	unlocked();
+	WAIT_FOR(w.source_opens == 2);
+	locked();
+	snprintf(w.team, sizeof(w.team), "???");
+	w.sinks[0].says_times = 0;
+	unlocked();
+	WAIT_FOR(w.sinks[0].count == 1);
+	ck_assert_str_eq(w.sinks[0].team, "red");
+}
+END_TEST
+
+START_TEST(no_token_is_told_to_a_source_that_was_opened_again)
+{
+	deadletters_close(letters);
+	letters = deadletters_open(state_path, 10, 4096, NULL);
+	w.sinks[0].write_says = BURSAR_RETRY;
+	w.sinks[0].says_times = -1;
+	send("metering one fine");
+	start();
+	WAIT_FOR(w.sinks[0].writes > 0);
+	send("nonsense");
+	WAIT_FOR(state_is("sources", "paused"));
+
+	/* While the second waits for its letter, the source dies. */
+	locked();
+	w.settle_dies = true;
+	w.sinks[0].says_times = 0;
+	snprintf(w.queue[1].body, sizeof(w.queue[1].body), "metering two fine");
+	unlocked();
+
+	WAIT_FOR(settled() == 2);
+	ck_assert_int_eq(outcome_of(MAX), BURSAR_DUPLICATE);
+	ck_assert_int_eq(outcome_of(MAX + 1), BURSAR_STORED);
+}
+END_TEST
+
+START_TEST(what_one_sink_did_to_a_record_is_nothing_to_another)
+{
+	setup.routes[0] = 3;
+	w.sinks[0].write_says = BURSAR_RETRY;
+	w.sinks[0].says_times = 2;
+	w.sinks[1].open_says = BURSAR_DOWN;
+	send_many("metering", 0, 10);
+	start();
+	WAIT_FOR(w.sinks[0].count == 10);
+
+	locked();
+	w.sinks[1].open_says = BURSAR_DONE;
+	unlocked();
+	WAIT_FOR(settled() == 10);
+	ck_assert_uint_eq(w.sinks[1].count, 10);
+	ck_assert_int_gt(w.sinks[0].again, 0);
+	ck_assert_int_eq(w.sinks[1].again, 0);
+}
+END_TEST
+
+START_TEST(a_sink_that_died_of_its_last_record_is_opened_again)
+{
+	w.sinks[0].dies_of_bad = true;
+	send("metering poison bad");
+	start();
+
+	WAIT_FOR(settled() == 1);
+	ck_assert_int_eq(outcome_of(0), BURSAR_REFUSED);
+	WAIT_FOR(pipeline_is_ready(pipeline));
+	ck_assert_int_eq(w.sinks[0].opens, w.sinks[0].closes + 1);
+}
+END_TEST
+
+static void *open_gates(void *unused)
+{
+	usleep(50000);
+	locked();
+	w.decode_waits = false;
+	unlocked();
+	usleep(50000);
+	locked();
+	w.sinks[1].waits = false;
+	unlocked();
+	return unused;
+}
+
+/* A flight is ready when one writer has ended and the other has not. */
+START_TEST(what_comes_too_late_for_a_writer_is_given_back)
+{
+	pthread_t thread;
+
+	w.sinks[1].waits = true;
+	send("prompt one fine");
+	start();
+	WAIT_FOR(w.sinks[1].writes == 1);
+	locked();
+	w.decode_waits = true;
+	w.decodes = false;
+	unlocked();
+	send("metering two fine");
+	WAIT_FOR(w.decodes);
+	ck_assert_int_eq(pthread_create(&thread, NULL, open_gates, NULL), 0);
+
+	ck_assert(!pipeline_stop(pipeline, 0, -1));
+
+	pthread_join(thread, NULL);
+	ck_assert_int_eq(outcome_of(0), BURSAR_STORED);
+	ck_assert_int_eq(outcome_of(1), BURSAR_RETURNED);
+	ck_assert_int_eq(number_of("sinks", 0, "queued_records"), 0);
+}
+END_TEST
+
+START_TEST(tells_its_state_whatever_characters_a_reason_has)
+{
+	w.sinks[0].open_says = BURSAR_DOWN;
+	start();
+	WAIT_FOR(w.sinks[0].opens > 1);
+
+	WAIT_FOR(state_is("sinks", "held"));
+	json_t *state = pipeline_state(pipeline);
+	const json_t *list = json_object_get(state, "sinks");
+	ck_assert_uint_eq(json_array_size(list), 2);
+	ck_assert_str_eq(json_string_value(json_object_get(
+	                         json_array_get(list, 0), "why")),
+	                 "ferm\\xe9 today");
+	json_decref(state);
+}
+END_TEST
+
 static void add_tests(TCase *t)
 {
 	tcase_add_test(t, stores_every_message_and_settles_it_in_order);
@@ -1152,6 +1463,15 @@ static void add_tests(TCase *t)
 	tcase_add_test(t, the_source_pauses_rather_than_lose_a_dead_letter);
 	tcase_add_test(t, is_done_when_the_source_has_ended_and_all_is_durable);
 	tcase_add_test(t, a_new_pipeline_keeps_open_what_did_not_change);
+	tcase_add_test(t, what_comes_after_what_is_given_back_in_its_lane_is_given_back);
+	tcase_add_test(t, a_source_that_ended_reads_again_what_it_was_given_back);
+	tcase_add_test(t, a_source_that_ended_and_went_down_is_read_again);
+	tcase_add_test(t, what_a_source_fixed_stays_when_the_source_goes);
+	tcase_add_test(t, no_token_is_told_to_a_source_that_was_opened_again);
+	tcase_add_test(t, what_one_sink_did_to_a_record_is_nothing_to_another);
+	tcase_add_test(t, a_sink_that_died_of_its_last_record_is_opened_again);
+	tcase_add_test(t, what_comes_too_late_for_a_writer_is_given_back);
+	tcase_add_test(t, tells_its_state_whatever_characters_a_reason_has);
 }
 
 int main(void)
