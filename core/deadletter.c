@@ -34,6 +34,7 @@ struct deadletters {
 	char   day[11];		/* of the open file */
 	off_t  end;		/* of the open file, in whole lines */
 	bool   dirty;		/* written since the last sync */
+	bool   cut;		/* the file may end in half a line */
 	size_t bytes;		/* in all files */
 	size_t max_bytes;
 	off_t  replayed_size;	/* of `replayed`, when last purged */
@@ -173,6 +174,10 @@ static int end_cut_line(struct deadletters *letters)
 {
 	char last = '\n';
 
+	letters->end = lseek(letters->fd, 0, SEEK_END);
+	if (letters->end < 0) {
+		return -1;
+	}
 	if (letters->end > 0 &&
 	    pread(letters->fd, &last, 1, letters->end - 1) != 1) {
 		return -1;
@@ -183,6 +188,7 @@ static int end_cut_line(struct deadletters *letters)
 		}
 		letters->end++;
 	}
+	letters->cut = false;
 	return 0;
 }
 
@@ -203,7 +209,8 @@ static int open_day(struct deadletters *letters, const char *day,
 
 	snprintf(name, sizeof(name), "%s.jsonl", day);
 	if (is_open(letters, name)) {
-		return 0;
+		return letters->cut && end_cut_line(letters) != 0
+			? failed(letters, name, err) : 0;
 	}
 	if (sync_locked(letters, err) != 0) {
 		return -1;
@@ -214,9 +221,7 @@ static int open_day(struct deadletters *letters, const char *day,
 	if (letters->fd < 0) {
 		return failed(letters, name, err);
 	}
-	letters->end = lseek(letters->fd, 0, SEEK_END);
-	if (letters->end < 0 || end_cut_line(letters) != 0 ||
-	    fsync(letters->folder) != 0) {
+	if (end_cut_line(letters) != 0 || fsync(letters->folder) != 0) {
 		failed(letters, name, err);
 		close_day(letters);
 		return -1;
@@ -238,11 +243,10 @@ static int append(struct deadletters *letters, const char *line, size_t size)
 		} else if (errno != EINTR) {
 			const int cause = errno;
 
-			if (ftruncate(letters->fd, letters->end) != 0) {
-				/* The next line must not be glued to this
-				 * half: open_day() ends it. */
-				close_day(letters);
-			}
+			/* The next line must not be glued to this half.  The
+			 * file stays open: it may have lines to sync. */
+			letters->cut = ftruncate(letters->fd,
+			                         letters->end) != 0;
 			errno = cause;
 			return -1;
 		}
