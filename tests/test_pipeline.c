@@ -672,7 +672,7 @@ static int reads(void)
 	return count;
 }
 
-/* Waits for something to be so, five seconds at most; locked, that is. */
+/* Waits for something to be so, half a minute at most; locked, that is. */
 #define WAIT_FOR(what)                                                       \
 	do {                                                                 \
 		bool so_ = false;                                            \
@@ -1480,7 +1480,7 @@ int main(void)
 	TCase *t = tcase_create("messages");
 
 	tcase_add_checked_fixture(t, prepare, cleanup);
-	tcase_set_timeout(t, 60);
+	tcase_set_timeout(t, 120);
 	add_tests(t);
 	suite_add_tcase(s, t);
 
