@@ -676,7 +676,7 @@ static int reads(void)
 #define WAIT_FOR(what)                                                       \
 	do {                                                                 \
 		bool so_ = false;                                            \
-		for (int i_ = 0; i_ < 5000 && !so_; i_++) {                  \
+		for (int i_ = 0; i_ < 30000 && !so_; i_++) {                  \
 			usleep(i_ > 0 ? 1000 : 0);                           \
 			locked();                                            \
 			so_ = (what);                                        \
