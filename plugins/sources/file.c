@@ -42,7 +42,6 @@ struct bursar_source {
 	int64_t  next_look;
 	size_t   turn;		/* place of the current file in the order */
 	uint64_t turn_bytes;	/* read of it in this turn */
-	bool     ended;		/* all is read */
 
 	/* Of this read(). */
 	int64_t  lines;
@@ -272,27 +271,43 @@ static bool is_wanted(const struct file *file)
 	return file->ready && !file->returning;
 }
 
-/* The file to read now, or NULL. */
-static struct file *pick(struct bursar_source *source)
+/* Whether the current file has been read for so long that others come first. */
+static bool turn_is_over(const struct bursar_source *source)
+{
+	const struct file *current = source->set.current;
+
+	return source->set.follow && current != NULL &&
+	       current->packing == FILE_PLAIN &&
+	       source->turn_bytes > TURN_BYTES;
+}
+
+/*
+ * The file to read now, or NULL.  *later: there is one, but its turn comes
+ * when some other file can be closed.
+ */
+static struct file *pick(struct bursar_source *source, bool *later)
 {
 	struct file_set *set = &source->set;
-	struct file *current = set->current;
-	const bool over = set->follow && current != NULL &&
-		current->packing == FILE_PLAIN &&
-		source->turn_bytes > TURN_BYTES;
+	const bool over = turn_is_over(source);
 
-	if (current != NULL && is_wanted(current) && !over) {
-		return current;
+	*later = false;
+	if (set->current != NULL && is_wanted(set->current) && !over) {
+		return set->current;
 	}
 	for (size_t i = 0; i < set->order_count; i++) {
 		const size_t place = (source->turn + i + over) %
 		                     set->order_count;
+		struct file *file = set->order[place];
 
-		if (is_wanted(set->order[place])) {
+		if (!is_wanted(file)) {
+			continue;
+		}
+		if (file->fd >= 0 || (!*later && file_set_can_open(set))) {
 			source->turn = place;
 			source->turn_bytes = 0;
-			return set->order[place];
+			return file;
 		}
+		*later = true;
 	}
 	return NULL;
 }
@@ -364,9 +379,10 @@ static enum step advance(struct bursar_source *source,
 		return STEP_RETRY;
 	}
 
-	struct file *file = pick(source);
+	bool later;
+	struct file *file = pick(source, &later);
 	if (file == NULL) {
-		return STEP_IDLE;
+		return later ? STEP_LATER : STEP_IDLE;
 	}
 	if (!file->identified) {
 		return identify_some(source, err);
@@ -464,11 +480,13 @@ static bool rest(struct bursar_source *source, enum step why, int wake,
 	       why == STEP_LATER;
 }
 
+/* A message that is out may be given back, and then there is more to read. */
 static bool has_ended(const struct bursar_source *source)
 {
 	const struct file_set *set = &source->set;
 
-	if ((set->follow && !set->drain) || set->scan == 0 || set->scan_again) {
+	if ((set->follow && !set->drain) || set->outstanding > 0 ||
+	    set->scan == 0 || set->scan_again) {
 		return false;
 	}
 	for (size_t i = 0; i < set->order_count; i++) {
@@ -535,7 +553,7 @@ static enum bursar_verdict file_read(struct bursar_source *source,
 		step = read_some(source, batch, wake, deadline, err);
 		count_what_was_read(source);
 	}
-	batch->ended = source->ended = has_ended(source);
+	batch->ended = has_ended(source);
 	return step == STEP_RETRY ? BURSAR_RETRY : BURSAR_DONE;
 }
 
@@ -549,8 +567,7 @@ static enum bursar_verdict file_settle(struct bursar_source *source,
 		file_set_settle(set, &settled[i]);
 	}
 
-	const bool last = source->ended && set->outstanding == 0;
-	if (set->dirty && (last || file_now() >= set->next_save) &&
+	if (set->dirty && (has_ended(source) || file_now() >= set->next_save) &&
 	    file_set_save(set, err) != 0) {
 		return BURSAR_RETRY;
 	}
@@ -583,19 +600,22 @@ static const char file_manual[] =
 "has to have a whole first line before it is read.\n"
 "\n"
 "Rotation: a file that is renamed or deleted stays open and is read to its "
-"end, up to 60 scan intervals without growth after it was renamed to what "
-"path does not match, and 5 after it was deleted.  At most 256 files are open "
-"at a time; of more, those that were quiet for longest are closed and watched "
-"by their names, and what is written to one of these and renamed within one "
-"scan interval is seen only if path matches the new name too.  Let path not "
-"match the compressed copies that a rotation makes: they are other files.\n"
+"end, until it has not grown for a minute after it was renamed to what path "
+"does not match, or for 5 seconds after it was deleted.  At most 256 files are "
+"open at a time; of more, those that were quiet for longest are closed and "
+"watched by their names, and what is written to one of these that is renamed "
+"within one scan interval is seen only if path matches the new name too.  Let "
+"path not match the compressed copies that a rotation makes: they are other "
+"files.\n"
 "\n"
 "Truncation (copytruncate): a file that is shorter than what was read of it, "
 "or that has another first line, is read from its beginning as a new "
-"generation, with a warning file-truncated.  Lines that were written after "
-"the last look (a tenth of a second before) and before the truncation are "
-"lost, and so are those that were read and could not be stored before a "
-"crash: rename files rather than truncate them.\n"
+"generation, with a warning file-truncated.  What had not been read by then "
+"is lost: lines written in the last tenth of a second, and all that a sink "
+"that is slow or away keeps the source from reading; so is what had been read "
+"and not been stored, if the daemon crashes.  The warning names the offset "
+"from which on lines may be missing.  Rename files rather than truncate "
+"them.\n"
 "\n"
 "Files packed by gzip or zstd are known by their first bytes, whatever their "
 "names, and may consist of several members or frames.  They are read once, "

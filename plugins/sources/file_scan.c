@@ -32,10 +32,10 @@
 #define UNSEEN_DAYS  30
 #define PRUNE_GAP    (INT64_C(3600) * 1000000)
 
-/* A file without a name is closed after so many scans without growth: deleted,
- * and renamed to what is not looked for (its writer may still have it). */
-#define DELETED_SCANS 5
-#define RENAMED_SCANS 60
+/* A file without a name is closed after so long without growth (us): deleted,
+ * and renamed to what is not looked for.  Its writer may still have it. */
+#define DELETED_QUIET (INT64_C(5) * 1000000)
+#define RENAMED_QUIET (INT64_C(60) * 1000000)
 
 /* --- what cannot be read -------------------------------------------------- */
 
@@ -421,7 +421,7 @@ static void look_at_rest(struct file_set *set, struct file *file,
 		return;
 	}
 	if ((!deleted && file->scan == set->scan) ||
-	    quiet < set->scan_gap * (deleted ? DELETED_SCANS : RENAMED_SCANS)) {
+	    quiet < (deleted ? DELETED_QUIET : RENAMED_QUIET)) {
 		return;
 	}
 	if (!file->last_call && file->position < (uint64_t)st->st_size &&

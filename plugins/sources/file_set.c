@@ -188,24 +188,46 @@ void file_set_close(struct file_set *set, struct file *file)
 	*place = set->open[--set->open_count];
 }
 
-/* Closes the open file that was quiet for longest.  False: none can be. */
-static bool make_way(struct file_set *set)
+/*
+ * The open file that can best do without its descriptor: the one that was
+ * quiet for longest, or one that can be read on later.  Never one that has
+ * lost its name, for it could not be opened again.  NULL: each is needed.
+ */
+static struct file *dispensable(const struct file_set *set)
 {
-	struct file *quiet = NULL;
+	struct file *best = NULL;
 
 	for (unsigned i = 0; i < set->open_count; i++) {
 		struct file *file = set->open[i];
 
-		if (file->mark_count == 0 && !file->ready && !file->returning &&
-		    (quiet == NULL || file->active < quiet->active)) {
-			quiet = file;
+		if (file->mark_count > 0 || file->returning ||
+		    file->scan != set->scan ||
+		    (file->ready && file == set->current)) {
+			continue;
+		}
+		if (best == NULL || file->ready < best->ready ||
+		    (file->ready == best->ready &&
+		     file->active < best->active)) {
+			best = file;
 		}
 	}
-	if (quiet == NULL) {
+	return best;
+}
+
+bool file_set_can_open(const struct file_set *set)
+{
+	return set->open_count < set->open_limit || dispensable(set) != NULL;
+}
+
+static bool make_way(struct file_set *set)
+{
+	struct file *file = dispensable(set);
+
+	if (file == NULL) {
 		return false;
 	}
-	file_set_close(set, quiet);
-	quiet->identified = false;
+	file_set_close(set, file);
+	file->identified = file->identified && file->ready;
 	return true;
 }
 

@@ -153,6 +153,9 @@ enum file_opened {
 	FILE_SHORT,		/* the process is short of descriptors, memory */
 };
 
+/* Whether a descriptor can be had for one more file. */
+bool file_set_can_open(const struct file_set *set);
+
 /* Opens the file under its name, if it is not open. */
 enum file_opened file_set_open(struct file_set *set, struct file *file,
                                struct bursar_error *err);
