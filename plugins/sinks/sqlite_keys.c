@@ -522,7 +522,7 @@ static int catch_up(struct keys *keys, int64_t writes)
 {
 	const int64_t known = keys->next_run - 1;
 	int64_t since = keys->writes;
-	int64_t bytes;
+	int64_t bytes = 0;
 	int rc = load_state(keys);
 
 	if (rc == SQLITE_OK) {
@@ -626,7 +626,7 @@ int keys_open(struct keys **opened, sqlite3 *db,
               const struct bursar_host *host, size_t filter_bytes)
 {
 	struct keys *keys = calloc(1, sizeof(*keys));
-	int64_t writes;
+	int64_t writes = 0;
 	int rc;
 
 	*opened = keys;
