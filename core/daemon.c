@@ -240,32 +240,64 @@ static bool can_follow(const struct setup *old, const struct setup *new)
 	return false;
 }
 
-/*
- * The new configuration whole, or the old one stays.  What both have in common
- * stays open; what was in flight is stored or given back before.
- */
-static void reload(struct daemon *d)
+/* The configuration that is to come; NULL: it was said why not. */
+static struct setup *load_next(const struct setup *old)
 {
 	struct findings findings = { 0 };
-	struct bursar_error err = { 0 };
-	struct unit *pool = NULL;
-	struct setup *old = current(d);
 	struct setup *new = setup_load(old->file, &findings, NULL);
 
 	if (new == NULL) {
 		findings_print(&findings, stderr);
 		log_event(BURSAR_ERROR, NULL, "reload-refused", "findings=%zu",
 		          findings.count);
+	} else if (!can_follow(old, new)) {
+		setup_destroy(new);
+		new = NULL;
 	}
 	findings_finish(&findings);
-	if (new == NULL || !can_follow(old, new) || keep_setup(d, new) != 0) {
+	return new;
+}
+
+/* Opens the old configuration again.  The new one is kept behind it: units
+ * that were made for it may be in use. */
+static void go_back(struct daemon *d, struct unit **pool)
+{
+	struct bursar_error err = { 0 };
+	struct kept *new = d->setups;
+
+	d->setups = new->next;
+	new->next = d->setups->next;
+	d->setups->next = new;
+	deadletters_set_limit(d->letters, current(d)->dead_letter_bytes);
+	if (open_pipeline(d, current(d), pool, &err) != 0) {
+		log_error("cannot-go-on", &err);
+		d->ended = true;
+		d->status = EXIT_FAILURE;
+	}
+}
+
+/*
+ * The new configuration whole, or the old one stays.  What both have in common
+ * stays open; what was in flight is stored or given back before.
+ */
+static void reload(struct daemon *d)
+{
+	struct bursar_error err = { 0 };
+	struct unit *pool = NULL;
+	struct setup *new = load_next(current(d));
+
+	if (new == NULL) {
+		return;
+	}
+	const int64_t timeout_ms = current(d)->drain_timeout_ms;
+	if (keep_setup(d, new) != 0) {
 		setup_destroy(new);
 		return;
 	}
 	close_services(d);
 	/* First, as a source that is paused by the limit cannot be drained. */
 	deadletters_set_limit(d->letters, new->dead_letter_bytes);
-	pipeline_stop(d->pipeline, old->drain_timeout_ms, -1);
+	pipeline_stop(d->pipeline, timeout_ms, -1);
 	pipeline_release(d->pipeline, &pool);
 	if (open_pipeline(d, new, &pool, &err) == 0) {
 		log_set_level(new->log_level);
@@ -273,26 +305,13 @@ static void reload(struct daemon *d)
 		          new->source_count, new->sink_count);
 	} else {
 		log_error("reload-failed", &err);
-		/* Back to the old one. */
-		struct kept *kept = d->setups;
-		d->setups = kept->next;
-		free(kept);
-		err = (struct bursar_error){ 0 };
-		deadletters_set_limit(d->letters, old->dead_letter_bytes);
-		if (open_pipeline(d, old, &pool, &err) != 0) {
-			log_error("cannot-go-on", &err);
-			d->ended = true;
-			d->status = EXIT_FAILURE;
-		} else {
-			open_services(d);
-		}
-		units_close(&pool, NULL);
-		setup_destroy(new);
-		return;
+		go_back(d, &pool);
 	}
-	open_services(d);
 	units_close(&pool, NULL);
-	forget_setups(d);
+	if (d->pipeline != NULL) {
+		open_services(d);
+		forget_setups(d);
+	}
 }
 
 /* --- events -------------------------------------------------------------- */
