@@ -151,7 +151,8 @@ void crypto_prepare(struct kit *kit);
 
 /* Remembers a text that must appear nowhere; wipes it where it stands. */
 void secret_add(char *text, size_t size);
-/* Remembers the words of a file, of 16 characters or more. */
+/* Remembers the words of a file, of 16 characters or more, and what they mean
+ * as base64. */
 void secret_add_file(const char *path);
 bool secret_is_in(const char *text, size_t size);
 /* How often secrets stand in our memory; -1: cannot be told here. */
@@ -163,6 +164,7 @@ struct footprint {
 	int    descriptors;
 	int    threads;
 	size_t bytes;		/* on the heap */
+	long   pages;		/* of address space */
 };
 
 struct footprint footprint_take(void);

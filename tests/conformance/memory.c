@@ -20,6 +20,8 @@
 
 #include "kit.h"
 
+#include "common/base64.h"
+
 #ifndef __has_feature
 #define __has_feature(feature) 0
 #endif
@@ -158,6 +160,18 @@ static int count_entries(const char *path)
 	return count;
 }
 
+static long count_pages(void)
+{
+	FILE *file = fopen("/proc/self/statm", "re");
+	long pages = 0;
+
+	if (file == NULL || fscanf(file, "%ld", &pages) != 1) {
+		kit_broken("/proc/self/statm");
+	}
+	fclose(file);
+	return pages;
+}
+
 static bool under_valgrind(void)
 {
 	const char *preload = getenv("LD_PRELOAD");
@@ -178,6 +192,7 @@ struct footprint footprint_take(void)
 		.descriptors = count_entries("/proc/self/fd"),
 		.threads = count_entries("/proc/self/task"),
 		.bytes = heap.uordblks + heap.hblkhd,
+		.pages = count_pages(),
 	};
 }
 
@@ -197,6 +212,7 @@ void footprint_expect_flat(void (*round)(void *context), void *context,
                            unsigned rounds)
 {
 	size_t least = SIZE_MAX;
+	long pages_least = LONG_MAX;
 	struct footprint first = { 0 };
 	struct footprint last = { 0 };
 
@@ -214,6 +230,8 @@ void footprint_expect_flat(void (*round)(void *context), void *context,
 			? now.bytes - last.bytes : 0;
 
 		least = grown < least ? grown : least;
+		pages_least = now.pages - last.pages < pages_least
+			? now.pages - last.pages : pages_least;
 		last = now;
 	}
 	expect(last.descriptors <= first.descriptors,
@@ -224,6 +242,9 @@ void footprint_expect_flat(void (*round)(void *context), void *context,
 	expect(least <= (size_t)rounds * 8,
 	       "%zu bytes more after %u rounds, and again and again", least,
 	       rounds);
+	expect(!footprint_has_bytes() || pages_least < (long)rounds,
+	       "%ld pages more after %u rounds, and again and again",
+	       pages_least, rounds);
 }
 
 /* --- secrets ------------------------------------------------------------- */
@@ -253,6 +274,19 @@ void secret_add(char *text, size_t size)
 	explicit_bzero(text, size);
 }
 
+/* A key as base64 stands as bytes in memory. */
+static void secret_add_decoded(const char *text, size_t size)
+{
+	const struct bursar_span span = { text, size };
+	char bytes[LONGEST];
+	size_t decoded;
+
+	if (base64_decoded_size(span, &decoded) && decoded >= SHORTEST &&
+	    decoded <= sizeof(bytes) && base64_decode(span, bytes)) {
+		secret_add(bytes, decoded);
+	}
+}
+
 void secret_add_file(const char *path)
 {
 	char text[1 << 14];
@@ -268,6 +302,7 @@ void secret_add_file(const char *path)
 		const size_t size = strcspn(at, " \t\r\n");
 
 		if (size >= SHORTEST) {
+			secret_add_decoded(at, size);
 			secret_add(at, size);
 		}
 		at += size;
@@ -333,14 +368,15 @@ static int count_area(int memory, uint64_t start, uint64_t end,
 	return count;
 }
 
-/* A line of /proc/self/maps; false for what cannot hold our data. */
+/* A line of /proc/self/maps; false for what cannot hold our data.  What nobody
+ * may read can be read that way all the same. */
 static bool read_area(const char *line, uint64_t *start, uint64_t *end)
 {
 	char readable, writable;
 
 	return sscanf(line, "%" SCNx64 "-%" SCNx64 " %c%c", start, end,
 	              &readable, &writable) == 4 &&
-	       readable == 'r' && (writable == 'w' || !strchr(line, '/')) &&
+	       ((readable == 'r' && writable == 'w') || !strchr(line, '/')) &&
 	       strstr(line, "[v") == NULL && *end - *start <= MAX_AREA;
 }
 
