@@ -5,10 +5,8 @@
  *
  * Times and money are stored as integers: the field `recorded_at` in a column
  * `recorded_us` (microseconds since 1970 UTC), the field `cost_usd` in
- * `cost_nano` (nano-dollars).  A view that bears the kind's name (`metering` over
- * table `metering_records`) shows the same values under the fields' own names
- * for people: ISO 8601, dollars.  (Generated columns would be computed at each
- * insert: 1.6 us a row in SQLite.)
+ * `cost_nano` (nano-dollars).  A column of the field's own name shows the same
+ * value to people: ISO 8601, dollars.  The integer is what counts.
  *
  * Every table of records has a primary key `id` that orders its rows by what
  * they are asked and purged by: id = block << 40 | n, where n grows for ever

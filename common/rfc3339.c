@@ -9,31 +9,66 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/rfc3339.h"
 
 #define US_PER_SECOND INT64_C(1000000)
 
+/* Writes `count` digits of a number that is not negative. */
+static char *put_digits(char *at, int64_t number, int count)
+{
+	for (int i = count - 1; i >= 0; i--) {
+		at[i] = (char)('0' + number % 10);
+		number /= 10;
+	}
+	return at + count;
+}
+
+/* Year, month and day of a day since 1970; see days_from_civil(). */
+static void civil_from_days(int64_t days, int64_t *year, int64_t *month,
+                            int64_t *day)
+{
+	const int64_t z = days + 719468;
+	const int64_t era = (z >= 0 ? z : z - 146096) / 146097;
+	const int64_t doe = z - era * 146097;
+	const int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) /
+		365;
+	const int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+	const int64_t mp = (5 * doy + 2) / 153;
+
+	*day = doy - (153 * mp + 2) / 5 + 1;
+	*month = mp < 10 ? mp + 3 : mp - 9;
+	*year = yoe + era * 400 + (*month <= 2);
+}
+
+/* By hand, since it is done for every record: a tenth of snprintf()'s time. */
 const char *rfc3339_format(int64_t us, char out[RFC3339_SIZE])
 {
-	const int64_t part = us % US_PER_SECOND;
-	const int64_t micros = part < 0 ? part + US_PER_SECOND : part;
-	const time_t seconds =
-		(time_t)(us / US_PER_SECOND - (part < 0 ? 1 : 0));
-	struct tm tm;
+	const int64_t day_us = INT64_C(86400) * US_PER_SECOND;
+	const int64_t days = us / day_us - (us % day_us < 0 ? 1 : 0);
+	const int64_t micros = us - days * day_us;
+	int64_t year, month, day;
 
-	if (gmtime_r(&seconds, &tm) == NULL || tm.tm_year < -1900 ||
-	    tm.tm_year > 9999 - 1900) {
+	civil_from_days(days, &year, &month, &day);
+	if (year < 0 || year > 9999) {
 		snprintf(out, RFC3339_SIZE, "out of range");
 		return out;
 	}
-	/* The moduli are for the compiler, which cannot see the ranges. */
-	snprintf(out, RFC3339_SIZE, "%04u-%02u-%02uT%02u:%02u:%02u.%06uZ",
-	         (unsigned)(tm.tm_year + 1900) % 10000u,
-	         (unsigned)(tm.tm_mon + 1) % 100u, (unsigned)tm.tm_mday % 100u,
-	         (unsigned)tm.tm_hour % 100u, (unsigned)tm.tm_min % 100u,
-	         (unsigned)tm.tm_sec % 100u, (unsigned)micros % 1000000u);
+	char *at = put_digits(out, year, 4);
+	*at++ = '-';
+	at = put_digits(at, month, 2);
+	*at++ = '-';
+	at = put_digits(at, day, 2);
+	*at++ = 'T';
+	at = put_digits(at, micros / (3600 * US_PER_SECOND), 2);
+	*at++ = ':';
+	at = put_digits(at, micros / (60 * US_PER_SECOND) % 60, 2);
+	*at++ = ':';
+	at = put_digits(at, micros / US_PER_SECOND % 60, 2);
+	*at++ = '.';
+	at = put_digits(at, micros % US_PER_SECOND, 6);
+	*at++ = 'Z';
+	*at = '\0';
 	return out;
 }
 

@@ -22,5 +22,6 @@ sinks_LTLIBRARIES += %D%/sink_sqlite.la
 	%D%/sqlite_sql.c
 %C%_sink_sqlite_la_CPPFLAGS = $(plugin_cppflags) $(SINK_SQLITE_CFLAGS)
 %C%_sink_sqlite_la_LDFLAGS = $(plugin_ldflags)
-%C%_sink_sqlite_la_LIBADD = common/librollup.la $(SINK_SQLITE_LIBS)
+%C%_sink_sqlite_la_LIBADD = common/librollup.la \
+	common/librfc3339.la $(SINK_SQLITE_LIBS)
 endif

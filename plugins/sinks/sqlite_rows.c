@@ -16,11 +16,17 @@
 #include "sqlite.h"
 
 #include "common/columns.h"
+#include "common/rfc3339.h"
+
+#define MAX_TIMES 8		/* fields of a kind that are times */
 
 struct kind_rows {
 	const struct bursar_kind *kind;
-	sqlite3_stmt *insert;	/* ?1 the id, ?2 ... the fields */
+	sqlite3_stmt *insert;	/* ?1 the id, ?2 ... the fields, then times
+				 * once more, as text */
 	bool *was_set;		/* of each field, in the row before */
+	size_t times[MAX_TIMES];	/* places of fields */
+	size_t time_count;
 };
 
 struct rows {
@@ -38,6 +44,16 @@ struct rows {
 
 /* --- life --------------------------------------------------------------- */
 
+static void find_times(struct kind_rows *rows)
+{
+	for (size_t i = 0; i < rows->kind->field_count; i++) {
+		if (rows->kind->fields[i].type == BURSAR_TIME) {
+			assert(rows->time_count < MAX_TIMES);
+			rows->times[rows->time_count++] = i;
+		}
+	}
+}
+
 static int prepare_insert(sqlite3 *db, struct kind_rows *rows)
 {
 	const struct bursar_kind *kind = rows->kind;
@@ -49,8 +65,12 @@ static int prepare_insert(sqlite3 *db, struct kind_rows *rows)
 		sqlite3_str_appendf(sql, ", \"%w\"",
 		                    columns_stored(&kind->fields[i], name));
 	}
+	for (size_t i = 0; i < rows->time_count; i++) {
+		sqlite3_str_appendf(sql, ", \"%w\"",
+		                    kind->fields[rows->times[i]].name);
+	}
 	sqlite3_str_appendall(sql, ") VALUES (?1");
-	for (size_t i = 0; i < kind->field_count; i++) {
+	for (size_t i = 0; i < kind->field_count + rows->time_count; i++) {
 		sqlite3_str_appendf(sql, ", ?%d", (int)i + 2);
 	}
 	sqlite3_str_appendall(sql, ")");
@@ -104,6 +124,7 @@ static int open_kind(struct rows *rows, const struct bursar_kind *kind)
 			return SQLITE_NOMEM;
 		}
 	}
+	find_times(of_kind);
 	return prepare_insert(rows->db, of_kind);
 }
 
@@ -203,10 +224,31 @@ static int bind_field(struct kind_rows *rows, size_t field,
 	return sqlite3_bind_int64(rows->insert, at, value->number);
 }
 
+/* Times once more, as people read them. */
+static int bind_times(struct kind_rows *rows, const struct bursar_record *record,
+                      char texts[MAX_TIMES][RFC3339_SIZE])
+{
+	int rc = SQLITE_OK;
+
+	for (size_t i = 0; i < rows->time_count && rc == SQLITE_OK; i++) {
+		const struct bursar_value *value = &record->values[rows->times[i]];
+		const int at = (int)(rows->kind->field_count + i) + 2;
+
+		rc = value->is_set
+			? sqlite3_bind_text(rows->insert, at,
+			                    rfc3339_format(value->number,
+			                                   texts[i]),
+			                    -1, SQLITE_STATIC)
+			: sqlite3_bind_null(rows->insert, at);
+	}
+	return rc;
+}
+
 int rows_add(struct rows *rows, const struct bursar_record *record,
              struct bursar_span id)
 {
 	struct kind_rows *of_kind = &rows->kinds[record->kind->number];
+	char texts[MAX_TIMES][RFC3339_SIZE];
 	int rc;
 
 	rc = sqlite3_bind_int64(of_kind->insert, 1,
@@ -215,6 +257,9 @@ int rows_add(struct rows *rows, const struct bursar_record *record,
 	for (size_t i = 0; i < record->kind->field_count && rc == SQLITE_OK;
 	     i++) {
 		rc = bind_field(of_kind, i, &record->values[i]);
+	}
+	if (rc == SQLITE_OK) {
+		rc = bind_times(of_kind, record, texts);
 	}
 	if (rc == SQLITE_OK && id.data != NULL) {
 		rc = sqlite3_bind_text64(of_kind->insert, 2 + BURSAR_MESSAGE_ID,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Tables and views of a ledger, and the steps that bring an older one here.
+ * Tables of a ledger, and the steps that bring an older one here.
  *
  * PRAGMA user_version says how many steps a ledger has taken.  A step never
  * changes once it was released; a new one is added behind it.  Columns are no
@@ -26,6 +26,24 @@ static const char *column_type(const struct bursar_field *field)
 		? "TEXT" : "INTEGER";
 }
 
+/*
+ * The column that shows a time or money to people.  Dollars are computed where
+ * they are read; a time is text beside the number, since SQLite would compute
+ * it for every row that comes in as well, which takes longer than the row.
+ */
+static void append_readable(sqlite3_str *sql, const struct bursar_field *field)
+{
+	char name[COLUMNS_NAME_MAX];
+
+	if (field->type == BURSAR_TIME) {
+		sqlite3_str_appendf(sql, "\"%w\" TEXT", field->name);
+	} else {
+		sqlite3_str_appendf(sql, "\"%w\" REAL GENERATED ALWAYS AS "
+		                    "(\"%w\" / 1e9) VIRTUAL", field->name,
+		                    columns_stored(field, name));
+	}
+}
+
 /* "id INTEGER PRIMARY KEY, message_id TEXT, ..." */
 static int make_records(sqlite3 *db, const struct bursar_kind *kind)
 {
@@ -38,6 +56,12 @@ static int make_records(sqlite3 *db, const struct bursar_kind *kind)
 		sqlite3_str_appendf(sql, ", \"%w\" %s",
 		                    columns_stored(&kind->fields[i], name),
 		                    column_type(&kind->fields[i]));
+	}
+	for (size_t i = 0; i < kind->field_count; i++) {
+		if (columns_differ(&kind->fields[i])) {
+			sqlite3_str_appendall(sql, ", ");
+			append_readable(sql, &kind->fields[i]);
+		}
 	}
 	sqlite3_str_appendall(sql, ") STRICT");
 	return db_exec_take(db, sqlite3_str_finish(sql));
@@ -196,8 +220,8 @@ static int has_column(sqlite3 *db, const char *table, const char *column,
                       bool *there)
 {
 	int64_t count;
-	char *sql = sqlite3_mprintf("SELECT count(*) FROM pragma_table_info(%Q) "
-	                            "WHERE name = %Q", table, column);
+	char *sql = sqlite3_mprintf("SELECT count(*) FROM pragma_table_xinfo("
+	                            "%Q) WHERE name = %Q", table, column);
 	int rc = SQLITE_NOMEM;
 
 	*there = false;
@@ -209,79 +233,92 @@ static int has_column(sqlite3 *db, const char *table, const char *column,
 	return rc;
 }
 
-/* The place of the first field without a column, or field_count. */
+/* Whether the field lacks its column, or the one that shows it. */
+static int lacks_column(sqlite3 *db, const struct bursar_kind *kind,
+                        size_t field, bool *stored, bool *shown)
+{
+	char name[COLUMNS_NAME_MAX];
+	bool there;
+	int rc = has_column(db, kind->table,
+	                    columns_stored(&kind->fields[field], name), &there);
+
+	*stored = !there;
+	*shown = false;
+	if (rc == SQLITE_OK && columns_differ(&kind->fields[field])) {
+		rc = has_column(db, kind->table, kind->fields[field].name,
+		                &there);
+		*shown = !there;
+	}
+	return rc;
+}
+
+/* The place of the first field that lacks a column, or field_count. */
 static int first_missing(sqlite3 *db, const struct bursar_kind *kind,
                          size_t from, size_t *missing)
 {
-	char name[COLUMNS_NAME_MAX];
-	bool there = true;
+	bool stored = false, shown = false;
 	int rc = SQLITE_OK;
 
 	for (*missing = from; *missing < kind->field_count; (*missing)++) {
-		columns_stored(&kind->fields[*missing], name);
-		rc = has_column(db, kind->table, name, &there);
-		if (rc != SQLITE_OK || !there) {
+		rc = lacks_column(db, kind, *missing, &stored, &shown);
+		if (rc != SQLITE_OK || stored || shown) {
 			break;
 		}
 	}
 	return rc;
 }
 
-static int add_column(sqlite3 *db, const struct bursar_kind *kind, size_t field)
-{
-	char name[COLUMNS_NAME_MAX];
-
-	columns_stored(&kind->fields[field], name);
-	return db_exec_take(db, sqlite3_mprintf(
-		"ALTER TABLE \"%w\" ADD COLUMN \"%w\" %s", kind->table, name,
-		column_type(&kind->fields[field])));
-}
-
-static void append_readable(sqlite3_str *sql, const struct bursar_field *field)
+/* Rows that are there get the text of their times; the remainder is made
+ * positive for times before 1970. */
+static int show_times(sqlite3 *db, const struct bursar_kind *kind,
+                      const struct bursar_field *field)
 {
 	char name[COLUMNS_NAME_MAX];
 
 	columns_stored(field, name);
-	sqlite3_str_appendall(sql, ", ");
-	switch (field->type) {
-	case BURSAR_TIME:
-		/* The remainder is made positive for times before 1970. */
-		sqlite3_str_appendf(sql,
-			"strftime('%%Y-%%m-%%dT%%H:%%M:%%S', (\"%w\" - "
-			"(\"%w\" %% 1000000 + 1000000) %% 1000000) / 1000000, "
-			"'unixepoch') || printf('.%%06dZ', "
-			"(\"%w\" %% 1000000 + 1000000) %% 1000000) AS ",
-			name, name, name);
-		break;
-	case BURSAR_MONEY:
-		sqlite3_str_appendf(sql, "\"%w\" / 1e9 AS ", name);
-		break;
-	default:
-		break;
-	}
-	sqlite3_str_appendf(sql, "\"%w\"", field->name);
+	return db_exec_take(db, sqlite3_mprintf(
+		"UPDATE \"%w\" SET \"%w\" = strftime('%%Y-%%m-%%dT%%H:%%M:%%S',"
+		" (\"%w\" - (\"%w\" %% 1000000 + 1000000) %% 1000000) / 1000000,"
+		" 'unixepoch') || printf('.%%06dZ',"
+		" (\"%w\" %% 1000000 + 1000000) %% 1000000)",
+		kind->table, field->name, name, name, name));
 }
 
-/* The view named after the kind: every field under its own name. */
-static int make_view(sqlite3 *db, const struct bursar_kind *kind)
+static int add_readable(sqlite3 *db, const struct bursar_kind *kind,
+                        const struct bursar_field *field)
 {
 	sqlite3_str *sql = sqlite3_str_new(db);
 
-	sqlite3_str_appendf(sql, "DROP VIEW IF EXISTS \"%w\"; "
-	                    "CREATE VIEW \"%w\" AS SELECT id",
-	                    kind->name, kind->name);
-	for (size_t i = 0; i < kind->field_count; i++) {
-		append_readable(sql, &kind->fields[i]);
+	sqlite3_str_appendf(sql, "ALTER TABLE \"%w\" ADD COLUMN ",
+	                    kind->table);
+	append_readable(sql, field);
+	const int rc = db_exec_take(db, sqlite3_str_finish(sql));
+	return rc == SQLITE_OK && field->type == BURSAR_TIME
+	       ? show_times(db, kind, field) : rc;
+}
+
+static int add_column(sqlite3 *db, const struct bursar_kind *kind, size_t field)
+{
+	char name[COLUMNS_NAME_MAX];
+	bool stored, shown;
+	int rc = lacks_column(db, kind, field, &stored, &shown);
+
+	if (rc == SQLITE_OK && stored) {
+		rc = db_exec_take(db, sqlite3_mprintf(
+			"ALTER TABLE \"%w\" ADD COLUMN \"%w\" %s",
+			kind->table, columns_stored(&kind->fields[field], name),
+			column_type(&kind->fields[field])));
 	}
-	sqlite3_str_appendf(sql, " FROM \"%w\"", kind->table);
-	return db_exec_take(db, sqlite3_str_finish(sql));
+	if (rc == SQLITE_OK && shown) {
+		rc = add_readable(db, kind, &kind->fields[field]);
+	}
+	return rc;
 }
 
 static int complete_kind(sqlite3 *db, const struct bursar_host *host,
-                         const struct bursar_kind *kind, bool stepped)
+                         const struct bursar_kind *kind)
 {
 	size_t missing;
-	bool added = stepped;
 	int rc = first_missing(db, kind, 0, &missing);
 
 	while (rc == SQLITE_OK && missing < kind->field_count) {
@@ -290,11 +327,10 @@ static int complete_kind(sqlite3 *db, const struct bursar_host *host,
 			host->log(host, BURSAR_INFO, "column-added",
 			          "table=%s field=%s", kind->table,
 			          kind->fields[missing].name);
-			added = true;
 			rc = first_missing(db, kind, missing + 1, &missing);
 		}
 	}
-	return rc == SQLITE_OK && added ? make_view(db, kind) : rc;
+	return rc;
 }
 
 /* --- migrating ---------------------------------------------------------- */
@@ -349,8 +385,7 @@ static int take_steps(sqlite3 *db, const struct bursar_host *host,
 	}
 	for (size_t i = 0; i < host->schema->kind_count && rc == SQLITE_OK;
 	     i++) {
-		rc = complete_kind(db, host, &host->schema->kinds[i],
-		                   version < LEDGER_VERSION);
+		rc = complete_kind(db, host, &host->schema->kinds[i]);
 	}
 	if (rc == SQLITE_OK && version < LEDGER_VERSION) {
 		rc = db_exec_take(db, sqlite3_mprintf(
