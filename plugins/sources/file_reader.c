@@ -463,7 +463,8 @@ static int make_room(struct file_reader *reader, size_t max)
 	}
 
 	const size_t most = max + reader->first_room;
-	return resize(reader, reader->room < most / 2 ? reader->room * 2 : most);
+	return resize(reader,
+	              reader->room < most / 2 ? reader->room * 2 : most);
 }
 
 /* Hashes what was read behind the beginning of a long line. */

@@ -422,7 +422,8 @@ static void given_back(struct file_set *set, struct file *file)
 	}
 }
 
-void file_set_settle(struct file_set *set, const struct bursar_settled *settled)
+void file_set_settle(struct file_set *set,
+                     const struct bursar_settled *settled)
 {
 	struct file *file = file_of(set, settled->token);
 	const uint32_t number = (uint32_t)settled->token;

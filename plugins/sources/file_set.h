@@ -130,7 +130,7 @@ struct file_set {
 	int64_t  next_save;	/* us, monotonic */
 };
 
-/* --- file_set.c: files, outcomes, descriptors, offsets --------------------- */
+/* --- file_set.c: files, outcomes, descriptors, offsets -------------------- */
 
 int64_t file_now(void);		/* us, monotonic */
 
@@ -148,9 +148,9 @@ void file_set_remove(struct file_set *set, struct file *file);
 
 enum file_opened {
 	FILE_OPEN,
-	FILE_LATER,		/* all descriptors are held by unsettled files */
+	FILE_LATER,		/* no descriptor can be had for now */
 	FILE_NOT,		/* failed or vanished; that was dealt with */
-	FILE_SHORT,		/* the process is short of descriptors, memory */
+	FILE_SHORT,		/* the process is short of them, or of memory */
 };
 
 /* Whether a descriptor can be had for one more file. */
@@ -177,7 +177,8 @@ void file_mark(struct file_set *set, struct file *file,
 void file_pass(struct file_set *set, struct file *file);
 
 /* One outcome; a token that was told before is let pass. */
-void file_set_settle(struct file_set *set, const struct bursar_settled *settled);
+void file_set_settle(struct file_set *set,
+                     const struct bursar_settled *settled);
 
 /*
  * A file in place of one whose text is gone while messages of it are out: has
@@ -200,7 +201,7 @@ static inline bool file_takes_rest(const struct file_set *set,
 	       file->packing != FILE_PLAIN;
 }
 
-/* --- file_scan.c: names, identity, growth ---------------------------------- */
+/* --- file_scan.c: names, identity, growth --------------------------------- */
 
 /* Looks which files there are.  Returns 0, or -1 with *err: try again. */
 int file_set_scan(struct file_set *set, struct bursar_error *err);

@@ -55,7 +55,8 @@ static bool parse_entry(const char *line, struct file_entry *entry)
 	for (size_t i = 0; i < NUMBERS; i++) {
 		char *end;
 
-		if (*line < '0' || (*line > '9' && (*line < 'a' || *line > 'f'))) {
+		/* strtoull() would take white space and signs. */
+		if (strchr("0123456789abcdef", *line) == NULL) {
 			return false;
 		}
 		errno = 0;
