@@ -85,10 +85,17 @@ static int errno_of(int rc)
 	}
 }
 
+/* The files beside a ledger report a full disk as a mishap of the disk. */
+static bool is_full(sqlite3 *db, int rc)
+{
+	return (rc & 0xff) == SQLITE_IOERR && db != NULL &&
+	       sqlite3_system_errno(db) == ENOSPC;
+}
+
 enum bursar_verdict db_fail(sqlite3 *db, int rc, const char *path,
                             enum db_work work, struct bursar_error *err)
 {
-	const char *help = advice(rc);
+	const char *help = advice(is_full(db, rc) ? SQLITE_FULL : rc);
 	const char *text = rc == SQLITE_NOMEM ? "out of memory"
 	                 : db == NULL         ? sqlite3_errstr(rc)
 	                                      : sqlite3_errmsg(db);
