@@ -195,7 +195,9 @@ class Daemon:
 class Ground:
     def __init__(self, name):
         self.name = name
-        self.folder = tempfile.mkdtemp(prefix="bursar-%s-" % name[:20])
+        # Not named after the scenario: paths stand in messages, and words
+        # are looked for there.
+        self.folder = tempfile.mkdtemp(prefix="bursar-test-")
         self.config = self.path("bursar.yaml")
         self.state_dir = self.path("state")
         self.ledger = self.path("ledger.db")

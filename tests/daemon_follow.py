@@ -145,6 +145,20 @@ def truncation_begins_anew(ground):
     daemon.check_rollups(ground)
 
 
+def truncation_is_seen_though_the_first_line_is_the_same(ground):
+    """A header, say: what follows it is new all the same."""
+    ground.configure(source={"follow": True})
+    process = ground.follow()
+    ground.write("in/a", marks(0, 100))
+    ground.wait_settled(100)
+    ground.write("in/a", marks(0, 1) + marks(100, 40))
+    ground.wait_settled(141)
+    equal(process.stop(), 0, "TERM ends it with 0")
+    daemon.once_each(marked(ground), mark_names(0, 1) + mark_names(0, 140),
+                     "lines at old places are new messages")
+    equal(ground.letters(), [], "and no conflicts")
+
+
 def packed_files_are_read_once(ground):
     with gzip.open(ground.path("in/a.gz"), "wb") as file:
         for message in facts(0, MANY) + marks(0, MANY):
@@ -239,6 +253,7 @@ daemon.main(files_that_grow_are_followed,
             rotation_by_renaming_loses_and_doubles_nothing,
             rotation_to_a_name_that_is_not_read,
             truncation_begins_anew,
+            truncation_is_seen_though_the_first_line_is_the_same,
             packed_files_are_read_once,
             packed_files_survive_kills,
             a_damaged_packed_file_gives_what_it_has,

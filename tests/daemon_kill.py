@@ -122,7 +122,7 @@ def killed_again_and_again_until_done(ground):
         status = process.wait()
         if status != 0:
             raise daemon.Failure("--once ended with %s" % status)
-        if hits >= KILLS:
+        if hits >= KILLS or stored(ground) < sent.count():
             break
     print("       %d rounds, %d kills hit unsettled messages, %d messages" %
           (rounds, hits, sent.count() + sent.broken))

@@ -219,20 +219,16 @@ def an_unknown_key_is_added_and_its_letters_replayed(ground):
                       "keys-file": ground.path("keys-" + name)}
                for name in ("old", "new")}
     ground.configure(source={"crypto": "old"}, crypto=cryptos)
-    mixed = []
-    for pair in zip(sealed(ground, "old", 0, 50),
-                    sealed(ground, "new", 50, 50)):
-        mixed += pair
+    mixed = sealed(ground, "old", 0, 50) + sealed(ground, "new", 50, 50)
     ground.write("in/a", mixed)
     process = ground.once()
     equal(ground.ids(), ["fact-%08d" % n for n in range(50)],
           "what the known key opens is stored")
     equal(len(ground.letters("no-key")), 50, "the others are no-key")
     check(not process.events("source-slow"), "which does not slow the source")
-    for letter in ground.letters():
-        check("encrypted/sodium" in delivered(letter).decode() and
-              "input_tokens" not in delivered(letter).decode(),
-              "a letter is never decrypted") if letter["line"] == 2 else None
+    kept = delivered(ground.letters()[0])
+    check(b"encrypted/sodium" in kept and b"input_tokens" not in kept,
+          "a letter is never decrypted", kept[:200])
     with open(ground.path("keys-old"), "wb") as file:
         file.write(old + new)
     said = ground.bursar("replay", "--reason", "no-key")
