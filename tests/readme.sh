@@ -21,6 +21,7 @@ export PATH
 (cd "$work" && sh -e pasted) >"$work/out" 2>"$work/err" ||
 	complain 'every command works'
 says out 'ok       configuration'
+says out 'openai'
 says out 'No dead letters.'
 says err 'read=1 stored=1'
 exit $status
