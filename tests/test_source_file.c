@@ -799,7 +799,7 @@ START_TEST(a_follower_writes_what_is_settled_within_a_second)
 	read_until(3);
 	settle(1);
 	settle(1);
-	for (int i = 0; i < 10; i++) {
+	for (int i = 0; i < 15; i++) {
 		read_once(ROOM, 100);
 	}
 
