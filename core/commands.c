@@ -8,8 +8,6 @@
 #include "commands.h"
 #include "options.h"
 
-#define MAX_COMMANDS 64
-
 const struct command *const commands[] = {
 	&command_check,
 	&command_status,
@@ -25,11 +23,13 @@ const struct command *const commands[] = {
 	NULL
 };
 
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]) - 1)
+
 const struct command *commands_find(const char *name, const char **nearest)
 {
-	const char *names[MAX_COMMANDS + 1] = { NULL };
+	const char *names[COMMANDS + 1] = { NULL };
 
-	for (size_t i = 0; commands[i] != NULL && i < MAX_COMMANDS; i++) {
+	for (size_t i = 0; i < COMMANDS; i++) {
 		if (strcmp(commands[i]->name, name) == 0) {
 			return commands[i];
 		}
