@@ -104,7 +104,9 @@ void *arena_alloc(struct arena *arena, size_t size)
 	if (size > SIZE_MAX / 2) {
 		return NULL;
 	}
-	const size_t need = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+	/* Nothing has a place of its own as well. */
+	const size_t need =
+		(size + (size == 0) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 
 	if (need > arena->left) {
 		struct arena_block *block = block_create(need);

@@ -175,11 +175,12 @@ struct flight_record *flight_add_record(struct flight_message *message,
 	record->kind = kind;
 	*added = (struct flight_record){ .message = message, .record = record };
 
-	struct flight_record **end = &message->records;
-	while (*end != NULL) {
-		end = &(*end)->next;
+	if (message->records == NULL) {
+		message->records = added;
+	} else {
+		message->last_record->next = added;
 	}
-	*end = added;
+	message->last_record = added;
 	return added;
 }
 

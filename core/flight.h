@@ -45,10 +45,12 @@ struct flight_message {
 	/* Out of its envelope and decrypted; &delivered where that is it. */
 	struct bursar_message *clear;
 	struct flight_record  *records;
+	struct flight_record  *last_record;	/* where there are any */
 	_Atomic unsigned       waiting;	/* (record, required sink) pairs */
 	_Atomic unsigned       happened;	/* FLIGHT_* */
 	_Atomic(const char *)  reason;	/* of REFUSED: static, or kept */
 	bool                   settled;
+	bool                   sealed;	/* it was delivered encrypted */
 };
 
 struct flight_record {

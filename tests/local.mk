@@ -25,6 +25,7 @@ include tests/runtime.mk
 include tests/command.mk
 include tests/json.mk
 include tests/fuzz.mk
+include tests/letters.mk
 include tests/fakehost.mk
 include tests/crypto.mk
 include tests/format.mk

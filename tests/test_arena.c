@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Memory that is freed as a whole, and flights that live in it. */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <check.h>
+
+#include "core/arena.h"
+#include "core/flight.h"
+#include "core/schema.h"
+
+static struct arena arena;
+
+static void setup(void)
+{
+	arena_init(&arena);
+}
+
+static void teardown(void)
+{
+	arena_clear(&arena);
+	arena_pool_drain();
+}
+
+START_TEST(gives_aligned_memory_that_nothing_else_has)
+{
+	enum { COUNT = 3000 };
+	static struct { unsigned char *data; size_t size; } pieces[COUNT];
+
+	srand(1);
+	for (size_t i = 0; i < COUNT; i++) {
+		const size_t size = (size_t)rand() %
+			(i % 500 == 0 ? 3 * ARENA_BLOCK : 300);
+
+		pieces[i].size = size;
+		pieces[i].data = arena_alloc(&arena, size);
+		ck_assert_ptr_nonnull(pieces[i].data);
+		ck_assert_uint_eq((uintptr_t)pieces[i].data % 16, 0);
+		memset(pieces[i].data, (int)(i % 251), size);
+	}
+	for (size_t i = 0; i < COUNT; i++) {
+		size_t at = 0;
+
+		while (at < pieces[i].size && pieces[i].data[at] == i % 251) {
+			at++;
+		}
+		ck_assert_uint_eq(at, pieces[i].size);
+	}
+}
+END_TEST
+
+START_TEST(gives_nothing_a_place_of_its_own_too)
+{
+	char *first = arena_alloc(&arena, 0);
+	char *second = arena_alloc(&arena, 0);
+
+	ck_assert_ptr_nonnull(first);
+	ck_assert_ptr_nonnull(second);
+	ck_assert_ptr_ne(first, second);
+}
+END_TEST
+
+START_TEST(has_64_readable_bytes_behind_each_piece)
+{
+	const size_t sizes[] = { 1, 16, ARENA_BLOCK - 16, ARENA_BLOCK,
+	                         ARENA_BLOCK + 1 };
+	volatile unsigned char sum = 0;
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		unsigned char *data = arena_alloc(&arena, sizes[i]);
+
+		memset(data, 1, sizes[i]);
+		for (size_t at = 0; at < sizes[i] + 64; at++) {
+			sum = (unsigned char)(sum + data[at]);
+		}
+	}
+}
+END_TEST
+
+START_TEST(loses_no_block_to_a_big_piece)
+{
+	arena_alloc(&arena, 16);
+	const size_t before = arena.bytes;
+
+	arena_alloc(&arena, 5 * ARENA_BLOCK);
+	arena_alloc(&arena, 16);
+
+	ck_assert_uint_eq(arena.bytes, before + 5 * ARENA_BLOCK);
+}
+END_TEST
+
+START_TEST(refuses_what_no_memory_can_hold)
+{
+	ck_assert_ptr_null(arena_alloc(&arena, SIZE_MAX));
+	ck_assert_ptr_null(arena_alloc(&arena, SIZE_MAX - 8));
+}
+END_TEST
+
+START_TEST(can_be_used_again_after_it_was_cleared)
+{
+	arena_alloc(&arena, 100);
+	arena_alloc(&arena, 2 * ARENA_BLOCK);
+	arena_clear(&arena);
+
+	ck_assert_uint_eq(arena.bytes, 0);
+	ck_assert_ptr_nonnull(arena_alloc(&arena, 100));
+	ck_assert_uint_eq(arena.bytes, ARENA_BLOCK);
+}
+END_TEST
+
+START_TEST(copies_spans_and_tells_empty_from_absent)
+{
+	char text[] = "abc";
+	const struct bursar_span absent =
+		arena_copy(&arena, (struct bursar_span){ NULL, 0 });
+	const struct bursar_span empty =
+		arena_copy(&arena, (struct bursar_span){ text, 0 });
+	const struct bursar_span copy =
+		arena_copy(&arena, (struct bursar_span){ text, 3 });
+
+	text[0] = 'x';
+	ck_assert_ptr_null(absent.data);
+	ck_assert_ptr_nonnull(empty.data);
+	ck_assert_uint_eq(empty.size, 0);
+	ck_assert_uint_eq(copy.size, 3);
+	ck_assert_int_eq(memcmp(copy.data, "abc", 3), 0);
+}
+END_TEST
+
+START_TEST(serves_plugins_through_its_base)
+{
+	struct bursar_arena *base = &arena.base;
+
+	ck_assert_ptr_nonnull(base->alloc(base, 10));
+	ck_assert_uint_eq(arena.bytes, ARENA_BLOCK);
+}
+END_TEST
+
+/* --- flights ------------------------------------------------------------- */
+
+static struct bursar_span span(const char *text)
+{
+	return (struct bursar_span){ text, strlen(text) };
+}
+
+START_TEST(a_flight_keeps_what_a_source_takes_back)
+{
+	char body[] = "body", id[] = "id", name[] = "n", value[] = "v";
+	const struct bursar_header header = { span(name), span(value) };
+	const struct bursar_message message = {
+		.token = 7, .body = span(body), .message_id = span(id),
+		.headers = &header, .header_count = 1, .place = span("queue"),
+	};
+	struct flight *flight = flight_create(1);
+	const struct flight_message *added = flight_add(flight, &message);
+
+	ck_assert_ptr_nonnull(added);
+	memset(body, 'x', 4);
+	memset(id, 'x', 2);
+	name[0] = value[0] = 'x';
+	ck_assert_int_eq(memcmp(added->delivered.body.data, "body", 4), 0);
+	ck_assert_int_eq(memcmp(added->delivered.message_id.data, "id", 2), 0);
+	ck_assert_int_eq(bursar_header_get(&added->delivered, "n").data[0],
+	                 'v');
+	flight_release(flight);
+}
+END_TEST
+
+START_TEST(a_flight_gives_records_in_the_order_of_their_making)
+{
+	enum { COUNT = 20000 };
+	const struct bursar_message message = { .body = span("x") };
+	struct flight *flight = flight_create(1);
+	struct flight_message *m = flight_add(flight, &message);
+	int64_t n = 0;
+
+	for (int i = 0; i < COUNT; i++) {
+		struct flight_record *r =
+			flight_add_record(m, &schema.kinds[0]);
+
+		ck_assert_ptr_nonnull(r);
+		bursar_set_number(r->record, BURSAR_RECORDED_AT, i);
+	}
+	for (struct flight_record *r = m->records; r != NULL; r = r->next) {
+		ck_assert_int_eq(r->record->values[BURSAR_RECORDED_AT].number,
+		                 n);
+		n++;
+	}
+	ck_assert_int_eq(n, COUNT);
+	ck_assert_uint_eq(flight->record_count, COUNT);
+	flight_release(flight);
+}
+END_TEST
+
+static const struct {
+	unsigned happened;
+	enum bursar_outcome outcome;
+} outcomes[] = {
+	{ 0, BURSAR_STORED },
+	{ FLIGHT_STORED, BURSAR_STORED },
+	{ FLIGHT_DUPLICATE, BURSAR_DUPLICATE },
+	{ FLIGHT_STORED | FLIGHT_DUPLICATE, BURSAR_STORED },
+	{ FLIGHT_STORED | FLIGHT_CONFLICT, BURSAR_CONFLICT },
+	{ FLIGHT_CONFLICT | FLIGHT_REFUSED, BURSAR_REFUSED },
+	{ FLIGHT_REFUSED | FLIGHT_RETURNED, BURSAR_RETURNED },
+};
+
+START_TEST(the_worst_that_happened_decides_the_outcome)
+{
+	const struct bursar_message message = { .body = span("x") };
+	struct flight *flight = flight_create(1);
+	struct flight_message *m = flight_add(flight, &message);
+
+	flight_part_done(m, outcomes[_i].happened);
+
+	ck_assert_int_eq(flight_outcome(m), outcomes[_i].outcome);
+	ck_assert_uint_eq(atomic_load(&flight->unfinished), 0);
+	flight_release(flight);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("arena");
+
+	TCase *pieces = tcase_create("pieces");
+	tcase_add_checked_fixture(pieces, setup, teardown);
+	tcase_add_test(pieces, gives_aligned_memory_that_nothing_else_has);
+	tcase_add_test(pieces, gives_nothing_a_place_of_its_own_too);
+	tcase_add_test(pieces, has_64_readable_bytes_behind_each_piece);
+	tcase_add_test(pieces, loses_no_block_to_a_big_piece);
+	tcase_add_test(pieces, refuses_what_no_memory_can_hold);
+	tcase_add_test(pieces, can_be_used_again_after_it_was_cleared);
+	tcase_add_test(pieces, copies_spans_and_tells_empty_from_absent);
+	tcase_add_test(pieces, serves_plugins_through_its_base);
+	suite_add_tcase(s, pieces);
+
+	TCase *flights = tcase_create("flights");
+	tcase_add_checked_fixture(flights, setup, teardown);
+	tcase_add_test(flights, a_flight_keeps_what_a_source_takes_back);
+	tcase_add_test(flights,
+	               a_flight_gives_records_in_the_order_of_their_making);
+	tcase_add_loop_test(flights,
+	                    the_worst_that_happened_decides_the_outcome, 0,
+	                    sizeof(outcomes) / sizeof(outcomes[0]));
+	suite_add_tcase(s, flights);
+	return s;
+}
+
+int main(void)
+{
+	SRunner *runner = srunner_create(suite());
+
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
