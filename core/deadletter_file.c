@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The form of a letter and of its folder.
+ * The folder of letters.  Files are read line by line, so that a folder may be
+ * far larger than memory.  Whoever adds to `replayed`, or takes out of it,
+ * holds a lock on the folder.
  */
 #include "config.h"
 
@@ -14,29 +16,28 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <jansson.h>
-#include <sodium.h>
-
 #include "common/rfc3339.h"
 #include "deadletter_file.h"
 
 #define LINE_MAX_BYTES (256u << 20)
 #define REPLAYED       "replayed"
+#define NEW_FILE       "purge.tmp"
+#define DAY_US         INT64_C(86400000000)
 
-void deadletter_day(int64_t us, char day[11])
+/* --- files --------------------------------------------------------------- */
+
+/* YYYY-MM-DD.jsonl, and its day. */
+static bool is_day(const char *name, int64_t *us)
 {
-	char text[RFC3339_SIZE];
+	char text[] = "YYYY-MM-DDT00:00:00Z";
 
-	rfc3339_format(us, text);
-	memcpy(day, text, 10);
-	day[10] = '\0';
-}
-
-bool deadletter_is_day(const char *name)
-{
-	return strlen(name) == strlen("2026-11-20.jsonl") &&
-	       strspn(name, "0123456789-") == 10 &&
-	       strcmp(name + 10, ".jsonl") == 0;
+	if (strlen(name) != strlen("2026-11-20.jsonl") ||
+	    strspn(name, "0123456789-") != 10 ||
+	    strcmp(name + 10, ".jsonl") != 0) {
+		return false;
+	}
+	memcpy(text, name, 10);
+	return rfc3339_parse(text, strlen(text), us);
 }
 
 DIR *deadletter_folder_list(int folder)
@@ -52,242 +53,58 @@ DIR *deadletter_folder_list(int folder)
 	return dir;
 }
 
-/* --- one letter ---------------------------------------------------------- */
-
-/* A property that is not UTF-8 can only be shown, not given back. */
-static json_t *text(struct bursar_span span)
-{
-	json_t *string = json_stringn(span.data, span.size);
-
-	return string != NULL ? string
-	                      : json_sprintf("(%zu bytes that are not UTF-8)",
-	                                     span.size);
-}
-
-static void put(json_t *object, const char *name, struct bursar_span span)
-{
-	if (span.data != NULL) {
-		json_object_set_new(object, name, text(span));
-	}
-}
-
-static void put_time(json_t *object, const char *name, int64_t us)
-{
-	char out[RFC3339_SIZE];
-
-	json_object_set_new(object, name, json_string(rfc3339_format(us, out)));
-}
-
-static void put_base64(json_t *object, const char *name,
-                       struct bursar_span span)
-{
-	const int variant = sodium_base64_VARIANT_ORIGINAL;
-	const size_t room = sodium_base64_encoded_len(span.size, variant);
-	char *out = malloc(room);
-
-	if (out != NULL) {
-		sodium_bin2base64(out, room, (const uint8_t *)span.data,
-		                  span.size, variant);
-		json_object_set_new(object, name, json_string_nocheck(out));
-		free(out);
-	}
-}
-
-static void put_id(json_t *object, const struct dead_letter *letter)
-{
-	const struct bursar_message *m = letter->message;
-	crypto_generichash_state state;
-	uint8_t hash[16];
-	char hex[2 * sizeof(hash) + 1];
-	const struct bursar_span parts[] = {
-		{ letter->source, strlen(letter->source) }, m->message_id,
-		m->origin, m->body,
-	};
-
-	crypto_generichash_init(&state, NULL, 0, sizeof(hash));
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-		const uint64_t size = parts[i].size;
-
-		crypto_generichash_update(&state, (const uint8_t *)&size,
-		                          sizeof(size));
-		crypto_generichash_update(&state, (const uint8_t *)parts[i].data,
-		                          parts[i].size);
-	}
-	crypto_generichash_update(&state, (const uint8_t *)&m->offset,
-	                          sizeof(m->offset));
-	crypto_generichash_final(&state, hash, sizeof(hash));
-	sodium_bin2hex(hex, sizeof(hex), hash, sizeof(hash));
-	json_object_set_new(object, "id", json_string(hex));
-}
-
-static void put_place(json_t *object, const struct bursar_message *m)
-{
-	put(object, "place", m->place);
-	put(object, "origin", m->origin);
-	if (m->origin.data != NULL) {
-		json_object_set_new(object, "offset",
-		                    json_integer((json_int_t)m->offset));
-	}
-	if (m->line != 0) {
-		json_object_set_new(object, "line",
-		                    json_integer((json_int_t)m->line));
-	}
-	if (m->flags & BURSAR_MESSAGE_OVERSIZE) {
-		json_object_set_new(object, "full_size",
-		                    json_integer((json_int_t)m->full_size));
-		put(object, "sha256", m->digest);
-	}
-}
-
-static json_t *properties(const struct bursar_message *m)
-{
-	json_t *object = json_object();
-
-	put(object, "message_id", m->message_id);
-	put(object, "correlation_id", m->correlation_id);
-	put(object, "content_type", m->content_type);
-	put(object, "content_encoding", m->content_encoding);
-	put(object, "app_id", m->app_id);
-	if (m->timestamp_us != 0) {
-		put_time(object, "timestamp", m->timestamp_us);
-	}
-	return object;
-}
-
-static json_t *headers(const struct bursar_message *m)
-{
-	json_t *object = json_object();
-
-	for (size_t i = 0; i < m->header_count; i++) {
-		char name[256];
-		const struct bursar_span from = m->headers[i].name;
-
-		if (from.size < sizeof(name)) {
-			memcpy(name, from.data, from.size);
-			name[from.size] = '\0';
-			put(object, name, m->headers[i].value);
-		}
-	}
-	return object;
-}
-
-char *deadletter_line(const struct dead_letter *letter, int64_t now)
-{
-	const struct bursar_message *m = letter->message;
-	json_t *object = json_object();
-
-	if (object == NULL) {
-		return NULL;
-	}
-	put_id(object, letter);
-	put_time(object, "time", now);
-	if (letter->expires != DEAD_NEVER) {
-		put_time(object, "expires", letter->expires);
-	}
-	json_object_set_new(object, "source", json_string(letter->source));
-	json_object_set_new(object, "reason", json_string(letter->reason));
-	json_object_set_new(object, "text", json_string(letter->text));
-	if (letter->sink != NULL) {
-		json_object_set_new(object, "sink", json_string(letter->sink));
-	}
-	put_place(object, m);
-	if (letter->kind != NULL) {
-		json_object_set_new(object, "kind",
-		                    json_string(letter->kind->name));
-	}
-	put(object, "routing_key", m->routing_key);
-	json_object_set_new(object, "properties", properties(m));
-	json_object_set_new(object, "headers", headers(m));
-	put_base64(object, "body_base64", m->body);
-
-	char *line = NULL;
-	if (json_object_get(object, "body_base64") != NULL) {
-		char *bare = json_dumps(object, JSON_COMPACT);
-
-		if (bare != NULL && asprintf(&line, "%s\n", bare) < 0) {
-			line = NULL;
-		}
-		free(bare);
-	}
-	json_decref(object);
-	return line;
-}
-
-/* --- the folder ---------------------------------------------------------- */
-
 static int by_name(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-struct names {
-	char **items;
-	size_t count;
-};
-
-static void names_finish(struct names *names)
+static bool add_day(struct deadletter_days *days, const char *name)
 {
-	for (size_t i = 0; i < names->count; i++) {
-		free(names->items[i]);
+	char **more = realloc(days->names, (days->count + 1) * sizeof(*more));
+	if (more == NULL) {
+		return false;
 	}
-	free(names->items);
+	days->names = more;
+	more[days->count] = strdup(name);
+	if (more[days->count] == NULL) {
+		return false;
+	}
+	days->count++;
+	return true;
 }
 
-/* The files of letters, oldest first. */
-static int list_days(int folder, struct names *names)
+int deadletter_days_list(int folder, struct deadletter_days *days)
 {
 	DIR *dir = deadletter_folder_list(folder);
+	const struct dirent *entry;
+	int64_t us;
+	bool all = true;
+
+	*days = (struct deadletter_days){ NULL, 0 };
 	if (dir == NULL) {
 		return -1;
 	}
-	const struct dirent *entry;
-	int result = 0;
-	while (result == 0 && (entry = readdir(dir)) != NULL) {
-		if (!deadletter_is_day(entry->d_name)) {
-			continue;
-		}
-		char **more = realloc(names->items, (names->count + 1) *
-		                                    sizeof(*more));
-		char *name = strdup(entry->d_name);
-		if (more == NULL || name == NULL) {
-			free(name);
-			result = -1;
-		}
-		names->items = more != NULL ? more : names->items;
-		if (result == 0) {
-			names->items[names->count++] = name;
-		}
+	while (all && (entry = readdir(dir)) != NULL) {
+		all = !is_day(entry->d_name, &us) ||
+		      add_day(days, entry->d_name);
 	}
 	closedir(dir);
-	if (names->count > 0) {
-		qsort(names->items, names->count, sizeof(*names->items),
-		      by_name);
+	if (!all) {
+		errno = ENOMEM;
+		return -1;
 	}
-	return result;
+	if (days->count > 0) {
+		qsort(days->names, days->count, sizeof(*days->names), by_name);
+	}
+	return 0;
 }
 
-/* The ids of letters that were stored since, as members of an object. */
-static json_t *read_replayed(int folder)
+void deadletter_days_finish(struct deadletter_days *days)
 {
-	json_t *ids = json_object();
-	const int fd = openat(folder, REPLAYED, O_RDONLY | O_CLOEXEC);
-	FILE *file = fd >= 0 ? fdopen(fd, "r") : NULL;
-	char line[64];
-
-	if (file == NULL) {
-		if (fd >= 0) {
-			close(fd);
-		}
-		return ids;
+	for (size_t i = 0; i < days->count; i++) {
+		free(days->names[i]);
 	}
-	while (ids != NULL && fgets(line, sizeof(line), file) != NULL) {
-		line[strcspn(line, "\n")] = '\0';
-		if (strlen(line) == 32) {
-			json_object_set_new(ids, line, json_true());
-		}
-	}
-	fclose(file);
-	return ids;
+	free(days->names);
 }
 
 static FILE *open_file(int folder, const char *name)
@@ -303,11 +120,14 @@ static FILE *open_file(int folder, const char *name)
 	return file;
 }
 
-/* What purge and read do with one line; letter is NULL for a broken one.
- * Non-zero stops. */
-typedef int line_fn(void *context, const char *line, size_t size,
-                    json_t *letter);
+/* What is done with one line; non-zero stops. */
+typedef int line_fn(void *context, const char *line, size_t size);
 
+/*
+ * Goes through a file; what each() says, or -1 with errno set.  Empty lines
+ * are passed over, and so is an end without newline that is no letter: it is
+ * being written, or a crash cut it.
+ */
 static int each_line(FILE *file, line_fn *each, void *context)
 {
 	char *line = NULL;
@@ -315,28 +135,218 @@ static int each_line(FILE *file, line_fn *each, void *context)
 	ssize_t size;
 	int result = 0;
 
+	errno = 0;
 	while (result == 0 && (size = getline(&line, &room, file)) > 0) {
-		json_t *letter = (size_t)size > LINE_MAX_BYTES ? NULL :
-			json_loadb(line, (size_t)size, 0, NULL);
+		const bool whole = line[size - 1] == '\n';
+		json_t *letter = whole ? NULL
+		                       : deadletter_parse(line, (size_t)size);
 
-		if (!json_is_object(letter) ||
-		    !json_is_string(json_object_get(letter, "id"))) {
-			json_decref(letter);
-			letter = NULL;
-		}
-		if (letter != NULL || size > 1) {
-			result = each(context, line, (size_t)size, letter);
+		if (whole ? size > 1 : letter != NULL) {
+			result = each(context, line, (size_t)size);
 		}
 		json_decref(letter);
+	}
+	/* An error must not be taken for the end of the file. */
+	if (result == 0 && !feof(file)) {
+		errno = errno != 0 ? errno : EIO;
+		result = -1;
 	}
 	free(line);
 	return result;
 }
 
-static const char *id_of(const json_t *letter)
+/* --- after a crash ------------------------------------------------------- */
+
+/* Where the last line begins, and *size of the file. */
+static off_t last_line(int fd, off_t *size)
 {
-	return json_string_value(json_object_get(letter, "id"));
+	char part[4096];
+	off_t at = lseek(fd, 0, SEEK_END);
+
+	*size = at;
+	while (at > 0) {
+		const size_t want = at < (off_t)sizeof(part)
+			? (size_t)at : sizeof(part);
+		const ssize_t n = pread(fd, part, want, at - (off_t)want);
+
+		if (n != (ssize_t)want) {
+			return -1;
+		}
+		const char *newline = memrchr(part, '\n', want);
+		if (newline != NULL) {
+			return at - (off_t)want + (newline - part) + 1;
+		}
+		at -= (off_t)want;
+	}
+	return at;
 }
+
+/* Whether the end of the file is a letter that lacks nothing but newline. */
+static bool is_letter(int fd, off_t at, size_t size)
+{
+	char *line = size <= LINE_MAX_BYTES ? malloc(size) : NULL;
+	json_t *letter = NULL;
+
+	if (line != NULL && pread(fd, line, size, at) == (ssize_t)size) {
+		letter = deadletter_parse(line, size);
+	}
+	free(line);
+	json_decref(letter);
+	return letter != NULL;
+}
+
+int deadletter_file_mend(int folder, const char *name)
+{
+	const int fd = openat(folder, name, O_RDWR | O_CLOEXEC);
+	off_t size;
+	int result = 0;
+
+	if (fd < 0) {
+		return -1;
+	}
+	const off_t at = last_line(fd, &size);
+	if (at < 0) {
+		result = -1;
+	} else if (at < size) {
+		if (is_letter(fd, at, (size_t)(size - at))) {
+			result = pwrite(fd, "\n", 1, size) == 1 ? 0 : -1;
+		} else {
+			result = ftruncate(fd, at);
+		}
+		if (result == 0) {
+			result = fsync(fd);
+		}
+	}
+	const int cause = errno;
+	close(fd);
+	errno = cause;
+	return result;
+}
+
+/* --- which were replayed ------------------------------------------------- */
+
+static int load_line(void *context, const char *line, size_t size)
+{
+	char id[DEADLETTER_ID_SIZE];
+
+	if (size != DEADLETTER_ID_SIZE || line[size - 1] != '\n') {
+		return 0;
+	}
+	memcpy(id, line, size - 1);
+	id[size - 1] = '\0';
+	if (strspn(id, "0123456789abcdef") != size - 1) {
+		return 0;
+	}
+	if (json_object_set_new_nocheck(context, id, json_true()) != 0) {
+		errno = ENOMEM;
+		return -1;
+	}
+	return 0;
+}
+
+json_t *deadletter_replayed_load(int folder)
+{
+	json_t *ids = json_object();
+	FILE *file = open_file(folder, REPLAYED);
+
+	if (file == NULL) {
+		if (ids != NULL && errno == ENOENT) {
+			return ids;
+		}
+		json_decref(ids);
+		return NULL;
+	}
+	if (ids == NULL || each_line(file, load_line, ids) != 0) {
+		const int cause = ids != NULL ? errno : ENOMEM;
+
+		json_decref(ids);
+		ids = NULL;
+		errno = cause;
+	}
+	fclose(file);
+	return ids;
+}
+
+/* Appends ids, each a line; a line that a crash cut is ended before. */
+static int append_ids(int fd, const char *const *ids, size_t count)
+{
+	const off_t end = lseek(fd, 0, SEEK_END);
+	char last = '\n';
+	FILE *file;
+
+	if (end < 0 || (end > 0 && pread(fd, &last, 1, end - 1) != 1)) {
+		return -1;
+	}
+	const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	file = copy >= 0 ? fdopen(copy, "a") : NULL;
+	if (file == NULL) {
+		if (copy >= 0) {
+			close(copy);
+		}
+		return -1;
+	}
+	if (last != '\n') {
+		fputc('\n', file);
+	}
+	for (size_t i = 0; i < count; i++) {
+		fprintf(file, "%s\n", ids[i]);
+	}
+	const bool written = fflush(file) == 0 && !ferror(file) &&
+		fsync(fd) == 0;
+	const int cause = errno;
+	fclose(file);
+	errno = cause;
+	return written ? 0 : -1;
+}
+
+/* Writes the ids that are in `all` and not in `but`. */
+static int write_ids(int fd, const json_t *all, const json_t *but)
+{
+	const char *id;
+	json_t *value;
+	FILE *file = fdopen(fd, "w");
+
+	if (file == NULL) {
+		close(fd);
+		return -1;
+	}
+	json_object_foreach((json_t *)all, id, value) {
+		if (json_object_get(but, id) == NULL) {
+			fprintf(file, "%s\n", id);
+		}
+	}
+	const bool written = fflush(file) == 0 && !ferror(file) &&
+		fsync(fd) == 0;
+	const int cause = errno;
+	fclose(file);
+	errno = cause;
+	return written ? 0 : -1;
+}
+
+int deadletter_replayed_forget(int folder, const json_t *ids)
+{
+	int result = -1;
+
+	if (flock(folder, LOCK_EX) != 0) {
+		return -1;
+	}
+	json_t *all = deadletter_replayed_load(folder);
+	const int fd = all == NULL ? -1 :
+		openat(folder, NEW_FILE,
+		       O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd >= 0 && write_ids(fd, all, ids) == 0 &&
+	    renameat(folder, NEW_FILE, folder, REPLAYED) == 0) {
+		result = fsync(folder);
+	}
+	const int cause = errno;
+	json_decref(all);
+	unlinkat(folder, NEW_FILE, 0);
+	flock(folder, LOCK_UN);
+	errno = cause;
+	return result;
+}
+
+/* --- reading ------------------------------------------------------------- */
 
 struct reading {
 	json_t        *done;		/* ids not to show (again) */
@@ -345,21 +355,24 @@ struct reading {
 	size_t        *broken;
 };
 
-static int read_line(void *context, const char *line, size_t size,
-                     json_t *letter)
+static int read_line(void *context, const char *line, size_t size)
 {
 	struct reading *reading = context;
+	json_t *letter = size > LINE_MAX_BYTES ? NULL
+	                                       : deadletter_parse(line, size);
+	int result = 0;
 
-	(void)line, (void)size;
 	if (letter == NULL) {
 		++*reading->broken;
 		return 0;
 	}
-	if (json_object_get(reading->done, id_of(letter)) != NULL) {
-		return 0;
+	const char *id = json_string_value(json_object_get(letter, "id"));
+	if (json_object_get(reading->done, id) == NULL) {
+		json_object_set_new(reading->done, id, json_true());
+		result = reading->each(reading->context, letter) != 0;
 	}
-	json_object_set_new(reading->done, id_of(letter), json_true());
-	return reading->each(reading->context, letter);
+	json_decref(letter);
+	return result;
 }
 
 static int open_folder(const char *state_dir, char **path,
@@ -377,11 +390,33 @@ static int open_folder(const char *state_dir, char **path,
 	return fd;
 }
 
+/* One file; one that was purged meanwhile is none. */
+static int read_day(int folder, const char *path, const char *name,
+                    struct reading *reading, struct bursar_error *err)
+{
+	FILE *file = open_file(folder, name);
+	int result = 0;
+
+	if (file != NULL) {
+		result = each_line(file, read_line, reading);
+	} else if (errno != ENOENT) {
+		result = -1;
+	}
+	if (result < 0) {
+		bursar_fail(err, errno, "%s/%s: %s", path, name,
+		            strerror(errno));
+	}
+	if (file != NULL) {
+		fclose(file);
+	}
+	return result;
+}
+
 int deadletters_read(const char *state_dir, deadletter_fn *each, void *context,
                      size_t *broken, struct bursar_error *err)
 {
 	struct bursar_error why = { 0 };
-	struct names names = { 0 };
+	struct deadletter_days days = { NULL, 0 };
 	char *path;
 	int result = 0;
 
@@ -392,22 +427,16 @@ int deadletters_read(const char *state_dir, deadletter_fn *each, void *context,
 		return why.code == ENOENT ? 0 :
 			bursar_fail(err, why.code, "%s", why.text);
 	}
-	struct reading reading = { read_replayed(folder), each, context, broken };
-	if (reading.done == NULL || list_days(folder, &names) != 0) {
-		result = bursar_fail(err, errno, "%s: %s", path, strerror(errno));
+	struct reading reading = { deadletter_replayed_load(folder), each,
+	                           context, broken };
+	if (reading.done == NULL || deadletter_days_list(folder, &days) != 0) {
+		result = bursar_fail(err, errno, "%s: %s", path,
+		                     strerror(errno));
 	}
-	for (size_t i = 0; result == 0 && i < names.count; i++) {
-		FILE *file = open_file(folder, names.items[i]);
-
-		if (file == NULL && errno != ENOENT) {
-			result = bursar_fail(err, errno, "%s/%s: %s", path,
-			                     names.items[i], strerror(errno));
-		} else if (file != NULL) {
-			result = each_line(file, read_line, &reading);
-			fclose(file);
-		}
+	for (size_t i = 0; result == 0 && i < days.count; i++) {
+		result = read_day(folder, path, days.names[i], &reading, err);
 	}
-	names_finish(&names);
+	deadletter_days_finish(&days);
 	json_decref(reading.done);
 	close(folder);
 	free(path);
@@ -418,20 +447,19 @@ int deadletters_replayed(const char *state_dir, const char *const *ids,
                          size_t count, struct bursar_error *err)
 {
 	char *path;
-	int result = -1;
+	int fd = -1, result = -1;
 	const int folder = open_folder(state_dir, &path, err);
-	const int fd = folder < 0 ? -1 :
-		openat(folder, REPLAYED,
-		       O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
-	if (fd >= 0) {
-		result = 0;
-		for (size_t i = 0; result == 0 && i < count; i++) {
-			result = dprintf(fd, "%s\n", ids[i]) < 0 ? -1 : 0;
-		}
-		if (result == 0) {
-			result = fsync(fd);
-		}
+	if (folder < 0) {
+		free(path);
+		return -1;
+	}
+	if (flock(folder, LOCK_EX) == 0) {
+		fd = openat(folder, REPLAYED, O_RDWR | O_CREAT | O_APPEND |
+		                              O_CLOEXEC, 0600);
+	}
+	if (fd >= 0 && append_ids(fd, ids, count) == 0) {
+		result = fsync(folder);
 	}
 	if (result != 0) {
 		bursar_fail(err, errno, "%s/" REPLAYED ": %s", path,
@@ -440,22 +468,14 @@ int deadletters_replayed(const char *state_dir, const char *const *ids,
 	if (fd >= 0) {
 		close(fd);
 	}
-	if (folder >= 0) {
-		close(folder);
-	}
+	close(folder);		/* and with it the lock */
 	free(path);
 	return result;
 }
 
-struct purging {
-	json_t *replayed;
-	FILE   *out;
-	int64_t now;
-	int64_t gone;
-	int64_t kept;
-};
+/* --- purging ------------------------------------------------------------- */
 
-static bool expired(const json_t *letter, int64_t now)
+static bool has_expired(const json_t *letter, int64_t now)
 {
 	const char *when = json_string_value(json_object_get(letter, "expires"));
 	int64_t us;
@@ -464,86 +484,98 @@ static bool expired(const json_t *letter, int64_t now)
 	       us <= now;
 }
 
-/* What cannot be read may be a letter that somebody can mend: it stays. */
-static int purge_line(void *context, const char *line, size_t size,
-                      json_t *letter)
+struct purging {
+	struct deadletter_purge *purge;
+	int64_t day;
+	FILE   *out;		/* NULL: only looking */
+};
+
+/* A line that cannot be read may be a letter that somebody can mend, and may
+ * hold what must not stay for ever. */
+static bool goes(const struct purging *purging, const char *line, size_t size)
+{
+	const struct deadletter_purge *purge = purging->purge;
+	char known[DEADLETTER_ID_SIZE];
+	int64_t expires;
+
+	if (deadletter_peek(line, size, known, &expires)) {
+		return expires <= purge->now ||
+		       json_object_get(purge->replayed, known) != NULL;
+	}
+	json_t *letter = deadletter_parse(line, size);
+	if (letter == NULL) {
+		return purge->now - purging->day >=
+		       DEAD_UNREADABLE_DAYS * DAY_US;
+	}
+	const char *id = json_string_value(json_object_get(letter, "id"));
+	const bool result = has_expired(letter, purge->now) ||
+		json_object_get(purge->replayed, id) != NULL;
+	json_decref(letter);
+	return result;
+}
+
+static int purge_line(void *context, const char *line, size_t size)
 {
 	struct purging *purging = context;
 
-	if (letter != NULL &&
-	    (expired(letter, purging->now) ||
-	     json_object_get(purging->replayed, id_of(letter)) != NULL)) {
-		purging->gone++;
+	if (goes(purging, line, size)) {
+		purging->purge->gone++;
 		return 0;
 	}
-	purging->kept++;
-	return fwrite(line, 1, size, purging->out) == size ? 0 : -1;
+	purging->purge->kept++;
+	return purging->out == NULL ||
+	       (fwrite(line, 1, size, purging->out) == size &&
+	        (line[size - 1] == '\n' || fputc('\n', purging->out) != EOF))
+	       ? 0 : -1;
 }
 
-/* Replaces one file by what is to stay of it. */
-static int purge_file(int folder, const char *name, struct purging *purging)
+static int go_through(int folder, const char *name,
+                      struct deadletter_purge *purge, FILE *out)
 {
+	struct purging purging = { .purge = purge, .out = out };
 	FILE *in = open_file(folder, name);
-	const int fd = openat(folder, "purge.tmp",
-	                      O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	const int64_t before = purging->gone;
-	int result = -1;
 
-	purging->out = fd >= 0 ? fdopen(fd, "w") : NULL;
-	purging->kept = 0;
-	if (in != NULL && purging->out != NULL) {
-		result = each_line(in, purge_line, purging);
-		if (fflush(purging->out) != 0 || fsync(fd) != 0) {
-			result = -1;
-		}
+	purge->gone = purge->kept = 0;
+	if (in == NULL) {
+		return -1;
 	}
-	if (result == 0 && purging->gone > before) {
-		result = purging->kept > 0
-			? renameat(folder, "purge.tmp", folder, name)
-			: unlinkat(folder, name, 0);
-	}
+	const bool named = is_day(name, &purging.day);
+	assert(named);
+	(void)named;
+	const int result = each_line(in, purge_line, &purging);
 	const int cause = errno;
-	if (purging->out != NULL) {
-		fclose(purging->out);
-	} else if (fd >= 0) {
-		close(fd);
-	}
-	if (in != NULL) {
-		fclose(in);
-	}
-	unlinkat(folder, "purge.tmp", 0);
+	fclose(in);
 	errno = cause;
 	return result;
 }
 
-static size_t size_of(int folder, const char *name)
+int deadletter_file_look(int folder, const char *name,
+                         struct deadletter_purge *purge)
 {
-	struct stat st;
-
-	return fstatat(folder, name, &st, 0) == 0 ? (size_t)st.st_size : 0;
+	return go_through(folder, name, purge, NULL);
 }
 
-int64_t deadletter_folder_purge(int folder, const char *path, int64_t now,
-                                size_t *bytes, struct bursar_error *err)
+int deadletter_file_purge(int folder, const char *name,
+                          struct deadletter_purge *purge)
 {
-	struct purging purging = { .replayed = read_replayed(folder),
-	                           .now = now };
-	struct names names = { 0 };
-	int result = purging.replayed != NULL ? list_days(folder, &names) : -1;
+	const int fd = openat(folder, NEW_FILE,
+	                      O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	FILE *out = fd >= 0 ? fdopen(fd, "w") : NULL;
+	int result = -1;
 
-	*bytes = 0;
-	for (size_t i = 0; result == 0 && i < names.count; i++) {
-		result = purge_file(folder, names.items[i], &purging);
-		*bytes += size_of(folder, names.items[i]);
+	if (out != NULL && go_through(folder, name, purge, out) == 0 &&
+	    fflush(out) == 0 && fsync(fd) == 0) {
+		result = purge->kept > 0
+			? renameat(folder, NEW_FILE, folder, name)
+			: unlinkat(folder, name, 0);
 	}
-	if (result == 0 && purging.gone > 0) {
-		result = fsync(folder);
+	const int cause = errno;
+	if (out != NULL) {
+		fclose(out);
+	} else if (fd >= 0) {
+		close(fd);
 	}
-	if (result != 0) {
-		bursar_fail(err, errno != 0 ? errno : EIO, "%s: %s", path,
-		            strerror(errno));
-	}
-	names_finish(&names);
-	json_decref(purging.replayed);
-	return result == 0 ? purging.gone : -1;
+	unlinkat(folder, NEW_FILE, 0);
+	errno = cause;
+	return result;
 }

@@ -11,29 +11,41 @@
 #include "instance.h"
 #include "letter.h"
 
+/* By the label in the headers.  A fact holds no health data, but who knows
+ * what is in a message that is sealed, or of no kind. */
 static int64_t expiry_by_headers(const struct retention *retention,
                                  const struct flight_message *message)
 {
 	const struct bursar_message *clear = message->clear;
-	const int64_t now = clock_wall_us();
-	bool known;
 	const bool fact = clear->kind != NULL && clear->kind->fact;
+	const int64_t now = clock_wall_us();
 
 	return retention_expiry(retention,
 	                        bursar_header_get(clear, "x-legion-retention"),
-	                        !fact, now, now, &known);
+	                        !fact || message->sealed, now, now, NULL);
 }
 
+/* The whole message goes when the first of its records has to. */
 static int64_t expiry(const struct retention *retention,
                       const struct flight_message *message,
                       const struct bursar_record *record)
 {
-	if (record == NULL || record->kind->fact) {
-		return expiry_by_headers(retention, message);
-	}
-	const struct bursar_value *at = &record->values[BURSAR_EXPIRES_AT];
+	int64_t first = DEAD_NEVER;
 
-	return at->is_set ? at->number : DEAD_NEVER;
+	if (record == NULL || record->kind->fact) {
+		first = expiry_by_headers(retention, message);
+	}
+	for (const struct flight_record *r = message->records; r != NULL;
+	     r = r->next) {
+		const struct bursar_value *at =
+			&r->record->values[BURSAR_EXPIRES_AT];
+
+		if (record != NULL && !r->record->kind->fact && at->is_set &&
+		    at->number < first) {
+			first = at->number;
+		}
+	}
+	return first;
 }
 
 int letter_write(struct letterbox *box, struct flight_message *message,

@@ -2,6 +2,10 @@
 
 /*
  * letter.h - writing a dead letter for a message in flight
+ *
+ * It expires with the first of the message's records that does.  Where there
+ * are none, it expires by the label in the headers, and within phi-ttl-days
+ * unless it is a fact that came in clear.
  */
 #ifndef CORE_LETTER_H
 #define CORE_LETTER_H

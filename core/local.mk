@@ -54,6 +54,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	%D%/deadletter.h \
 	%D%/deadletter_file.c \
 	%D%/deadletter_file.h \
+	%D%/deadletter_line.c \
 	%D%/describe.c \
 	%D%/describe.h \
 	%D%/envelope.c \
