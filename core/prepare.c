@@ -6,6 +6,7 @@
  */
 #include "config.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 
 #include "common/json.h"
 #include "common/rfc3339.h"
+#include "common/utf8.h"
 #include "envelope.h"
 #include "identity.h"
 #include "log.h"
@@ -22,6 +24,7 @@
 #define DAY_US       INT64_C(86400000000)
 #define YEAR_2015_US INT64_C(1420070400000000)
 #define ENCRYPTED    "encrypted/"
+#define EXTRA_MAX    8192u	/* bytes of extra_json */
 
 /* One text for every cause, so that nobody learns from it. */
 static const char undecryptable_text[] = "it cannot be decrypted";
@@ -74,11 +77,39 @@ static enum step letter(struct preparer *p, struct flight_message *m,
 	return STEP_LETTER;
 }
 
+static bool is_letter(const struct flight_message *m)
+{
+	return (atomic_load(&((struct flight_message *)m)->happened) &
+	        FLIGHT_REFUSED) != 0;
+}
+
 static bool is_encrypted(const struct bursar_message *m)
 {
 	return m->content_encoding.size >= strlen(ENCRYPTED) &&
 	       memcmp(m->content_encoding.data, ENCRYPTED,
 	              strlen(ENCRYPTED)) == 0;
+}
+
+/* A source should have cut it; as said in bursar/message.h. */
+static bool cut(struct flight_message *m)
+{
+	struct bursar_message *d = &m->delivered;
+	uint8_t hash[crypto_hash_sha256_BYTES];
+	const size_t room = 2 * sizeof(hash) + 1;
+	char *hex = arena_alloc(&m->flight->arena, room);
+
+	if (hex == NULL) {
+		return false;
+	}
+	crypto_hash_sha256(hash, (const uint8_t *)d->body.data, d->body.size);
+	sodium_bin2hex(hex, room, hash, sizeof(hash));
+	d->digest = (struct bursar_span){ hex, room - 1 };
+	d->full_size = d->body.size;
+	if (d->body.size > DEAD_OVERSIZE_KEPT) {
+		d->body.size = DEAD_OVERSIZE_KEPT;
+	}
+	d->flags |= BURSAR_MESSAGE_OVERSIZE;
+	return true;
 }
 
 /* Takes a message out of its envelope; `clear` is its own from then on. */
@@ -88,6 +119,10 @@ static enum step unwrap(struct preparer *p, struct flight_message *m,
 	struct bursar_error why = { 0 };
 	struct bursar_message clear = m->delivered;
 
+	if (!(m->delivered.flags & BURSAR_MESSAGE_OVERSIZE) &&
+	    m->delivered.body.size > p->max_message && !cut(m)) {
+		return STEP_MEMORY;
+	}
 	if (m->delivered.flags & BURSAR_MESSAGE_OVERSIZE) {
 		return letter(p, m, DEAD_OVERSIZE,
 		              "it is longer than max-message", err);
@@ -96,6 +131,8 @@ static enum step unwrap(struct preparer *p, struct flight_message *m,
 	switch (envelope_open(p->json, &m->flight->arena.base, &schema, &clear,
 	                      &why)) {
 	case ENVELOPE_NONE:
+		/* It may be prepared for the second time. */
+		m->clear = &m->delivered;
 		m->clear->kind = clear.kind;
 		break;
 	case ENVELOPE_OPENED:
@@ -223,9 +260,10 @@ static bool id_by_place(struct arena *arena, const struct bursar_message *m,
 static bool id_by_content(struct arena *arena, const struct bursar_message *m,
                           struct bursar_span *id)
 {
+	const uint64_t timestamp = htole64((uint64_t)m->timestamp_us);
 	crypto_generichash_state state;
 	uint8_t hash[16];
-	char *text = arena_alloc(arena, 2 * sizeof(hash) + sizeof("#0"));
+	char *text = arena_alloc(arena, 2 * sizeof(hash) + 1);
 
 	if (text == NULL) {
 		return false;
@@ -233,14 +271,34 @@ static bool id_by_content(struct arena *arena, const struct bursar_message *m,
 	crypto_generichash_init(&state, NULL, 0, sizeof(hash));
 	crypto_generichash_update(&state, (const uint8_t *)m->place.data,
 	                          m->place.size);
-	crypto_generichash_update(&state, (const uint8_t *)&m->timestamp_us,
-	                          sizeof(m->timestamp_us));
+	crypto_generichash_update(&state, (const uint8_t *)&timestamp,
+	                          sizeof(timestamp));
 	crypto_generichash_update(&state, (const uint8_t *)m->body.data,
 	                          m->body.size);
 	crypto_generichash_final(&state, hash, sizeof(hash));
 	sodium_bin2hex(text, 2 * sizeof(hash) + 1, hash, sizeof(hash));
-	memcpy(text + 2 * sizeof(hash), "#0", 3);
-	*id = (struct bursar_span){ text, 2 * sizeof(hash) + 2 };
+	*id = (struct bursar_span){ text, 2 * sizeof(hash) };
+	return true;
+}
+
+/* An id of a property, or a path, may hold any bytes. */
+static bool clean_id(struct arena *arena, struct bursar_record *record,
+                     struct bursar_span *id)
+{
+	if (utf8_is_clean(*id)) {
+		return true;
+	}
+	if (id->size > SIZE_MAX / UTF8_ESCAPE) {
+		return false;
+	}
+	char *text = arena_alloc(arena, id->size * UTF8_ESCAPE);
+	if (text == NULL) {
+		return false;
+	}
+	if (memchr(id->data, '\0', id->size) != NULL) {
+		bursar_set_flag(record, BURSAR_DQ_NUL);
+	}
+	*id = (struct bursar_span){ text, utf8_escape(*id, text) };
 	return true;
 }
 
@@ -267,7 +325,7 @@ static bool find_id(struct flight_message *m, struct bursar_record *record,
 	return id_by_content(arena, m->clear, id);
 }
 
-/* The n-th of several records of one message has the id id#n. */
+/* id#n */
 static bool number_id(struct arena *arena, size_t n, struct bursar_span *id)
 {
 	char number[24];
@@ -283,25 +341,53 @@ static bool number_id(struct arena *arena, size_t n, struct bursar_span *id)
 	return true;
 }
 
-/* Puts `"name":"text"` into extra_json. */
+/*
+ * Sets id and key.  The n-th of several records of one message has the number
+ * n behind its id; the number that a sink counts up comes last.
+ */
+static bool set_id(struct flight_message *m, struct bursar_record *record,
+                   size_t n, size_t of)
+{
+	struct arena *arena = &m->flight->arena;
+	struct bursar_span id;
+
+	if (!find_id(m, record, &id) || !clean_id(arena, record, &id) ||
+	    (of > 1 && !number_id(arena, n, &id)) ||
+	    ((record->flags & BURSAR_RECORD_COUNTED) &&
+	     !number_id(arena, 0, &id))) {
+		return false;
+	}
+	bursar_set_text(record, BURSAR_MESSAGE_ID, id.data, id.size);
+	identity_key(record->kind, id.data, id.size, record->key);
+	return true;
+}
+
+/* Puts `"name":"text"` into extra_json, as long as that does not grow too
+ * large. */
 static bool keep_extra(struct arena *arena, struct bursar_record *record,
                        const char *name, const char *text)
 {
 	const struct bursar_value *old = &record->values[BURSAR_EXTRA_JSON];
-	const size_t room = old->size + strlen(name) + strlen(text) + 16;
-	char *out = arena_alloc(arena, room);
-	int size;
+	const bool more = old->is_set && old->size > 2;
+	/* Quotes, colon, brackets or comma, and what stands there. */
+	const size_t size = strlen(name) + strlen(text) +
+		(more ? 6 + old->size : 7);
 
+	if (size > EXTRA_MAX) {
+		bursar_set_flag(record, BURSAR_DQ_EXTRA_CUT);
+		return true;
+	}
+	char *out = arena_alloc(arena, size + 1);
 	if (out == NULL) {
 		return false;
 	}
-	if (old->is_set && old->size > 2) {
-		size = snprintf(out, room, "{\"%s\":\"%s\",%.*s", name, text,
-		                (int)old->size - 1, old->text + 1);
+	if (more) {
+		snprintf(out, size + 1, "{\"%s\":\"%s\",%.*s", name, text,
+		         (int)old->size - 1, old->text + 1);
 	} else {
-		size = snprintf(out, room, "{\"%s\":\"%s\"}", name, text);
+		snprintf(out, size + 1, "{\"%s\":\"%s\"}", name, text);
 	}
-	bursar_set_text(record, BURSAR_EXTRA_JSON, out, (size_t)size);
+	bursar_set_text(record, BURSAR_EXTRA_JSON, out, size);
 	return true;
 }
 
@@ -346,7 +432,8 @@ static void set_cost(const struct preparer *p, struct bursar_record *record)
 	}
 }
 
-/* Copied: a writer may still have the record when the source is closed. */
+/* Texts of the producer's that its source knows better.  Copied: a writer may
+ * still have the record when the source is closed. */
 static bool set_fixed(struct arena *arena, struct bursar_record *record,
                       const struct bursar_message *message)
 {
@@ -359,11 +446,15 @@ static bool set_fixed(struct arena *arena, struct bursar_record *record,
 			return false;
 		}
 
-		for (size_t f = 0; f < record->kind->field_count; f++) {
-			const char *name = record->kind->fields[f].name;
+		for (size_t f = BURSAR_COMMON_FIELDS;
+		     f < record->kind->field_count; f++) {
+			const struct bursar_field *field =
+				&record->kind->fields[f];
 
-			if (strlen(name) == fixed->name.size &&
-			    memcmp(name, fixed->name.data,
+			if (field->type == BURSAR_TEXT &&
+			    !(field->flags & BURSAR_FIELD_CORE) &&
+			    strlen(field->name) == fixed->name.size &&
+			    memcmp(field->name, fixed->name.data,
 			           fixed->name.size) == 0) {
 				bursar_set_text(record, (int)f, value.data,
 				                value.size);
@@ -377,23 +468,18 @@ static bool complete(struct preparer *p, struct flight_message *m,
                      struct flight_record *r, size_t n, size_t of,
                      uint64_t check, int64_t now)
 {
-	struct arena *arena = &m->flight->arena;
 	struct bursar_record *record = r->record;
-	struct bursar_span id;
 
-	if (!find_id(m, record, &id) ||
-	    (of > 1 && !number_id(arena, n, &id)) ||
-	    !settle_times(arena, record, now)) {
+	if (!set_id(m, record, n, of) ||
+	    !settle_times(&m->flight->arena, record, now)) {
 		return false;
 	}
-	bursar_set_text(record, BURSAR_MESSAGE_ID, id.data, id.size);
 	bursar_set_text(record, BURSAR_SOURCE_NAME, p->source->item.name,
 	                strlen(p->source->item.name));
 	bursar_set_flag(record, 0);
-	if (!set_fixed(arena, record, m->clear)) {
+	if (!set_fixed(&m->flight->arena, record, m->clear)) {
 		return false;
 	}
-	identity_key(record->kind, id.data, id.size, record->key);
 	record->check = check;
 	if (m->delivered.flags & BURSAR_MESSAGE_REDELIVERED) {
 		record->flags |= BURSAR_RECORD_AGAIN;
@@ -554,12 +640,6 @@ static enum step one_message(struct preparer *p, struct flight_message *m,
 	return decode(p, m, sealed != NULL && sealed->legacy, now, err);
 }
 
-static bool is_letter(const struct flight_message *m)
-{
-	return (atomic_load(&((struct flight_message *)m)->happened) &
-	        FLIGHT_REFUSED) != 0;
-}
-
 /*
  * First pass: out of the envelope.  Lists the messages to open.  Stops at the
  * message that could not be dealt with, *at.
@@ -570,9 +650,13 @@ static enum step first_pass(struct preparer *p, struct flight_message **at,
 {
 	*count = 0;
 	for (; *at != NULL; *at = (*at)->next) {
+		if (is_letter(*at)) {
+			continue;
+		}
 		enum step step = unwrap(p, *at, err);
 
 		if (step == STEP_ON) {
+			(*at)->sealed = is_encrypted((*at)->clear);
 			step = need_crypto(p, *at, err);
 		}
 		if (step == STEP_MEMORY || step == STEP_STUCK) {

@@ -6,7 +6,19 @@
  *	envelope --> crypto --> format --> id, times, cost, expiry --> route
  *
  * What cannot go that way becomes a dead letter here, before any sink has seen
- * it.  One thread per preparer.
+ * it.
+ *
+ * The id of a record is that of its message: the property message_id, else what
+ * the format found in the body, else origin:offset, else a hash (COUNTED).  It
+ * is text whatever bytes came: NUL becomes \u0000 and each byte that is no
+ * UTF-8 becomes \xNN, before the key is made, so that the same message has the
+ * same key for ever.  Records of a message that makes several have id#0, id#1
+ * and so on; COUNTED ones hash#0#0, hash#1#0 and so on.
+ *
+ * A recorded_at that is out of range gives way to the time of ingest; its text
+ * stands in extra_json then, which never passes 8192 bytes.
+ *
+ * One thread per preparer.
  */
 #ifndef CORE_PREPARE_H
 #define CORE_PREPARE_H

@@ -1,7 +1,8 @@
 # What becomes of messages on their way: memory, letters, state.
 
 if HAVE_CHECK
-check_PROGRAMS += %D%/test_arena %D%/test_deadletter %D%/test_lanes
+check_PROGRAMS += %D%/test_arena %D%/test_deadletter %D%/test_lanes \
+	%D%/test_prepare
 endif
 
 %C%_test_arena_SOURCES  = %D%/test_arena.c
@@ -18,6 +19,10 @@ endif
 %C%_test_lanes_SOURCES  = %D%/test_lanes.c
 %C%_test_lanes_CPPFLAGS = $(test_cppflags)
 %C%_test_lanes_LDADD    = core/libcore.la $(CHECK_LIBS)
+
+%C%_test_prepare_SOURCES  = %D%/test_prepare.c
+%C%_test_prepare_CPPFLAGS = $(test_cppflags)
+%C%_test_prepare_LDADD    = core/libcore.la $(CHECK_LIBS)
 
 fuzzers += %D%/fuzz_letter
 %C%_fuzz_letter_SOURCES  = %D%/fuzz_letter.c
