@@ -3,12 +3,17 @@
 /* `bursar dead-letters`: what was refused, and why. */
 #include "config.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "arena.h"
 #include "commands.h"
 #include "common/rfc3339.h"
+#include "common/utf8.h"
 #include "deadletter.h"
+#include "options.h"
 #include "table.h"
+#include "text.h"
 
 enum { REASON, SOURCE, LIMIT, FORMAT };
 
@@ -201,19 +206,145 @@ static int list(struct search *search)
 	return status;
 }
 
+/* --- one letter ---------------------------------------------------------- */
+
+/* Columns of the names of members. */
+#define NAMES 20
+
+static void show_text(FILE *out, const char *name, const char *text,
+                      size_t size)
+{
+	char *visible = text_visible(text, size);
+
+	fprintf(out, "%-*s  %s\n", NAMES, name, visible);
+	free(visible);
+}
+
+static void show_member(FILE *out, const char *name, const json_t *value)
+{
+	if (json_is_string(value)) {
+		show_text(out, name, json_string_value(value),
+		          json_string_length(value));
+		return;
+	}
+	char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+	if (text != NULL) {
+		show_text(out, name, text, strlen(text));
+	}
+	free(text);
+}
+
+/* Members of an object, each under its name with a prefix. */
+static void show_all(FILE *out, const char *prefix, const json_t *object)
+{
+	const char *name;
+	json_t *value;
+
+	json_object_foreach((json_t *)object, name, value) {
+		char *visible = text_visible(name, strlen(name));
+		char full[200];
+
+		snprintf(full, sizeof(full), "%s%s", prefix, visible);
+		show_member(out, full, value);
+		free(visible);
+	}
+}
+
+static void show_body(FILE *out, const json_t *letter)
+{
+	struct bursar_error err = { 0 };
+	struct bursar_message message;
+	struct arena arena;
+
+	arena_init(&arena);
+	if (deadletter_message(letter, &arena.base, &message, &err) != 0) {
+		show_text(out, "body", err.text, strlen(err.text));
+	} else if (utf8_is_clean(message.body)) {
+		char *visible = text_visible(message.body.data,
+		                             message.body.size);
+
+		fprintf(out, "\n%s\n", visible);
+		free(visible);
+	} else {
+		fprintf(out, "\n(%zu bytes, in base64)\n%s\n",
+		        message.body.size, member(letter, "body_base64"));
+	}
+	arena_clear(&arena);
+	arena_pool_drain();
+}
+
+/* For people: a line a member, then the body as text if it is any. */
+static void show_page(FILE *out, const json_t *letter)
+{
+	const char *name;
+	json_t *value;
+
+	json_object_foreach((json_t *)letter, name, value) {
+		if (strcmp(name, "body_base64") == 0) {
+			continue;
+		}
+		if (strcmp(name, "properties") == 0) {
+			show_all(out, "", value);
+		} else if (strcmp(name, "headers") == 0) {
+			show_all(out, "header ", value);
+		} else {
+			show_member(out, name, value);
+		}
+	}
+	show_body(out, letter);
+}
+
 static int show_one(void *context, json_t *letter)
 {
 	struct search *search = context;
-	const char *id = member(letter, "id");
+	FILE *out = search->cli->out;
 
-	if (strncmp(id, search->id, strlen(search->id)) == 0) {
-		search->found++;
-		json_dumpf(letter, search->cli->out,
-		           search->cli->format == CLI_JSON ? JSON_COMPACT
-		                                           : JSON_INDENT(2));
-		fputc('\n', search->cli->out);
+	if (strncmp(member(letter, "id"), search->id,
+	            strlen(search->id)) != 0) {
+		return 0;
 	}
+	if (search->cli->format == CLI_JSON) {
+		json_dumpf(letter, out, JSON_COMPACT);
+		fputc('\n', out);
+	} else {
+		fputs(search->found > 0 ? "\n" : "", out);
+		show_page(out, letter);
+	}
+	search->found++;
 	return 0;
+}
+
+bool dead_letters_reason(struct cli *cli, const char *reason)
+{
+	for (size_t i = 0; reason != NULL && dead_reasons[i] != NULL; i++) {
+		if (strcmp(reason, dead_reasons[i]) == 0) {
+			return true;
+		}
+	}
+	if (reason == NULL) {
+		return true;
+	}
+	const char *nearest = options_nearest(reason, dead_reasons);
+	cli_usage_error(cli, "--reason: there is no reason '%s'%s%s%s", reason,
+	                nearest != NULL ? "; did you mean '" : "",
+	                nearest != NULL ? nearest : "",
+	                nearest != NULL ? "'?" : "");
+	return false;
+}
+
+static int show(struct search *search, const char *id)
+{
+	search->id = id;
+	if (id[0] == '\0' || search->cli->format == CLI_CSV) {
+		return cli_usage_error(search->cli, id[0] == '\0'
+		                       ? "an id is empty"
+		                       : "--format: table or json");
+	}
+	const int status = read_letters(search, show_one);
+	return status == CLI_OK && search->found == 0
+	       ? cli_fail(search->cli, "no letter has an id that begins with"
+	                  " '%s'", id)
+	       : status;
 }
 
 static int run(struct cli *cli, int argc, char **argv)
@@ -228,30 +359,35 @@ static int run(struct cli *cli, int argc, char **argv)
 	}
 	search.reason = value[REASON];
 	search.source = value[SOURCE];
+	if (!dead_letters_reason(cli, search.reason)) {
+		return CLI_USAGE;
+	}
 	if (argc == 0 || (argc == 1 && strcmp(argv[0], "list") == 0)) {
 		return list(&search);
 	}
 	if (argc != 2 || strcmp(argv[0], "show") != 0) {
 		return cli_usage_error(cli, "say `list`, or `show` and an id");
 	}
-	search.id = argv[1];
-	const int status = read_letters(&search, show_one);
-	return status == CLI_OK && search.found == 0
-	       ? cli_fail(cli, "no letter has an id that begins with '%s'",
-	                  argv[1])
-	       : status;
+	if (search.reason != NULL || search.source != NULL ||
+	    value[LIMIT] != NULL) {
+		return cli_usage_error(cli, "show takes an id, and no other"
+		                       " choice");
+	}
+	return show(&search, argv[1]);
 }
 
 const struct command command_dead_letters = {
 	.name = "dead-letters",
 	.summary = "list and show messages that could not be stored",
-	.usage = "[list] [--reason REASON] [--source NAME]\nshow ID",
+	.usage = "[list] [--reason REASON] [--source NAME] [--limit N]\nshow ID",
 	.options = options,
 	.run = run,
 	.manual =
 	"A message that can never be stored is kept as it was delivered, "
 	"never decrypted, with the reason.  `list` names them, `show` prints "
-	"one whole; of an id the first characters are enough.\n"
+	"one whole, with its body as text where it is text; of an id the first "
+	"characters are enough.  `show --format json` prints the letter as it "
+	"is kept, which any source takes for an envelope.\n"
 	"\n"
 	"Reasons: malformed (no JSON, no object, no sense), bad-envelope, "
 	"no-kind (nothing tells whether it is metering, a prompt or a tool "

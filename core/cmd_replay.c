@@ -3,14 +3,14 @@
 /* `bursar replay`: dead letters once more. */
 #include "config.h"
 
+#include <stdlib.h>
 #include <string.h>
-
-#include <sodium.h>
 
 #include "commands.h"
 #include "deadletter.h"
 #include "log.h"
 #include "replay.h"
+#include "text.h"
 
 /* One round: letters are in memory while they are replayed. */
 #define ROUND_LETTERS 1000
@@ -32,9 +32,17 @@ struct choice {
 	size_t      id_count;
 	const char *reason;
 	const char *source;
-	json_t     *tried;		/* ids of earlier rounds */
-	json_t     *round;
-	size_t      bytes;
+};
+
+/* A replay under way. */
+struct replay {
+	struct cli          *cli;
+	const struct setup  *setup;
+	const struct choice *choice;
+	json_t     *round;		/* letters to be replayed together */
+	size_t      bytes;		/* of their bodies */
+	size_t      stored, duplicates, left;
+	bool        failed;
 };
 
 static const char *member(const json_t *letter, const char *name)
@@ -48,8 +56,7 @@ static bool is_chosen(const struct choice *choice, const json_t *letter)
 {
 	const char *id = member(letter, "id");
 
-	if (json_object_get(choice->tried, id) != NULL ||
-	    (choice->reason != NULL &&
+	if ((choice->reason != NULL &&
 	     strcmp(member(letter, "reason"), choice->reason) != 0) ||
 	    (choice->source != NULL &&
 	     strcmp(member(letter, "source"), choice->source) != 0)) {
@@ -63,87 +70,92 @@ static bool is_chosen(const struct choice *choice, const json_t *letter)
 	return choice->id_count == 0;
 }
 
-static int choose(void *context, json_t *letter)
-{
-	struct choice *choice = context;
-
-	if (!is_chosen(choice, letter)) {
-		return 0;
-	}
-	json_array_append(choice->round, letter);
-	json_object_set_new(choice->tried, member(letter, "id"), json_true());
-	choice->bytes += strlen(member(letter, "body_base64"));
-	return json_array_size(choice->round) >= ROUND_LETTERS ||
-	       choice->bytes >= ROUND_BYTES;
-}
-
-struct tally {
-	struct cli *cli;
-	size_t stored, duplicates, left;
-};
-
 static void count(void *context, const struct replayed *replayed)
 {
-	struct tally *tally = context;
+	struct replay *replay = context;
 
 	if (replayed->stored) {
-		tally->stored++;
-		tally->duplicates += replayed->duplicate;
+		replay->stored++;
+		replay->duplicates += replayed->duplicate;
 		return;
 	}
-	tally->left++;
-	fprintf(tally->cli->err, "bursar: letter %.12s of source '%s' stays:"
-	        " %s\n", replayed->id, replayed->source, replayed->why);
+	replay->left++;
+	char *why = text_visible(replayed->why, strlen(replayed->why));
+	char *source = text_visible(replayed->source, strlen(replayed->source));
+	fprintf(replay->cli->err, "bursar: letter %.12s of source '%s' stays:"
+	        " %s\n", replayed->id, source, why);
+	free(source);
+	free(why);
 }
 
-/* Returns how many letters there were, or -1. */
-static int64_t one_round(struct cli *cli, const struct setup *setup,
-                         struct choice *choice, struct tally *tally)
+/* Replays what was gathered. */
+static void finish_round(struct replay *replay)
 {
 	struct bursar_error err = { 0 };
-	size_t broken;
-	int64_t result;
 
-	choice->round = json_array();
-	choice->bytes = 0;
-	if (deadletters_read(setup->state_dir, choose, choice, &broken,
-	                     &err) != 0) {
-		cli_fail(cli, "%s", err.text);
-		result = -1;
-	} else {
-		result = (int64_t)json_array_size(choice->round);
-		if (result > 0 && replay_letters(setup, choice->round, count,
-		                                 tally, &err) != 0) {
-			cli_fail(cli, "%s", err.text);
-			result = -1;
-		}
+	if (json_array_size(replay->round) > 0 &&
+	    replay_letters(replay->setup, replay->round, count, replay,
+	                   &err) != 0) {
+		cli_fail(replay->cli, "%s", err.text);
+		replay->failed = true;
 	}
-	json_decref(choice->round);
-	return result;
+	json_array_clear(replay->round);
+	replay->bytes = 0;
 }
 
-static int replay(struct cli *cli, struct choice *choice)
+static int gather(void *context, json_t *letter)
 {
-	const struct setup *setup = cli_setup(cli);
-	struct tally tally = { .cli = cli };
-	int64_t letters;
+	struct replay *replay = context;
 
-	if (setup == NULL) {
+	if (!is_chosen(replay->choice, letter)) {
+		return 0;
+	}
+	if (json_array_append(replay->round, letter) != 0) {
+		cli_fail(replay->cli, "out of memory");
+		replay->failed = true;
+		return 1;
+	}
+	replay->bytes += strlen(member(letter, "body_base64"));
+	if (json_array_size(replay->round) >= ROUND_LETTERS ||
+	    replay->bytes >= ROUND_BYTES) {
+		finish_round(replay);
+	}
+	return replay->failed;
+}
+
+static int replay_chosen(struct cli *cli, const struct choice *choice)
+{
+	struct replay replay = {
+		.cli = cli, .setup = cli_setup(cli), .choice = choice,
+	};
+	struct bursar_error err = { 0 };
+	size_t broken;
+
+	if (replay.setup == NULL) {
 		return CLI_USAGE;
 	}
 	log_set_level(BURSAR_ERROR);
-	choice->tried = json_object();
-	do {
-		letters = one_round(cli, setup, choice, &tally);
-	} while (letters > 0);
-	json_decref(choice->tried);
-	if (letters == 0 && tally.stored + tally.left == 0) {
+	replay.round = json_array();
+	if (deadletters_read(replay.setup->state_dir, gather, &replay, &broken,
+	                     &err) != 0) {
+		cli_fail(cli, "%s", err.text);
+		replay.failed = true;
+	}
+	if (!replay.failed) {
+		finish_round(&replay);
+	}
+	json_decref(replay.round);
+	if (broken > 0) {
+		fprintf(cli->err, "bursar: %zu lines in %s/dead-letters cannot"
+		        " be read\n", broken, replay.setup->state_dir);
+	}
+	if (!replay.failed && replay.stored + replay.left == 0) {
 		fputs("There is no such letter.\n", cli->out);
 		return choice->id_count > 0 ? CLI_FAILED : CLI_OK;
 	}
 	fprintf(cli->out, "%zu stored (%zu of them were there already), %zu"
-	        " left.\n", tally.stored, tally.duplicates, tally.left);
-	return letters == 0 && tally.left == 0 ? CLI_OK : CLI_FAILED;
+	        " left.\n", replay.stored, replay.duplicates, replay.left);
+	return !replay.failed && replay.left == 0 ? CLI_OK : CLI_FAILED;
 }
 
 static int run(struct cli *cli, int argc, char **argv)
@@ -162,7 +174,16 @@ static int run(struct cli *cli, int argc, char **argv)
 		return cli_usage_error(cli, "say which letters: ids, --reason,"
 		                       " --source or --all");
 	}
-	return replay(cli, &choice);
+	if (argc > 0 && value[ALL] != NULL) {
+		return cli_usage_error(cli, "say --all, or which letters");
+	}
+	for (int i = 0; i < argc; i++) {
+		if (argv[i][0] == '\0') {
+			return cli_usage_error(cli, "an id is empty");
+		}
+	}
+	return dead_letters_reason(cli, choice.reason)
+		? replay_chosen(cli, &choice) : CLI_USAGE;
 }
 
 const struct command command_replay = {
@@ -176,7 +197,10 @@ const struct command command_replay = {
 	"format and the sinks that their source has now.  They keep their "
 	"ids: a letter whose record was stored meanwhile is a duplicate and "
 	"counts as done.  What is stored is not listed any more; what is "
-	"refused again stays, with the reason on standard error.\n"
+	"refused again stays, with the reason on standard error, and the exit "
+	"status is 1.\n"
+	"\n"
+	"A message that was too large stays: only its first bytes are kept.\n"
 	"\n"
 	"Of an id the first characters are enough.  The daemon may run.\n"
 	"\n"

@@ -23,6 +23,9 @@ extern const struct command command_purge;
 extern const struct command command_report;
 extern const struct command command_verify;
 
+/* Whether it is a reason of dead letters, or NULL; if not, says so. */
+bool dead_letters_reason(struct cli *cli, const char *reason);
+
 /* All commands, ended by NULL. */
 extern const struct command *const commands[];
 

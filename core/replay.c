@@ -3,35 +3,36 @@
 /*
  * A pipeline whose sources are lists of letters.  Their source answers, so
  * that what is refused again is told here and not written a second time.
+ * Letters are opened before any thread runs, and only read then.
  */
 #include "config.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include <sodium.h>
-
-#include "common/rfc3339.h"
+#include "deadletter.h"
 #include "pipeline.h"
 #include "replay.h"
 
-#define MAX_HEADERS 256
-
 struct letter {
-	const json_t        *json;
-	const char          *source;
-	enum bursar_outcome  outcome;
-	bool                 settled;
-	char                 why[250];
+	const json_t         *json;
+	const char           *source;
+	struct bursar_message message;
+	bool                  hopeless;		/* not worth a try: see why */
+	bool                  settled;
+	enum bursar_outcome   outcome;
+	char                  why[250];
 };
 
 /* The one replay of this process: open() of a plugin is not told of it. */
 static struct letter *all;
 static size_t all_count;
+static _Atomic size_t settled_count;
 
 struct bursar_source {
 	const char *name;
@@ -51,107 +52,6 @@ static struct bursar_source *letters_open(const struct bursar_host *host,
 	return source;
 }
 
-static struct bursar_span span_of(const json_t *object, const char *name)
-{
-	const json_t *value = json_object_get(object, name);
-
-	return (struct bursar_span){ json_string_value(value),
-	                             json_string_length(value) };
-}
-
-static int64_t time_of(const json_t *object, const char *name)
-{
-	const struct bursar_span text = span_of(object, name);
-	int64_t us;
-
-	return text.data != NULL && rfc3339_parse(text.data, text.size, &us)
-	       ? us : 0;
-}
-
-static size_t headers_of(const json_t *json, struct bursar_header *headers)
-{
-	size_t count = 0;
-	const char *name;
-	json_t *value;
-
-	json_object_foreach((json_t *)json, name, value) {
-		if (count == MAX_HEADERS) {
-			break;
-		}
-		headers[count++] = (struct bursar_header){
-			{ name, strlen(name) },
-			{ json_string_value(value), json_string_length(value) },
-		};
-	}
-	return count;
-}
-
-/* Fills a message that points into the letter and to `body`. */
-static void message_of(const struct letter *letter, struct bursar_message *m,
-                       struct bursar_header *headers, struct bursar_span body)
-{
-	const json_t *json = letter->json;
-	const json_t *properties = json_object_get(json, "properties");
-
-	*m = (struct bursar_message){
-		.token = (uint64_t)(letter - all),
-		.lane = (uint64_t)(letter - all),
-		.body = body,
-		.message_id = span_of(properties, "message_id"),
-		.correlation_id = span_of(properties, "correlation_id"),
-		.content_type = span_of(properties, "content_type"),
-		.content_encoding = span_of(properties, "content_encoding"),
-		.app_id = span_of(properties, "app_id"),
-		.timestamp_us = time_of(properties, "timestamp"),
-		.routing_key = span_of(json, "routing_key"),
-		.place = span_of(json, "place"),
-		.origin = span_of(json, "origin"),
-		.offset = (uint64_t)json_integer_value(
-			json_object_get(json, "offset")),
-		.line = (uint64_t)json_integer_value(
-			json_object_get(json, "line")),
-		.headers = headers,
-		.header_count = headers_of(json_object_get(json, "headers"),
-		                           headers),
-	};
-	if (json_object_get(json, "full_size") != NULL) {
-		m->flags |= BURSAR_MESSAGE_OVERSIZE;
-	}
-}
-
-/* The body as it was delivered; *text is the caller's to free. */
-static bool body_of(const json_t *letter, char **text, size_t *size)
-{
-	const struct bursar_span base64 = span_of(letter, "body_base64");
-
-	*text = malloc(base64.size + 1);
-	return *text != NULL && base64.data != NULL &&
-	       sodium_base642bin((uint8_t *)*text, base64.size + 1,
-	                         base64.data, base64.size, NULL, size, NULL,
-	                         sodium_base64_VARIANT_ORIGINAL) == 0;
-}
-
-static bool add_letter(struct bursar_batch *batch, struct letter *letter)
-{
-	struct bursar_header headers[MAX_HEADERS];
-	struct bursar_message message;
-	char *text;
-	size_t size = 0;
-
-	if (!body_of(letter->json, &text, &size)) {
-		snprintf(letter->why, sizeof(letter->why),
-		         "the letter has no readable body");
-		letter->settled = true;
-		letter->outcome = BURSAR_REFUSED;
-		free(text);
-		return true;
-	}
-	message_of(letter, &message, headers, (struct bursar_span){ text, size });
-	const bool added = batch->add(batch, &message);
-	free(text);
-	return added;
-}
-
 static enum bursar_verdict letters_read(struct bursar_source *source,
                                         struct bursar_batch *batch, int wake,
                                         int64_t deadline,
@@ -159,8 +59,11 @@ static enum bursar_verdict letters_read(struct bursar_source *source,
 {
 	(void)err;
 	for (; batch->room > 0 && source->next < all_count; source->next++) {
-		if (strcmp(all[source->next].source, source->name) == 0 &&
-		    !add_letter(batch, &all[source->next])) {
+		const struct letter *letter = &all[source->next];
+
+		if (!letter->hopeless &&
+		    strcmp(letter->source, source->name) == 0 &&
+		    !batch->add(batch, &letter->message)) {
 			return BURSAR_DONE;
 		}
 	}
@@ -176,6 +79,15 @@ static enum bursar_verdict letters_read(struct bursar_source *source,
 	return BURSAR_DONE;
 }
 
+static const char *why_not(const struct bursar_settled *settled)
+{
+	if (settled->outcome == BURSAR_RETURNED) {
+		return "it was given back: no key is at hand, or there was no"
+		       " time left";
+	}
+	return settled->reason != NULL ? settled->reason : "";
+}
+
 static enum bursar_verdict letters_settle(struct bursar_source *source,
                                           const struct bursar_settled *settled,
                                           size_t count,
@@ -188,8 +100,9 @@ static enum bursar_verdict letters_settle(struct bursar_source *source,
 		letter->settled = true;
 		letter->outcome = settled[i].outcome;
 		snprintf(letter->why, sizeof(letter->why), "%s",
-		         settled[i].reason != NULL ? settled[i].reason : "");
+		         why_not(&settled[i]));
 	}
+	atomic_fetch_add(&settled_count, count);
 	return BURSAR_DONE;
 }
 
@@ -222,7 +135,7 @@ static const struct bursar_plugin letters_plugin = {
 static bool wanted(const char *source)
 {
 	for (size_t i = 0; i < all_count; i++) {
-		if (strcmp(all[i].source, source) == 0) {
+		if (!all[i].hopeless && strcmp(all[i].source, source) == 0) {
 			return true;
 		}
 	}
@@ -251,12 +164,20 @@ static size_t replace_sources(const struct setup *setup,
 static int wait_for(struct pipeline *pipeline, const struct setup *setup,
                     int changed, struct bursar_error *err)
 {
-	const int64_t until = clock_mono_us() + setup->once_timeout_ms * 1000;
+	const int64_t patience = setup->once_timeout_ms * 1000;
+	int64_t until = clock_mono_us() + patience;
+	size_t before = 0;
 	char why[400];
 
 	while (!pipeline_is_done(pipeline)) {
 		struct pollfd fd = { .fd = changed, .events = POLLIN };
+		const size_t now = atomic_load(&settled_count);
 		uint64_t rings;
+
+		if (now != before) {
+			before = now;
+			until = clock_mono_us() + patience;
+		}
 
 		poll(&fd, 1, 200);
 		if (fd.revents != 0 && read(changed, &rings, sizeof(rings)) < 0) {
@@ -266,8 +187,7 @@ static int wait_for(struct pipeline *pipeline, const struct setup *setup,
 			return bursar_fail(err, EPERM, "%s", why);
 		}
 		if (clock_mono_us() > until) {
-			return bursar_fail(err, ETIMEDOUT, "not all letters"
-			                   " could be stored within"
+			return bursar_fail(err, ETIMEDOUT, "nothing moved for"
 			                   " once-timeout; is a sink closed?");
 		}
 	}
@@ -280,17 +200,25 @@ static int run(struct setup *setup, struct bursar_error *err)
 	const struct pipeline_options options = {
 		.changed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .once = true,
 	};
-	struct pipeline *pipeline = pipeline_create(setup, &options, &pool, err);
+	struct pipeline *pipeline = NULL;
 	int result = -1;
 
+	if (options.changed < 0) {
+		return bursar_fail(err, errno, "eventfd: %s", strerror(errno));
+	}
+	pipeline = pipeline_create(setup, &options, &pool, err);
 	if (pipeline != NULL && pipeline_start(pipeline, err) == 0) {
 		result = wait_for(pipeline, setup, options.changed, err);
 	}
 	pipeline_release(pipeline, &pool);
 	units_close(&pool, NULL);
-	arena_pool_drain();
 	close(options.changed);
 	return result;
+}
+
+static const char *text_of(const struct letter *letter, const char *name)
+{
+	return json_string_value(json_object_get(letter->json, name));
 }
 
 static bool is_stored(const struct letter *letter)
@@ -309,7 +237,7 @@ static int note_stored(const struct setup *setup, struct bursar_error *err)
 	}
 	for (size_t i = 0; i < all_count; i++) {
 		if (is_stored(&all[i])) {
-			ids[count++] = span_of(all[i].json, "id").data;
+			ids[count++] = text_of(&all[i], "id");
 		}
 	}
 	const int result = count == 0 ? 0 :
@@ -323,17 +251,17 @@ static void tell(const struct letter *letter, bool configured,
                  void *context)
 {
 	struct replayed out = {
-		.id = span_of(letter->json, "id").data,
+		.id = text_of(letter, "id"),
 		.source = letter->source,
-		.reason = span_of(letter->json, "reason").data,
+		.reason = text_of(letter, "reason"),
 		.stored = is_stored(letter),
 		.duplicate = letter->outcome == BURSAR_DUPLICATE,
 	};
 
 	snprintf(out.why, sizeof(out.why), "%s",
+	         letter->hopeless || letter->settled ? letter->why :
 	         !configured ? "its source is not configured any more" :
-	         !letter->settled ? "it could not be stored in time" :
-	         letter->why);
+	         "it could not be stored in time");
 	each(context, &out);
 }
 
@@ -347,19 +275,41 @@ static bool is_configured(const struct setup *setup, const char *source)
 	return false;
 }
 
-static size_t list_letters(const json_t *letters)
+/*
+ * Which sinks had a message that one of them refused, nobody wrote down: those
+ * that had it shall know it again, also where it has no id.
+ */
+static void open_letter(struct letter *letter, const json_t *json,
+                        struct arena *arena)
 {
-	size_t i;
-	json_t *json;
+	struct bursar_error why = { 0 };
 
-	json_array_foreach((json_t *)letters, i, json) {
-		const char *source = span_of(json, "source").data;
-
-		all[i] = (struct letter){
-			.json = json, .source = source != NULL ? source : "",
-		};
+	letter->json = json;
+	letter->source = text_of(letter, "source");
+	letter->source = letter->source != NULL ? letter->source : "";
+	if (deadletter_message(json, &arena->base, &letter->message, &why) != 0) {
+		letter->hopeless = true;
+		snprintf(letter->why, sizeof(letter->why),
+		         "the letter cannot be read: %.200s", why.text);
+	} else if (letter->message.flags & BURSAR_MESSAGE_OVERSIZE) {
+		letter->hopeless = true;
+		snprintf(letter->why, sizeof(letter->why), "it was longer than"
+		         " max-message, and only its first bytes are kept");
 	}
-	return json_array_size(letters);
+	if (text_of(letter, "sink") != NULL) {
+		letter->message.flags |= BURSAR_MESSAGE_REDELIVERED;
+	}
+	letter->message.token = letter->message.lane =
+		(uint64_t)(letter - all);
+}
+
+static void open_all(const json_t *letters, struct arena *arena)
+{
+	all_count = json_array_size(letters);
+	for (size_t i = 0; i < all_count; i++) {
+		open_letter(&all[i], json_array_get(letters, i), arena);
+	}
+	atomic_store(&settled_count, 0);
 }
 
 int replay_letters(const struct setup *setup, const json_t *letters,
@@ -371,8 +321,10 @@ int replay_letters(const struct setup *setup, const json_t *letters,
 	struct options *options = options_create(NULL, NULL, no_options,
 	                                         "dead letters", "/",
 	                                         &findings);
+	struct arena arena;
 	int result = -1;
 
+	arena_init(&arena);
 	findings_finish(&findings);
 	all = calloc(json_array_size(letters) + 1, sizeof(*all));
 	copy.sources = calloc(setup->source_count + 1, sizeof(*copy.sources));
@@ -380,7 +332,7 @@ int replay_letters(const struct setup *setup, const json_t *letters,
 		bursar_fail(err, ENOMEM, "out of memory");
 		goto out;
 	}
-	all_count = list_letters(letters);
+	open_all(letters, &arena);
 	copy.source_count = replace_sources(setup, copy.sources, options);
 	result = copy.source_count == 0 ? 0 : run(&copy, err);
 	/* What was stored before a failure is noted all the same. */
@@ -393,6 +345,8 @@ int replay_letters(const struct setup *setup, const json_t *letters,
 	}
 
 out:
+	arena_clear(&arena);
+	arena_pool_drain();
 	free(copy.sources);
 	free(all);
 	all = NULL;

@@ -23,12 +23,13 @@ struct replayed {
 };
 
 /*
- * Replays letters (a JSON array of them; those of sources that are not
- * configured stay as they are) and calls each() for every one.  Durable when
- * it returns: what is stored counts as replayed.
+ * Replays letters, a JSON array of them, and calls each() for every one.
+ * Those of sources that are not configured, and those of which only a part was
+ * kept, stay as they are.  Durable when it returns: what is stored counts as
+ * replayed.
  *
- * Returns 0, or -1 with *err filled: a plugin cannot be opened, or nothing
- * moved for once-timeout.
+ * Returns 0, or -1 with *err filled: a plugin cannot be opened, nothing moved
+ * for once-timeout, or it cannot be noted what was stored.
  */
 int replay_letters(const struct setup *setup, const json_t *letters,
                    void (*each)(void *context, const struct replayed *replayed),

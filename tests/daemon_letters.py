@@ -71,7 +71,8 @@ def each_mistake_has_its_reason(ground):
                                     "no-kind", "--format", "json"))
     equal(len(said["rows"]), 3, "`bursar dead-letters` lists by reason")
     shown = json.loads(ground.bursar("dead-letters", "show",
-                                     found[1]["id"][:10]))
+                                     found[1]["id"][:10], "--format",
+                                     "json"))
     equal(shown["id"], found[1]["id"], "and shows one by its id")
 
 

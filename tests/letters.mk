@@ -28,3 +28,5 @@ fuzzers += %D%/fuzz_letter
 %C%_fuzz_letter_SOURCES  = %D%/fuzz_letter.c
 %C%_fuzz_letter_CPPFLAGS = $(core_cppflags)
 %C%_fuzz_letter_LDADD    = $(fuzz_main) core/libcore.la
+
+dist_check_SCRIPTS += %D%/cmd_dead_letters.sh
