@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+/*
+ * The lock is of the open file, so that neither a child nor a second open of
+ * the same process loses it.
+ */
 #include "config.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,28 +16,66 @@
 
 #include "statedir.h"
 
-/* As mkdir -p; folders above get the usual mode. */
-static int make(const char *path, struct bursar_error *err)
+/* Makes one folder if it is not there, durable in the one above it. */
+static int make_one(const char *path, mode_t mode, struct bursar_error *err)
 {
+	if (mkdir(path, mode) != 0) {
+		return errno == EEXIST ? 0 :
+			bursar_fail(err, errno, "state-dir: %s: %s", path,
+			            strerror(errno));
+	}
 	char *copy = strdup(path);
 	if (copy == NULL) {
 		return bursar_fail(err, ENOMEM, "out of memory");
 	}
-	for (char *at = strchr(copy + 1, '/'); at != NULL;
+	const int above = open(dirname(copy),
+	                       O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* What may be used but not read is no matter: it is there. */
+	if (above >= 0) {
+		fsync(above);
+		close(above);
+	}
+	free(copy);
+	return 0;
+}
+
+/* As mkdir -p; folders above get the usual mode. */
+static int make(const char *path, struct bursar_error *err)
+{
+	char *copy = strdup(path);
+	int result = 0;
+
+	if (copy == NULL) {
+		return bursar_fail(err, ENOMEM, "out of memory");
+	}
+	for (char *at = strchr(copy + 1, '/'); result == 0 && at != NULL;
 	     at = strchr(at + 1, '/')) {
 		*at = '\0';
-		if (mkdir(copy, 0755) != 0 && errno != EEXIST) {
-			bursar_fail(err, errno, "%s: %s", copy,
-			            strerror(errno));
-			free(copy);
-			return -1;
-		}
+		result = make_one(copy, 0755, err);
 		*at = '/';
 	}
 	free(copy);
-	if (mkdir(path, 0700) != 0 && errno != EEXIST) {
-		return bursar_fail(err, errno, "state-dir %s: %s", path,
+	return result == 0 ? make_one(path, 0700, err) : -1;
+}
+
+/* Positions, keys and letters of others must not come in. */
+static int check(const char *path, struct bursar_error *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0) {
+		return bursar_fail(err, errno, "state-dir: %s: %s", path,
 		                   strerror(errno));
+	}
+	if (!S_ISDIR(st.st_mode)) {
+		return bursar_fail(err, ENOTDIR, "state-dir %s: no folder",
+		                   path);
+	}
+	if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+		return bursar_fail(err, EPERM, "state-dir %s: others can write"
+		                   " to it (mode %04o): chmod go-w it, or name"
+		                   " another", path,
+		                   (unsigned)(st.st_mode & 07777));
 	}
 	return 0;
 }
@@ -56,7 +99,7 @@ int statedir_lock(const char *path, struct bursar_error *err)
 	char *name = NULL;
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 
-	if (make(path, err) != 0) {
+	if (make(path, err) != 0 || check(path, err) != 0) {
 		return -1;
 	}
 	if (asprintf(&name, "%s/lock", path) < 0) {
@@ -70,8 +113,6 @@ int statedir_lock(const char *path, struct bursar_error *err)
 	}
 	free(name);
 
-	/* Of the open file description: a child or a second open of the same
-	 * process cannot lose it. */
 	if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
 		if (errno == EAGAIN || errno == EACCES) {
 			held_by_other(fd, path, err);

@@ -13,14 +13,18 @@
 #include <bursar/plugin.h>
 
 /* The listening socket, mode 0600; a stale one is replaced (the caller holds
- * the folder's lock).  -1 with *err filled. */
+ * the folder's lock).  A path may be longer than that of a socket can be.  -1
+ * with *err filled. */
 int status_listen(const char *state_dir, struct bursar_error *err);
+
+/* A client that does not read holds its daemon up no longer than that. */
+#define STATUS_PATIENCE_MS 200
 
 /* Answers one client that waits.  Takes the state; it may be NULL. */
 void status_answer(int listener, json_t *state);
 
-/* Asks the daemon of that state folder; NULL with *err filled: ECONNREFUSED or
- * ENOENT if none runs. */
+/* Asks the daemon of that state folder, for a few seconds at most; NULL with
+ * *err filled: ECONNREFUSED or ENOENT if none runs. */
 json_t *status_ask(const char *state_dir, struct bursar_error *err);
 
 #endif

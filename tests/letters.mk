@@ -2,7 +2,7 @@
 
 if HAVE_CHECK
 check_PROGRAMS += %D%/test_arena %D%/test_deadletter %D%/test_lanes \
-	%D%/test_prepare
+	%D%/test_prepare %D%/test_status
 endif
 
 %C%_test_arena_SOURCES  = %D%/test_arena.c
@@ -23,6 +23,10 @@ endif
 %C%_test_prepare_SOURCES  = %D%/test_prepare.c
 %C%_test_prepare_CPPFLAGS = $(test_cppflags)
 %C%_test_prepare_LDADD    = core/libcore.la $(CHECK_LIBS)
+
+%C%_test_status_SOURCES  = %D%/test_status.c
+%C%_test_status_CPPFLAGS = $(test_cppflags)
+%C%_test_status_LDADD    = core/libcore.la $(CHECK_LIBS)
 
 fuzzers += %D%/fuzz_letter
 %C%_fuzz_letter_SOURCES  = %D%/fuzz_letter.c
