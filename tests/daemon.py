@@ -466,7 +466,7 @@ def instant(seconds):
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + ".000Z"
 
 
-def body_of_fact(n, rng=random.Random(0)):
+def body_of_fact(n):
     """A metering body; n says what is in it."""
     pick = random.Random(n)
     body = {

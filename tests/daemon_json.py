@@ -68,7 +68,7 @@ def what_is_forbidden_is_never_stored(ground):
         body = base64.b64encode(PLACES[3] % bad)
         lines.append(b'{"kind":"metering","body_base64":"' + body + b'"}')
     ground.write("in/a", lines)
-    process = ground.once()
+    ground.once()
     stored = [(kind, row[0]) for kind in ("metering", "prompt", "tool")
               for row in ground.rows("SELECT message_id FROM %s_records" %
                                      kind)]
@@ -84,7 +84,6 @@ def what_is_forbidden_is_never_stored(ground):
                                                  "bad-envelope"},
           "as malformed or bad-envelope",
           {one["reason"] for one in letters})
-    del process
 
 
 def what_is_allowed_is_never_lost(ground):

@@ -421,7 +421,7 @@ def kinds_take_their_routes(ground):
         discard=["tool"])
     ground.write("in/a", facts(0, 20) + [daemon.prompt(n) for n in range(9)] +
                  [daemon.tool(n) for n in range(7)])
-    process = ground.once()
+    ground.once()
     equal([ground.count(kind, path) for path in (ground.ledger, audit)
            for kind in ("metering", "prompt", "tool")],
           [20, 0, 0, 0, 9, 0], "each kind where its route leads, discarded "
@@ -430,7 +430,6 @@ def kinds_take_their_routes(ground):
     last = ground.once()
     check("read=0 " in last.events("source-state")[0],
           "what was discarded is done with", last.events("source-state"))
-    del process
     ground.configure(
         routes=[{"kinds": ["metering"], "sinks": ["ledger"]}])
     refused = ground.start("--once")
