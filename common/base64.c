@@ -21,7 +21,7 @@
 static const char alphabet[] =
 	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-#define ENTRY(c, v, p) [c] = MARK(p) | (uint32_t)(v) << (18 - 6 * (p))
+#define ENTRY(c, v, p) [c] = (MARK(p) | (uint32_t)(v) << (18 - 6 * (p)))
 #define PLACE(p) { \
 	ENTRY('A',  0, p), ENTRY('B',  1, p), ENTRY('C',  2, p), \
 	ENTRY('D',  3, p), ENTRY('E',  4, p), ENTRY('F',  5, p), \

@@ -6,6 +6,7 @@
  */
 #include "config.h"
 
+#include <assert.h>
 #include <string.h>
 #include <strings.h>
 
@@ -435,6 +436,7 @@ static bool join(struct shape_run *run, uint32_t at, uint32_t end, char *out,
 		    *size + 1 + text.size > SHAPE_MAX_NAME) {
 			return false;
 		}
+		assert(text.data != NULL);
 		if (!first) {
 			out[(*size)++] = ',';
 		}

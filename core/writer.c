@@ -136,16 +136,23 @@ static void close_sink(struct writer *w)
 	w->sink = NULL;
 }
 
+static bool open_sink(struct writer *w, enum bursar_verdict *verdict,
+                      struct bursar_error *err)
+{
+	*verdict = BURSAR_RETRY;
+	w->sink = w->ops->open(&w->o.instance->host, BURSAR_WRITE, verdict,
+	                       err);
+	return w->sink != NULL;
+}
+
 /* Opens the sink, however long it takes.  False: stopped. */
 static bool need_sink(struct writer *w)
 {
 	while (w->sink == NULL) {
 		struct bursar_error err = { 0 };
-		enum bursar_verdict verdict = BURSAR_RETRY;
+		enum bursar_verdict verdict;
 
-		w->sink = w->ops->open(&w->o.instance->host, BURSAR_WRITE,
-		                       &verdict, &err);
-		if (w->sink == NULL && !hold(w, verdict, &err)) {
+		if (!open_sink(w, &verdict, &err) && !hold(w, verdict, &err)) {
 			return false;
 		}
 	}
@@ -426,22 +433,33 @@ static uint64_t prefix_of(const uint8_t key[16])
 	return prefix;
 }
 
+static void free_room(struct writer *w)
+{
+	free(w->entries);
+	free(w->records);
+	free(w->offered);
+	free(w->outcomes);
+	w->entries = NULL;
+	w->records = NULL;
+	w->offered = NULL;
+	w->outcomes = NULL;
+	w->count = w->room = 0;
+}
+
 static bool need_room(struct writer *w, size_t count)
 {
 	if (count <= w->room) {
 		return true;
 	}
 	const size_t room = count + count / 4;
-	void *entries = realloc(w->entries, room * sizeof(*w->entries));
-	w->entries = entries != NULL ? entries : w->entries;
-	void *records = realloc(w->records, room * sizeof(*w->records));
-	w->records = records != NULL ? records : w->records;
-	void *offered = realloc(w->offered, room * sizeof(*w->offered));
-	w->offered = offered != NULL ? offered : w->offered;
-	void *outcomes = realloc(w->outcomes, room * sizeof(*w->outcomes));
-	w->outcomes = outcomes != NULL ? outcomes : w->outcomes;
-	if (entries == NULL || records == NULL || offered == NULL ||
-	    outcomes == NULL) {
+	free_room(w);
+	w->entries = calloc(room, sizeof(*w->entries));
+	w->records = calloc(room, sizeof(*w->records));
+	w->offered = calloc(room, sizeof(*w->offered));
+	w->outcomes = calloc(room, sizeof(*w->outcomes));
+	if (w->entries == NULL || w->records == NULL || w->offered == NULL ||
+	    w->outcomes == NULL) {
+		free_room(w);
 		return false;
 	}
 	w->room = room;
@@ -757,10 +775,7 @@ void writer_destroy(struct writer *w)
 	w->ops->close(w->sink);
 	pthread_cond_destroy(&w->cond);
 	pthread_mutex_destroy(&w->lock);
-	free(w->entries);
-	free(w->records);
-	free(w->offered);
-	free(w->outcomes);
+	free_room(w);
 	free(w);
 }
 

@@ -574,6 +574,7 @@ static int end_stretch(struct verify *v, int64_t last)
 	if ((v->cells == NULL && v->stretch_facts > 0) || v->seen == NULL) {
 		return out_of_memory(v);
 	}
+	assert(v->cells != NULL || v->cell_count == 0);
 	for (const struct rollup_dimension *d = rollup_dimensions;
 	     d->name != NULL && status == 0; d++) {
 		status = compare_dimension(v, d->name, last);
