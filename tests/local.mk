@@ -9,7 +9,8 @@ test_cppflags = $(core_cppflags) $(CHECK_CFLAGS)
 
 include tests/core.mk
 
-dist_check_SCRIPTS += %D%/layers.sh %D%/headers.sh %D%/symbols.sh
+dist_check_SCRIPTS += \
+	%D%/layers.sh %D%/headers.sh %D%/style.sh %D%/symbols.sh
 AM_TESTS_ENVIRONMENT += CC='$(CC)'; CXX='$(CXX)'; export CC CXX;
 
 # Measuring is not testing: `make bench-programs` builds what measures.

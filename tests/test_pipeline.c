@@ -572,7 +572,7 @@ static void prepare(void)
 	w.keys = true;
 	ck_assert_int_ge(sodium_init(), 0);
 	log_set_level(BURSAR_ERROR);
-	strcpy(state_dir + strlen(state_dir) - 6, "XXXXXX");
+	memcpy(state_dir + strlen(state_dir) - 6, "XXXXXX", 6);
 	ck_assert_ptr_nonnull(mkdtemp(state_dir));
 	ck_assert_ptr_nonnull(realpath(state_dir, state_path));
 

@@ -55,7 +55,7 @@ static void set_up(void)
 {
 	const struct bursar_plugin *plugin = fakehost_load("sink", "sqlite");
 
-	strcpy(folder + strlen(folder) - 6, "XXXXXX");
+	memcpy(folder + strlen(folder) - 6, "XXXXXX", 6);
 	ck_assert_ptr_nonnull(mkdtemp(folder));
 	snprintf(path, sizeof(path), "%s/ledger.db", folder);
 	ops = plugin->ops.sink;

@@ -377,7 +377,7 @@ static void follow(void)
 
 static void setup(void)
 {
-	strcpy(base + strlen(base) - 6, "XXXXXX");
+	memcpy(base + strlen(base) - 6, "XXXXXX", 6);
 	ck_assert_ptr_nonnull(mkdtemp(base));
 	char *whole = realpath(base, NULL);
 	ck_assert_ptr_nonnull(whole);
@@ -766,7 +766,7 @@ START_TEST(after_a_kill_it_comes_again_under_the_same_place)
 	write_new("a.jsonl", "1\n2\n3\n");
 	start();
 	read_to_end();
-	strcpy(origin, got[0].origin);
+	snprintf(origin, sizeof(origin), "%s", got[0].origin);
 
 	kill_and_start();
 	read_to_end();
@@ -972,7 +972,7 @@ START_TEST(a_renamed_file_goes_on_where_it_was)
 	start();
 	read_to_end();
 	char origin[128];
-	strcpy(origin, got[0].origin);
+	snprintf(origin, sizeof(origin), "%s", got[0].origin);
 	settle_all();
 	stop();
 
@@ -1075,7 +1075,7 @@ START_TEST(a_new_generation_is_on_disk_before_its_messages)
 	settle_all();
 	overwrite("a.jsonl", "4\n");
 	read_until(4);
-	strcpy(origin, got[3].origin);
+	snprintf(origin, sizeof(origin), "%s", got[3].origin);
 
 	kill_and_start();
 	read_until(1);
@@ -1126,7 +1126,7 @@ START_TEST(truncation_is_seen_after_a_restart)
 	start();
 	read_to_end();
 	char origin[128];
-	strcpy(origin, got[0].origin);
+	snprintf(origin, sizeof(origin), "%s", got[0].origin);
 	settle_all();
 	stop();
 	forget();
@@ -1148,7 +1148,7 @@ START_TEST(a_reused_inode_is_another_file)
 	start();
 	read_to_end();
 	char origin[128];
-	strcpy(origin, got[0].origin);
+	snprintf(origin, sizeof(origin), "%s", got[0].origin);
 	settle_all();
 	stop();
 	forget();
@@ -1912,9 +1912,11 @@ static void model_store(struct model *model, const struct got *g)
 		}
 	}
 	ck_assert_uint_lt(model->stored, MAX_GOT);
-	strcpy(model->places[model->stored], place);
+	snprintf(model->places[model->stored], sizeof(model->places[0]), "%s",
+	         place);
 	ck_assert_uint_lt(g->size, sizeof(model->bodies[0]));
-	strcpy(model->bodies[model->stored++], g->body);
+	snprintf(model->bodies[model->stored++], sizeof(model->bodies[0]),
+	         "%s", g->body);
 }
 
 /* Stores a beginning of what is out; tells all, a part, or gives it back. */

@@ -45,9 +45,9 @@ struct bursar_format_ops {
 	/*
 	 * Decodes one message; message->body is followed by at least 64
 	 * readable bytes, which are no part of it.  Texts of records are UTF-8
-	 * without NUL: spans of the message, made in the arena, or constants.  If the format finds an id of its own in the
-	 * body it sets BURSAR_MESSAGE_ID; recorded_at only where it was given
-	 * and readable.
+	 * without NUL: spans of the message, made in the arena, or constants.
+	 * If the format finds an id of its own in the body it sets
+	 * BURSAR_MESSAGE_ID; recorded_at only where it was given and readable.
 	 *
 	 * Returns DONE with 0 or more records added; REJECT with *err filled:
 	 * the message is no JSON, no object or without sense (the text names
