@@ -33,14 +33,14 @@ struct samples {
 
 /* For a format that was given none. */
 static const char *const plain_samples[] = {
-	"{\"kind\":\"metering\",\"body\":{\"message_id\":\"a\","
+	("{\"kind\":\"metering\",\"body\":{\"message_id\":\"a\","
 	"\"provider\":\"x\",\"model_id\":\"y\",\"input_tokens\":12,"
-	"\"cost_usd\":0.25,\"recorded_at\":\"2026-11-01T00:00:00Z\"}}",
-	"{\"kind\":\"prompt\",\"body\":{\"message_id\":\"b\","
+	"\"cost_usd\":0.25,\"recorded_at\":\"2026-11-01T00:00:00Z\"}}"),
+	("{\"kind\":\"prompt\",\"body\":{\"message_id\":\"b\","
 	"\"request\":{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]},"
-	"\"response\":{\"content\":\"ho \\u00e9 \\ud83d\\ude00\"}}}",
-	"{\"kind\":\"tool\",\"body\":{\"message_id\":\"c\","
-	"\"tool_call\":{\"name\":\"t\",\"arguments\":{\"a\":[1,2.5,null]}}}}",
+	"\"response\":{\"content\":\"ho \\u00e9 \\ud83d\\ude00\"}}}"),
+	("{\"kind\":\"tool\",\"body\":{\"message_id\":\"c\","
+	"\"tool_call\":{\"name\":\"t\",\"arguments\":{\"a\":[1,2.5,null]}}}}"),
 };
 
 static void add_sample(struct kit *kit, struct samples *samples,
