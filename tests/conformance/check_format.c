@@ -32,15 +32,19 @@ struct samples {
 };
 
 /* For a format that was given none. */
-static const char *const plain_samples[] = {
-	("{\"kind\":\"metering\",\"body\":{\"message_id\":\"a\","
+static const char metering_sample[] =
+	"{\"kind\":\"metering\",\"body\":{\"message_id\":\"a\","
 	"\"provider\":\"x\",\"model_id\":\"y\",\"input_tokens\":12,"
-	"\"cost_usd\":0.25,\"recorded_at\":\"2026-11-01T00:00:00Z\"}}"),
-	("{\"kind\":\"prompt\",\"body\":{\"message_id\":\"b\","
+	"\"cost_usd\":0.25,\"recorded_at\":\"2026-11-01T00:00:00Z\"}}";
+static const char prompt_sample[] =
+	"{\"kind\":\"prompt\",\"body\":{\"message_id\":\"b\","
 	"\"request\":{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]},"
-	"\"response\":{\"content\":\"ho \\u00e9 \\ud83d\\ude00\"}}}"),
-	("{\"kind\":\"tool\",\"body\":{\"message_id\":\"c\","
-	"\"tool_call\":{\"name\":\"t\",\"arguments\":{\"a\":[1,2.5,null]}}}}"),
+	"\"response\":{\"content\":\"ho \\u00e9 \\ud83d\\ude00\"}}}";
+static const char tool_sample[] =
+	"{\"kind\":\"tool\",\"body\":{\"message_id\":\"c\","
+	"\"tool_call\":{\"name\":\"t\",\"arguments\":{\"a\":[1,2.5,null]}}}}";
+static const char *const plain_samples[] = {
+	metering_sample, prompt_sample, tool_sample,
 };
 
 static void add_sample(struct kit *kit, struct samples *samples,
@@ -211,11 +215,13 @@ static size_t sequence(const unsigned char *at, size_t left)
 			return 0;
 		}
 	}
-	if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f) ||
-	    (at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] > 0x8f)) {
-		return 0;
-	}
-	return size;
+	/* Longer than need be, half a pair, or beyond the last character. */
+	const unsigned char second = size > 1 ? at[1] : 0;
+	const bool wrong = (at[0] == 0xe0 && second < 0xa0) ||
+		(at[0] == 0xed && second > 0x9f) ||
+		(at[0] == 0xf0 && second < 0x90) ||
+		(at[0] == 0xf4 && second > 0x8f);
+	return wrong ? 0 : size;
 }
 
 static bool is_text(const char *text, size_t size)
@@ -451,8 +457,9 @@ static void bears_what_is_no_message(struct kit *kit)
 	static const char *const texts[] = {
 		"", " ", "\n", "{", "}", "[", "]", "\"", "0", "-", "1e999",
 		"null", "true", "{}", "[]", "[{}]", "\"text\"", "{\"\":\"\"}",
-		"\xef\xbb\xbf{}", "{\"a\":\"\xff\"}", "{\"a\":\"\xed\xa0\x80\"}",
-		"{\"a\":\"\\ud800\"}", "{\"a\":\"\\u0000\"}", "{\"a\":1,\"a\":2}",
+		"\xef\xbb\xbf{}", "{\"a\":\"\xff\"}",
+		"{\"a\":\"\xed\xa0\x80\"}", "{\"a\":\"\\ud800\"}",
+		"{\"a\":\"\\u0000\"}", "{\"a\":1,\"a\":2}",
 		"{\"a\":}", "{\"a\" 1}", "{'a':1}", "{a:1}", "{\"a\":01}",
 		"{\"a\":1}x", "{}{}", "\xff\xfe\x00", "<a/>", "a,b,c",
 		MARKER, "\"" MARKER "\"", "[\"" MARKER "\"]", "{\"a\":" MARKER,

@@ -46,7 +46,7 @@ static const char usage[] =
 "  -K KIND          kind of samples that do not say it\n"
 "sink:\n"
 "  -b OPTION        the path of the database, for backups (the first path)\n"
-"  -N               it keeps nothing, by its own word: duplicates are not known\n";
+"  -N               it keeps nothing, by its own word, and knows no duplicates\n";
 
 __attribute__((noreturn, format(printf, 1, 2)))
 static void die(const char *fmt, ...)
@@ -93,8 +93,18 @@ static size_t number(const char *text)
 	return (size_t)value;
 }
 
+/* A check has another folder than we. */
+static const char *resolve(const char *path, char resolved[PATH_MAX])
+{
+	if (realpath(path, resolved) == NULL) {
+		die("%s: %s", path, strerror(errno));
+	}
+	return resolved;
+}
+
 static void parse(struct kit *kit, int argc, char **argv)
 {
+	static char samples[PATH_MAX];
 	int c;
 
 	while ((c = getopt(argc, argv, "o:i:n:k:s:f:K:b:Nr:h")) != -1) {
@@ -104,16 +114,13 @@ static void parse(struct kit *kit, int argc, char **argv)
 		case 'n': kit->messages = number(optarg); break;
 		case 'k': kit->key_type = optarg; break;
 		case 's': secret_add(optarg, strlen(optarg)); break;
-		case 'f': kit->samples = realpath(optarg, NULL); break;
+		case 'f': kit->samples = resolve(optarg, samples); break;
 		case 'K': kit->sample_kind = optarg; break;
 		case 'b': kit->database = optarg; break;
 		case 'N': kit->keeps_nothing = true; break;
 		case 'r': kit->seed = (unsigned)number(optarg); break;
 		case 'h': fputs(usage, stdout); exit(0);
 		default: fputs(usage, stderr); exit(2);
-		}
-		if (c == 'f' && kit->samples == NULL) {
-			die("%s: %s", optarg, strerror(errno));
 		}
 	}
 }
@@ -131,6 +138,7 @@ static enum bursar_plugin_kind kind_of(const char *word)
 
 static void load(struct kit *kit, const char *name)
 {
+	static char file[PATH_MAX];
 	struct bursar_error err = { 0 };
 	Dl_info info;
 
@@ -143,10 +151,7 @@ static void load(struct kit *kit, const char *name)
 	if (dladdr(kit->plugin, &info) == 0) {
 		die("%s: its file is not known", name);
 	}
-	kit->file = realpath(info.dli_fname, NULL);
-	if (kit->file == NULL) {
-		die("%s: %s", info.dli_fname, strerror(errno));
-	}
+	kit->file = resolve(info.dli_fname, file);
 }
 
 static void run_all(struct kit *kit, struct kit_score *score)
