@@ -10,7 +10,7 @@ import daemon  # noqa: E402
 from daemon import check, equal  # noqa: E402
 
 RECORDS = daemon.scaled(1000, 100)
-OUR_OWN = {"id", "inserted_us", "row_hash"}	# they tell of the storing
+OUR_OWN = {"id", "inserted_us", "inserted_at", "row_hash"}	# they tell of the storing
 
 
 def messages():

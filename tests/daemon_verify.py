@@ -17,10 +17,11 @@ CHANGES = (
      "DELETE FROM metering_records WHERE message_id = 'fact-00000050'",
      "request_count"),
     ("an added fact",
-     "CREATE TABLE t AS SELECT * FROM metering_records WHERE message_id = "
-     "'fact-00000050'; UPDATE t SET id = (SELECT max(id) + 1 FROM "
-     "metering_records), message_id = 'forged'; INSERT INTO "
-     "metering_records SELECT * FROM t; DROP TABLE t", "forged"),
+     "INSERT INTO metering_records (id, message_id, recorded_us, inserted_us, "
+     "source, dq_flags, provider, model_id, input_tokens, cost_nano) "
+     "SELECT (SELECT max(id) + 1 FROM metering_records), 'forged', "
+     "recorded_us, inserted_us, source, dq_flags, provider, model_id, "
+     "input_tokens, cost_nano FROM metering_records LIMIT 1", "forged"),
     ("a changed number of tokens",
      "UPDATE metering_records SET input_tokens = input_tokens + 1 WHERE "
      "message_id = 'fact-00000050'", "input_tokens"),
