@@ -86,8 +86,8 @@ struct bursar_sink_ops {
 	 * the first n of id#n that is free, with that id for its
 	 * BURSAR_MESSAGE_ID and the key that host->key() makes of it; if it is
 	 * also offered AGAIN, and any n with the same check is there, it is a
-	 * DUPLICATE.  The record itself is not changed: other sinks have it at
-	 * the same time.
+	 * DUPLICATE.  The record itself is not changed: it may be offered
+	 * again.
 	 *
 	 * Returns DONE; or, with nothing stored as far as can be known, and
 	 * *err filled:

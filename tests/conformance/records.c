@@ -244,7 +244,7 @@ static enum bursar_verdict write_exactly(struct open_sink *open,
 		open->ops->write(open->sink, records, count, outcomes,
 		                 &culprit, err);
 	expect(print_of(places, count) == before,
-	       "write() changed a record: it belongs to all sinks");
+	       "write() changed a record, which may be offered again");
 	expect(outcomes[count] == (enum bursar_outcome)0x55555555,
 	       "write() wrote behind the last outcome");
 	expect(verdict != BURSAR_REJECT || culprit == SIZE_MAX ||
