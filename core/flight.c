@@ -73,25 +73,27 @@ static bool failed(struct bursar_span span)
 	return span.data == NULL && span.size != 0;
 }
 
-static bool copy_headers(struct arena *arena, struct bursar_message *message)
+/* Makes a list of headers the arena's own. */
+static bool copy_headers(struct arena *arena,
+                         const struct bursar_header **list, size_t count)
 {
-	if (message->header_count == 0) {
-		message->headers = NULL;
+	if (count == 0) {
+		*list = NULL;
 		return true;
 	}
 	struct bursar_header *headers =
-		arena_alloc(arena, message->header_count * sizeof(*headers));
+		arena_alloc(arena, count * sizeof(*headers));
 	if (headers == NULL) {
 		return false;
 	}
-	for (size_t i = 0; i < message->header_count; i++) {
-		headers[i].name = arena_copy(arena, message->headers[i].name);
-		headers[i].value = arena_copy(arena, message->headers[i].value);
+	for (size_t i = 0; i < count; i++) {
+		headers[i].name = arena_copy(arena, (*list)[i].name);
+		headers[i].value = arena_copy(arena, (*list)[i].value);
 		if (failed(headers[i].name) || failed(headers[i].value)) {
 			return false;
 		}
 	}
-	message->headers = headers;
+	*list = headers;
 	return true;
 }
 
@@ -116,7 +118,8 @@ static bool copy_all(struct arena *arena, struct bursar_message *copy,
 	copy->place = copy_again(arena, copy->place, before->place);
 	copy->origin = copy_again(arena, copy->origin, before->origin);
 	return !failed(copy->place) && !failed(copy->origin) &&
-	       copy_headers(arena, copy);
+	       copy_headers(arena, &copy->headers, copy->header_count) &&
+	       copy_headers(arena, &copy->fixed, copy->fixed_count);
 }
 
 struct flight_message *flight_add(struct flight *flight,
@@ -200,6 +203,9 @@ bool flight_copy_record(struct flight_record *record, uint32_t sinks)
 		.sinks = sinks, .record = values,
 	};
 	record->next = copy;
+	if (record->message->last_record == record) {
+		record->message->last_record = copy;
+	}
 	return true;
 }
 

@@ -432,20 +432,12 @@ static void set_cost(const struct preparer *p, struct bursar_record *record)
 	}
 }
 
-/* Texts of the producer's that its source knows better.  Copied: a writer may
- * still have the record when the source is closed. */
-static bool set_fixed(struct arena *arena, struct bursar_record *record,
+/* Texts of the producer's that its source knows better. */
+static void set_fixed(struct bursar_record *record,
                       const struct bursar_message *message)
 {
 	for (size_t i = 0; i < message->fixed_count; i++) {
 		const struct bursar_header *fixed = &message->fixed[i];
-		const struct bursar_span value = arena_copy(arena,
-		                                            fixed->value);
-
-		if (value.data == NULL && value.size != 0) {
-			return false;
-		}
-
 		for (size_t f = BURSAR_COMMON_FIELDS;
 		     f < record->kind->field_count; f++) {
 			const struct bursar_field *field =
@@ -456,12 +448,12 @@ static bool set_fixed(struct arena *arena, struct bursar_record *record,
 			    strlen(field->name) == fixed->name.size &&
 			    memcmp(field->name, fixed->name.data,
 			           fixed->name.size) == 0) {
-				bursar_set_text(record, (int)f, value.data,
-				                value.size);
+				bursar_set_text(record, (int)f,
+				                fixed->value.data,
+				                fixed->value.size);
 			}
 		}
 	}
-	return true;
 }
 
 static bool complete(struct preparer *p, struct flight_message *m,
@@ -477,9 +469,7 @@ static bool complete(struct preparer *p, struct flight_message *m,
 	bursar_set_text(record, BURSAR_SOURCE_NAME, p->source->item.name,
 	                strlen(p->source->item.name));
 	bursar_set_flag(record, 0);
-	if (!set_fixed(&m->flight->arena, record, m->clear)) {
-		return false;
-	}
+	set_fixed(record, m->clear);
 	record->check = check;
 	if (m->delivered.flags & BURSAR_MESSAGE_REDELIVERED) {
 		record->flags |= BURSAR_RECORD_AGAIN;

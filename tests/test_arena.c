@@ -153,6 +153,7 @@ START_TEST(a_flight_keeps_what_a_source_takes_back)
 	const struct bursar_message message = {
 		.token = 7, .body = span(body), .message_id = span(id),
 		.headers = &header, .header_count = 1, .place = span("queue"),
+		.fixed = &header, .fixed_count = 1,
 	};
 	struct flight *flight = flight_create(1);
 	const struct flight_message *added = flight_add(flight, &message);
@@ -165,6 +166,7 @@ START_TEST(a_flight_keeps_what_a_source_takes_back)
 	ck_assert_int_eq(memcmp(added->delivered.message_id.data, "id", 2), 0);
 	ck_assert_int_eq(bursar_header_get(&added->delivered, "n").data[0],
 	                 'v');
+	ck_assert_int_eq(added->delivered.fixed[0].value.data[0], 'v');
 	flight_release(flight);
 }
 END_TEST

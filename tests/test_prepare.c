@@ -600,9 +600,10 @@ START_TEST(routes_by_kind_and_waits_for_required_sinks_only)
 	const struct flight_message *p = add(&prompt), *t = add(&tool);
 	ck_assert_int_eq(prepare(), PREPARED);
 
-	/* Sinks 1 and 2, of which 1 is required; each has its own. */
+	/* Sinks 1 and 2, each with a copy, and sink 1 is required. */
 	ck_assert_uint_eq(p->records->sinks, 2);
 	ck_assert_uint_eq(p->records->next->sinks, 4);
+	ck_assert_uint_eq(p->records->next->next->sinks, 2);
 	ck_assert_uint_eq(atomic_load(&p->waiting), 1 + 2);
 	/* Nowhere: it is discarded. */
 	ck_assert_uint_eq(t->records->sinks, 0);

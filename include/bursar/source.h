@@ -32,8 +32,7 @@ struct bursar_source;
 /* What read() fills; made by the core. */
 struct bursar_batch {
 	/*
-	 * Takes a copy of *message and of all it points to (but fixed, which
-	 * must live until the message is settled).
+	 * Takes a copy of *message and of all it points to.
 	 *
 	 * Returns false when there is no room: the message was not taken, and
 	 * read() returns DONE with what it has.  One message always has room
