@@ -171,6 +171,8 @@ static int open_signals(int *fd, struct bursar_error *err)
 	sigaddset(&set, SIGUSR1);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	/* A limit of file sizes is an error like a full disk. */
+	signal(SIGXFSZ, SIG_IGN);
 	*fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return *fd < 0 ? bursar_fail(err, errno, "signalfd: %s",
 	                             strerror(errno)) : 0;

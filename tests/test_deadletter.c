@@ -11,9 +11,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -395,6 +397,29 @@ START_TEST(glues_no_letter_to_a_part_that_it_could_not_cut_off)
 }
 END_TEST
 
+START_TEST(leaves_no_part_of_a_letter_beyond_the_largest_file)
+{
+	struct rlimit limit;
+
+	ck_assert_int_eq(add("a"), 0);
+	const int64_t before = file_size(today());
+	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	const rlim_t free_of_limits = limit.rlim_cur;
+	signal(SIGXFSZ, SIG_IGN);
+	limit.rlim_cur = (rlim_t)before + 50;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+
+	ck_assert_int_eq(add("b"), -1);
+	ck_assert_int_eq(err.code, EFBIG);
+	ck_assert_int_eq(file_size(today()), before);
+	limit.rlim_cur = free_of_limits;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	ck_assert_int_eq(add("c"), 0);
+	ck_assert_uint_eq(look(), 2);
+	ck_assert_uint_eq(found.broken, 0);
+}
+END_TEST
+
 START_TEST(gives_the_reserve_to_letters_when_the_disk_is_full)
 {
 	deadletters_close(letters);
@@ -669,6 +694,23 @@ START_TEST(keeps_letters_when_the_disk_fails_a_purge)
 	ck_assert_int_eq(add("c"), 0);
 	ck_assert_int_eq(purge(2), 1);
 	ck_assert_uint_eq(look(), 2);
+}
+END_TEST
+
+START_TEST(takes_no_read_error_for_the_end_of_a_file)
+{
+	add_expiring("a", 1);
+	/* Opens like a file, but cannot be read. */
+	ck_assert_int_eq(mkdir(in_folder("2020-02-02.jsonl"), 0700), 0);
+
+	memset(&err, 0, sizeof(err));
+	ck_assert_int_eq(deadletters_purge(letters, 2, &err), -1);
+	ck_assert_int_eq(err.code, EISDIR);
+	memset(&err, 0, sizeof(err));
+	ck_assert_int_eq(deadletters_read(state, take_letter, NULL,
+	                                  &found.broken, &err), -1);
+	ck_assert_int_eq(err.code, EISDIR);
+	ck_assert_ptr_nonnull(strstr(err.text, "2020-02-02.jsonl"));
 }
 END_TEST
 
@@ -1201,6 +1243,8 @@ static void add_writing(Suite *s)
 	tcase_add_test(writing, does_not_call_durable_what_it_cannot_sync);
 	tcase_add_test(writing, leaves_no_part_of_a_letter_that_did_not_fit);
 	tcase_add_test(writing,
+	               leaves_no_part_of_a_letter_beyond_the_largest_file);
+	tcase_add_test(writing,
 	               glues_no_letter_to_a_part_that_it_could_not_cut_off);
 	tcase_add_test(writing,
 	               gives_the_reserve_to_letters_when_the_disk_is_full);
@@ -1236,6 +1280,7 @@ static void add_purging(Suite *s)
 	tcase_add_test(purging, keeps_lines_that_nobody_can_read_for_a_while);
 	tcase_add_test(purging, purges_when_the_disk_is_full);
 	tcase_add_test(purging, keeps_letters_when_the_disk_fails_a_purge);
+	tcase_add_test(purging, takes_no_read_error_for_the_end_of_a_file);
 	tcase_add_test(purging, shows_a_replayed_letter_no_more);
 	tcase_add_test(purging, forgets_replayed_letters_that_are_gone);
 	tcase_add_test(purging,
