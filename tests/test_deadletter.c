@@ -114,7 +114,7 @@ static int note_sync(int fd)
 	const char *name = strrchr(path, '/');
 	ck_assert_uint_lt(strlen(disk.synced) + strlen(name),
 	                  sizeof(disk.synced));
-	strcat(disk.synced, name);
+	memcpy(disk.synced + strlen(disk.synced), name, strlen(name) + 1);
 	return 0;
 }
 
@@ -151,7 +151,7 @@ static void setup(void)
 {
 	memset(&err, 0, sizeof(err));
 	memset(&disk, 0, sizeof(disk));
-	strcpy(state + strlen(state) - 6, "XXXXXX");
+	memcpy(state + strlen(state) - 6, "XXXXXX", 6);
 	ck_assert_ptr_nonnull(mkdtemp(state));
 	log_set_level(BURSAR_ERROR);
 	arena_init(&arena);

@@ -87,7 +87,7 @@ static enum bursar_verdict decode(struct bursar_format *format,
 		return BURSAR_REJECT;
 	}
 	count = word_of(body, "n=");
-	for (int i = count != NULL ? atoi(count) : 1; i > 0; i--) {
+	for (long i = count != NULL ? strtol(count, NULL, 10) : 1; i > 0; i--) {
 		fill(records->add(records, message->kind), body, records);
 	}
 	return BURSAR_DONE;
@@ -150,7 +150,7 @@ static bool outage;
 static void setup(void)
 {
 	memset(&err, 0, sizeof(err));
-	strcpy(state + strlen(state) - 6, "XXXXXX");
+	memcpy(state + strlen(state) - 6, "XXXXXX", 6);
 	ck_assert_ptr_nonnull(mkdtemp(state));
 	log_set_level(BURSAR_ERROR);
 	box = (struct letterbox){ deadletters_open(state, 1 << 20, 0, &err),

@@ -1404,7 +1404,7 @@ START_TEST(a_packed_file_that_came_to_be_shorter_is_a_new_generation)
 	packers[_i]("a.jsonl", "one\ntwo\nthree\n");
 	start();
 	read_to_end();
-	strcpy(origin, got[0].origin);
+	snprintf(origin, sizeof(origin), "%s", got[0].origin);
 	settle_all();
 
 	overwrite("a.jsonl", "");

@@ -29,7 +29,7 @@ static struct bursar_error err;
 static void setup(void)
 {
 	memset(&err, 0, sizeof(err));
-	strcpy(base + strlen(base) - 6, "XXXXXX");
+	memcpy(base + strlen(base) - 6, "XXXXXX", 6);
 	ck_assert_ptr_nonnull(mkdtemp(base));
 	snprintf(path, sizeof(path), "%s", base);
 }
@@ -40,6 +40,14 @@ static void teardown(void)
 
 	snprintf(command, sizeof(command), "rm -rf '%s'", base);
 	ck_assert_int_eq(system(command), 0);
+}
+
+/* Goes on with a folder or file below. */
+static void go_into(const char *name)
+{
+	const size_t at = strlen(path);
+
+	snprintf(path + at, sizeof(path) - at, "%s", name);
 }
 
 static mode_t mode_of(const char *name)
@@ -96,7 +104,7 @@ END_TEST
 START_TEST(answers_in_a_folder_whose_path_is_too_long_for_a_socket)
 {
 	for (int i = 0; i < 20; i++) {
-		strcat(path, "/a-folder-with-a-long-name");
+		go_into("/a-folder-with-a-long-name");
 		ck_assert_int_eq(mkdir(path, 0700), 0);
 	}
 
@@ -219,7 +227,7 @@ END_TEST
 
 START_TEST(makes_the_folder_for_its_owner_alone)
 {
-	strcat(path, "/above/state");
+	go_into("/above/state");
 	const int lock = statedir_lock(path, &err);
 
 	ck_assert_msg(lock >= 0, "%s", err.text);
@@ -254,7 +262,7 @@ END_TEST
 
 START_TEST(refuses_what_is_no_folder)
 {
-	strcat(path, "/file");
+	go_into("/file");
 	close(open(path, O_CREAT | O_WRONLY, 0600));
 
 	ck_assert_int_eq(statedir_lock(path, &err), -1);
