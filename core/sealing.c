@@ -303,7 +303,7 @@ static struct bursar_span copy(struct opened *opened, const char *data,
 static struct bursar_span lower(struct opened *opened, const char *name)
 {
 	const struct bursar_span span = copy(opened, name, strlen(name));
-	char *text = (char *)(uintptr_t)span.data;
+	char *text = (char *)span.data;
 
 	for (size_t i = 0; i < span.size; i++) {
 		text[i] = (char)tolower((unsigned char)text[i]);
@@ -373,7 +373,8 @@ static bool take_body(struct opened *opened, const json_t *envelope)
 static bool lists(const char *const *encodings, struct bursar_span encoding)
 {
 	for (size_t i = 0; encodings[i] != NULL; i++) {
-		if (strlen(encodings[i]) == encoding.size &&
+		if (encoding.data != NULL &&
+		    strlen(encodings[i]) == encoding.size &&
 		    memcmp(encodings[i], encoding.data, encoding.size) == 0) {
 			return true;
 		}

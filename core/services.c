@@ -69,7 +69,7 @@ struct services {
 
 static struct services *services_of(const struct bursar_house *house)
 {
-	return (struct services *)(uintptr_t)house;
+	return (struct services *)house;
 }
 
 static void house_figures(const struct bursar_house *house,

@@ -6,6 +6,7 @@
  */
 #include "config.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,6 +166,8 @@ static const char *title(const struct table_column *column)
 
 static void page_init(struct page *page, const struct table *table)
 {
+	assert(table->width > 0);
+
 	memset(page, 0, sizeof(*page));
 	page->table = table;
 	page->texts = calloc(table->count + 1, sizeof(*page->texts));
