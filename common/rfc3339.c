@@ -45,8 +45,9 @@ static void civil_from_days(int64_t days, int64_t *year, int64_t *month,
 const char *rfc3339_format(int64_t us, char out[RFC3339_SIZE])
 {
 	const int64_t day_us = INT64_C(86400) * US_PER_SECOND;
-	const int64_t days = us / day_us - (us % day_us < 0 ? 1 : 0);
-	const int64_t micros = us - days * day_us;
+	const int64_t part = us % day_us;
+	const int64_t days = us / day_us - (part < 0 ? 1 : 0);
+	const int64_t micros = part < 0 ? part + day_us : part;
 	int64_t year, month, day;
 
 	civil_from_days(days, &year, &month, &day);
