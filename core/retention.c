@@ -12,7 +12,7 @@
 #define US_PER_MS   INT64_C(1000)
 #define US_PER_HOUR (INT64_C(3600000) * US_PER_MS)
 #define US_PER_DAY  (24 * US_PER_HOUR)
-#define MAX_DAYS    36500
+#define MAX_DAYS    INT64_C(36500)
 #define MAX_HOURS   (24 * MAX_DAYS)
 #define MAX_DIGITS  7
 

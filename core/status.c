@@ -20,7 +20,7 @@
 #include "status.h"
 
 #define ANSWER_MAX (4u << 20)
-#define ASK_MS     5000
+#define ASK_MS     INT64_C(5000)
 
 /* Where the socket is; folder is to be closed if it is not -1. */
 struct place {

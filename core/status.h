@@ -18,7 +18,7 @@
 int status_listen(const char *state_dir, struct bursar_error *err);
 
 /* A client that does not read holds its daemon up no longer than that. */
-#define STATUS_PATIENCE_MS 200
+#define STATUS_PATIENCE_MS INT64_C(200)
 
 /* Answers one client that waits.  Takes the state; it may be NULL. */
 void status_answer(int listener, json_t *state);

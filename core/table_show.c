@@ -263,20 +263,23 @@ static void print_cell(const struct page *page, size_t column, const char *text,
 
 void table_show(const struct table *table, const struct cli *cli)
 {
+	const size_t width = table->width;
 	struct page page;
+
+	assert(width > 0);
 
 	page_init(&page, table);
 	if (cli->width > 0) {
 		fit(&page, (size_t)cli->width);
 	}
 	fputs(cli->color ? BOLD : "", cli->out);
-	for (size_t i = 0; i < table->width; i++) {
+	for (size_t i = 0; i < width; i++) {
 		print_cell(&page, i, title(&table->columns[i]), cli->out);
 	}
 	fputs(cli->color ? PLAIN "\n" : "\n", cli->out);
 	for (size_t i = 0; i < table->count; i++) {
-		print_cell(&page, i % table->width, page.texts[i], cli->out);
-		if (i % table->width + 1 == table->width) {
+		print_cell(&page, i % width, page.texts[i], cli->out);
+		if (i % width + 1 == width) {
 			fputc('\n', cli->out);
 		}
 	}

@@ -298,9 +298,11 @@ static enum file_step feed(struct file_reader *reader)
 
 static enum file_step damaged(struct file_reader *reader, const char *why)
 {
+	const uint64_t at = reader->raw - reader->input_end +
+		reader->input_begin;
+
 	bursar_fail(&reader->why, EBADMSG, "damaged before byte %llu: %s",
-	            (unsigned long long)(reader->raw - reader->input_end +
-	                                 reader->input_begin),
+	            (unsigned long long)at,
 	            why != NULL ? why : "not what gzip writes");
 	return FILE_STEP_BAD;
 }
