@@ -1133,8 +1133,8 @@ static const char *const unreadable[] = {
 	"{\"id\":\"a\",\"body_base64\":\"!\"}",
 	"{\"id\":\"a\",\"body_base64\":\"\",\"headers_base64\":[7]}",
 	"{\"id\":\"a\",\"body_base64\":\"\",\"headers_base64\":[[\"YQ==\"]]}",
-	"{\"id\":\"a\",\"body_base64\":\"\","
-	"\"properties_base64\":{\"app_id\":1}}",
+	("{\"id\":\"a\",\"body_base64\":\"\","
+	 "\"properties_base64\":{\"app_id\":1}}"),
 	"{\"id\":\"a\",\"body_base64\":\"\",\"place_base64\":\"?\"}",
 };
 
