@@ -66,13 +66,12 @@ static struct arena_block *block_create(size_t size)
 		block = block_from_pool();
 	}
 	if (block == NULL) {
-		block = malloc(sizeof(*block) + size + SLACK);
+		/* Zeros: the bytes behind an allocation are read, not used. */
+		block = calloc(1, sizeof(*block) + size + SLACK);
 		if (block == NULL) {
 			return NULL;
 		}
 		block->size = size;
-		/* The bytes behind the last allocation are read, not used. */
-		memset(block->data + size, 0, SLACK);
 	}
 	return block;
 }
