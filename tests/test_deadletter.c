@@ -41,7 +41,7 @@ static struct {
 	int64_t left;		/* bytes that still fit, if limited */
 	int     syncs_fail;	/* so many */
 	bool    truncates_fail;
-	char    synced[4096];	/* names of what was synced, each with a / */
+	char    synced[65536];	/* names of what was synced, each with a / */
 	size_t  written;
 } disk;
 
