@@ -105,6 +105,9 @@ def a_locked_ledger_is_waited_for(ground):
     part = ground.wait_state("sinks", "ledger", "held")
     check("locked" in part["why"], "status says why", part)
     check(not ground.state()["ready"], "the daemon is not ready")
+    daemon.wait_for(lambda: ground.part("sources", "in")
+                    ["in_flight_messages"] == MANY,
+                    "all messages to be in flight")
     wait = ground.part("sources", "in")
     equal(wait["in_flight_messages"], MANY, "all messages are in flight")
     check(wait["oldest_unsettled_ms"] > 0, "and have an age", wait)
