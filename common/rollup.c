@@ -27,7 +27,7 @@ const int64_t rollup_latency_bounds[ROLLUP_LATENCY_BUCKETS - 1] = {
 	10000, 15000, 20000, 30000, 60000, 120000,
 };
 
-static const char *const sum_fields[ROLLUP_SUMS] = {
+const char *const rollup_sum_fields[ROLLUP_SUMS] = {
 	[ROLLUP_INPUT_TOKENS]    = "input_tokens",
 	[ROLLUP_OUTPUT_TOKENS]   = "output_tokens",
 	[ROLLUP_THINKING_TOKENS] = "thinking_tokens",
@@ -150,7 +150,7 @@ struct rollup *rollup_create(const struct bursar_kind *kind)
 			field == NULL ? -1 : bursar_field_find(kind, field);
 	}
 	for (size_t i = 0; i < ROLLUP_SUMS; i++) {
-		rollup->sum_field[i] = bursar_field_find(kind, sum_fields[i]);
+		rollup->sum_field[i] = bursar_field_find(kind, rollup_sum_fields[i]);
 	}
 	rollup->provider_field = bursar_field_find(kind, "provider");
 	rollup->model_field = bursar_field_find(kind, "model_id");

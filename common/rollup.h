@@ -38,6 +38,9 @@ enum {
 	ROLLUP_COLUMNS = ROLLUP_FIRST_BUCKET + ROLLUP_LATENCY_BUCKETS
 };
 
+/* The metering field of each sum. */
+extern const char *const rollup_sum_fields[ROLLUP_SUMS];
+
 /* Names of the value columns, in order: "request_count", ... "lat_19". */
 extern const char *const rollup_columns[ROLLUP_COLUMNS];
 

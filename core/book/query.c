@@ -182,19 +182,6 @@ bool query_reads_before(const struct query *query, int64_t us)
 
 /* --- the statement ------------------------------------------------------- */
 
-/* The fields that are summed, in the order of enum rollup_sum. */
-static const char *const summed[ROLLUP_SUMS] = {
-	[ROLLUP_INPUT_TOKENS]    = "input_tokens",
-	[ROLLUP_OUTPUT_TOKENS]   = "output_tokens",
-	[ROLLUP_THINKING_TOKENS] = "thinking_tokens",
-	[ROLLUP_TOTAL_TOKENS]    = "total_tokens",
-	[ROLLUP_CACHE_READ]      = "cache_read_input_tokens",
-	[ROLLUP_CACHE_WRITE]     = "cache_write_input_tokens",
-	[ROLLUP_LATENCY]         = "latency_ms",
-	[ROLLUP_WALL_CLOCK]      = "wall_clock_ms",
-	[ROLLUP_COST]            = "cost_usd",
-};
-
 static bool wanted(const struct query *query, size_t column)
 {
 	return (query->columns >> column & 1) != 0 ||
@@ -253,7 +240,7 @@ static void add_count(struct book_statement *st, size_t column)
 		add_bucket(st, column - ROLLUP_FIRST_BUCKET);
 	} else {
 		book_add(st, "COUNT(%s)", stored(
-			summed[(column - ROLLUP_FIRST_SUM) / 2], name));
+			rollup_sum_fields[(column - ROLLUP_FIRST_SUM) / 2], name));
 	}
 }
 
@@ -268,7 +255,7 @@ static void add_record_sum(struct book_statement *st, size_t column,
 		add_count(st, column);
 	} else {
 		book_add(st, "COALESCE(SUM(%s%s), 0)", stored(
-			summed[(column - ROLLUP_FIRST_SUM) / 2], name),
+			rollup_sum_fields[(column - ROLLUP_FIRST_SUM) / 2], name),
 			piece_text(piece));
 	}
 }
