@@ -65,6 +65,8 @@ struct intake {
 	bool            ended;
 	bool            returning;	/* wait until all is settled */
 	bool            parked;		/* ... and until there is a key */
+	bool            recalling;	/* all in flight is being given back */
+	bool            recalled;	/* ... and was: until writers have it */
 	bool            told;		/* the source knows that it is parked */
 	bool            decoding;	/* counted in *o.decoding */
 	struct lanes    lanes;
@@ -185,9 +187,12 @@ static void append(struct intake *in, struct flight *flight)
 	account(in);
 }
 
+/* A flight that writers still have stays, though nothing of it is to be
+ * settled: it takes its part of the window. */
 static void drop_settled(struct intake *in)
 {
-	while (in->first != NULL && in->first->unsettled == 0) {
+	while (in->first != NULL && in->first->unsettled == 0 &&
+	       atomic_load(&in->first->unfinished) == 0) {
 		struct flight *flight = in->first;
 
 		in->first = flight->next;
@@ -200,6 +205,18 @@ static void drop_settled(struct intake *in)
 }
 
 /* The tokens of all flights mean nothing any more. */
+static void void_tokens(struct intake *in)
+{
+	for (struct flight *f = in->first; f != NULL; f = f->next) {
+		for (struct flight_message *m = f->first; m != NULL;
+		     m = m->next) {
+			m->settled = true;
+		}
+		f->unsettled = 0;
+	}
+	drop_settled(in);
+}
+
 static void forget_flights(struct intake *in)
 {
 	while (in->first != NULL) {
@@ -223,7 +240,7 @@ static bool is_finished(const struct flight_message *m)
 static size_t list_settled(struct intake *in, struct flight *flight,
                            size_t count)
 {
-	if (flight->one_lane &&
+	if (flight->one_lane && !in->recalling &&
 	    atomic_load(&flight->unfinished) == flight->unsettled) {
 		lanes_block(&in->lanes, flight->first->delivered.lane);
 		return count;
@@ -231,6 +248,14 @@ static size_t list_settled(struct intake *in, struct flight *flight,
 	for (struct flight_message *m = flight->first;
 	     m != NULL && count < SETTLE_MAX; m = m->next) {
 		if (m->settled) {
+			continue;
+		}
+		if (in->recalling) {
+			in->settling[count] = m;
+			in->settled[count++] = (struct bursar_settled){
+				.token = m->delivered.token,
+				.outcome = BURSAR_RETURNED,
+			};
 			continue;
 		}
 		if (!is_finished(m)) {
@@ -267,8 +292,8 @@ static void count_outcome(struct intake *in, const struct flight_message *m,
 	const unsigned happened =
 		atomic_load(&((struct flight_message *)m)->happened);
 
-	metric_add(happened & FLIGHT_DISCARDED ? in->m.discarded
-	                                       : metrics[outcome], 1);
+	metric_add(outcome != BURSAR_RETURNED && happened & FLIGHT_DISCARDED
+	           ? in->m.discarded : metrics[outcome], 1);
 }
 
 static void reopen_later(struct intake *in, const struct bursar_error *err)
@@ -278,7 +303,7 @@ static void reopen_later(struct intake *in, const struct bursar_error *err)
 	in->source = NULL;
 	in->told = false;
 	in->ended = false;	/* it begins again */
-	forget_flights(in);
+	void_tokens(in);
 	set_state(in, INTAKE_HELD, err->text);
 	wait_after_failure(in, BURSAR_DOWN);
 }
@@ -325,6 +350,31 @@ static void settle(struct intake *in)
 	}
 }
 
+static bool is_held_too_long(const struct intake *in)
+{
+	return in->ops->park != NULL && in->messages > 0 &&
+		clock_mono_us() - in->oldest > in->o.source->give_back_us;
+}
+
+/*
+ * A peer that waits for an answer does not wait for ever.  Before it takes the
+ * messages back itself, with the connection, they are given back.  Writers keep
+ * them all the same: by storing them they find out when the outage is over, and
+ * what comes again then is a duplicate.
+ */
+static void recall(struct intake *in)
+{
+	if (in->source == NULL || !is_held_too_long(in)) {
+		return;
+	}
+	set_state(in, INTAKE_PARKED, "messages waited too long for a sink and "
+	          "were given back");
+	in->recalled = true;
+	in->recalling = true;
+	settle(in);
+	in->recalling = false;
+}
+
 /* --- reading ------------------------------------------------------------- */
 
 static bool add_message(struct bursar_batch *batch,
@@ -352,7 +402,8 @@ static size_t room(const struct intake *in)
 	const struct setup_source *source = in->o.source;
 
 	if (atomic_load(&((struct intake *)in)->draining) || in->ended ||
-	    in->returning || in->parked || clock_mono_us() < in->wait_until ||
+	    in->returning || in->parked || in->recalled ||
+	    clock_mono_us() < in->wait_until ||
 	    in->messages >= source->window_messages ||
 	    in->bytes >= source->window_bytes) {
 		return 0;
@@ -391,6 +442,20 @@ static void push(struct intake *in, struct flight *flight,
 	}
 }
 
+/* Reads nothing until then, so that a connection stays alive. */
+static void keep_alive(struct intake *in, int64_t until)
+{
+	struct bursar_error err = { 0 };
+
+	in->batch = (struct bursar_batch){
+		.add = add_message, .max_message = in->o.max_message,
+	};
+	if (in->ops->read(in->source, &in->batch, in->bell, until, &err) ==
+	    BURSAR_DOWN) {
+		reopen_later(in, &err);
+	}
+}
+
 /* Letters must be durable before their messages are settled.  False: there is
  * nothing to wait for any more, the thread ends or the source was closed. */
 static bool wait_for_letters(struct intake *in, const struct bursar_error *err)
@@ -403,9 +468,11 @@ static bool wait_for_letters(struct intake *in, const struct bursar_error *err)
 	if (in->source == NULL) {
 		return false;
 	}
-	sleep_until(in, clock_mono_us() + backoff_next(&in->backoff));
+	const int64_t tick = clock_mono_us() + TICK_US;
+	const int64_t next = clock_mono_us() + backoff_next(&in->backoff);
+	keep_alive(in, next < tick ? next : tick);
 	silence_bell(in);
-	return true;
+	return in->source != NULL;
 }
 
 /* A key that cannot be had now: others may have the messages meanwhile. */
@@ -606,18 +673,21 @@ static void after_settling(struct intake *in)
 	const bool usable = in->o.keyring == NULL ||
 		keyring_tick(in->o.keyring);
 
-	if (in->first != NULL) {
+	if (in->messages > 0) {
 		return;
 	}
 	in->returning = false;
-	if (in->parked && usable) {
-		in->parked = false;
+	const bool was_parked = in->parked || in->recalled;
+	in->parked = in->parked && !usable;
+	in->recalled = in->recalled && in->first != NULL;
+	const bool parked = in->parked || in->recalled;
+	if (was_parked && !parked) {
 		set_state(in, INTAKE_OPEN, "");
 	}
-	if (in->parked != in->told && in->source != NULL) {
-		in->told = in->parked;
+	if (parked != in->told && in->source != NULL) {
+		in->told = parked;
 		if (in->ops->park != NULL) {
-			in->ops->park(in->source, in->parked);
+			in->ops->park(in->source, parked);
 		}
 	}
 }
@@ -635,6 +705,8 @@ static void *run(void *arg)
 	while (!atomic_load(&in->stopping)) {
 		silence_bell(in);
 		settle(in);
+		drop_settled(in);
+		recall(in);
 		after_settling(in);
 		if (is_done(in)) {
 			set_decoding(in, false);

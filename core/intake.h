@@ -23,7 +23,8 @@ enum intake_state {
 	INTAKE_OPEN,
 	INTAKE_HELD,		/* the source cannot read now: backing off */
 	INTAKE_BLOCKED,		/* a person must act */
-	INTAKE_PARKED,		/* no key at hand; messages were given back */
+	INTAKE_PARKED,		/* no key at hand, or a long outage of a sink;
+				 * messages were given back */
 	INTAKE_SLOW,		/* a wrong key, it seems: one at a time */
 	INTAKE_PAUSED,		/* dead letters cannot be written */
 	INTAKE_ENDED,		/* nothing more will come */

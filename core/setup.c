@@ -380,6 +380,7 @@ static void finish_source(const struct build *build,
 	source->window_messages =
 		(size_t)options_number(options, "window-messages");
 	source->window_bytes = (size_t)options_number(options, "window-bytes");
+	source->give_back_us = options_number(options, "give-back-after") * 1000;
 }
 
 /* Sources come last: they name formats and crypto. */

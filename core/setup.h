@@ -38,6 +38,8 @@ struct setup_source {
 	bool   require_encryption;
 	size_t window_messages;		/* in flight at most */
 	size_t window_bytes;
+	int64_t give_back_us;		/* age at which what is in flight goes
+					 * back to a source that can park */
 };
 
 struct setup_sink {

@@ -581,6 +581,7 @@ static void prepare(void)
 	source = (struct setup_source){
 		.item = item("src", &source_plugin), .format = &format_item,
 		.window_messages = 1000, .window_bytes = 8 << 20,
+		.give_back_us = INT64_C(600000000),
 	};
 	sinks[0] = (struct setup_sink){ item("a", &sink_plugin), true };
 	sinks[1] = (struct setup_sink){ item("b", &sink_plugin), true };
@@ -981,6 +982,7 @@ START_TEST(a_kind_that_is_discarded_is_settled_and_not_stored)
 	WAIT_FOR(settled() == 1);
 	ck_assert_int_eq(outcome_of(0), BURSAR_STORED);
 	ck_assert_uint_eq(w.sinks[0].count + w.sinks[1].count, 0);
+	WAIT_FOR(number_of("sources", 0, "discarded") == 1);
 }
 END_TEST
 
@@ -1343,6 +1345,56 @@ START_TEST(no_token_is_told_to_a_source_that_was_opened_again)
 }
 END_TEST
 
+START_TEST(what_waits_too_long_goes_back_and_is_stored_once_all_the_same)
+{
+	source.give_back_us = 100000;
+	w.sinks[0].open_says = BURSAR_DOWN;
+	w.rewinds = true;
+	send_many("metering", 0, 5);
+	start();
+
+	WAIT_FOR(settled() == 5 && w.parks == 1);
+	ck_assert_int_eq(w.settled[0].outcome, BURSAR_RETURNED);
+	ck_assert_int_eq(w.settled[4].outcome, BURSAR_RETURNED);
+	ck_assert(state_is("sources", "parked"));
+	const int before = reads();
+	usleep(200000);
+	ck_assert_int_eq(reads(), before);
+
+	locked();
+	w.sinks[0].open_says = BURSAR_DONE;
+	unlocked();
+	WAIT_FOR(settled() == 10);
+	ck_assert_int_eq(w.unparks, 1);
+	ck_assert_uint_eq(w.sinks[0].count, 5);
+	ck_assert_int_eq(w.settled[9].outcome, BURSAR_DUPLICATE);
+}
+END_TEST
+
+START_TEST(what_writers_still_have_takes_its_part_of_the_window)
+{
+	source.window_bytes = 1;	/* one flight */
+	w.sinks[0].open_says = BURSAR_DOWN;
+	send("metering one fine");
+	start();
+	WAIT_FOR(w.read == 1);
+
+	locked();
+	const int before = w.reads_with_room;
+	w.read_dies = true;
+	unlocked();
+	WAIT_FOR(w.source_opens == 2);
+	usleep(200000);
+	ck_assert_int_eq(reads(), before);
+
+	locked();
+	w.sinks[0].open_says = BURSAR_DONE;
+	unlocked();
+	WAIT_FOR(settled() == 1);
+	ck_assert_int_eq(w.settled[0].outcome, BURSAR_DUPLICATE);
+}
+END_TEST
+
 START_TEST(what_one_sink_did_to_a_record_is_nothing_to_another)
 {
 	setup.routes[0] = 3;
@@ -1468,6 +1520,10 @@ static void add_tests(TCase *t)
 	tcase_add_test(t, a_source_that_ended_and_went_down_is_read_again);
 	tcase_add_test(t, what_a_source_fixed_stays_when_the_source_goes);
 	tcase_add_test(t, no_token_is_told_to_a_source_that_was_opened_again);
+	tcase_add_test(t,
+	               what_waits_too_long_goes_back_and_is_stored_once_all_the_same);
+	tcase_add_test(t,
+	               what_writers_still_have_takes_its_part_of_the_window);
 	tcase_add_test(t, what_one_sink_did_to_a_record_is_nothing_to_another);
 	tcase_add_test(t, a_sink_that_died_of_its_last_record_is_opened_again);
 	tcase_add_test(t, what_comes_too_late_for_a_writer_is_given_back);
