@@ -33,6 +33,7 @@ include tests/format.mk
 include tests/source.mk
 include tests/sink.mk
 include tests/service.mk
+include tests/servers.mk
 include tests/daemon.mk
 include tests/book.mk
 include tests/whole.mk

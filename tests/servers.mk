@@ -1,0 +1,15 @@
+# A RabbitMQ and a PostgreSQL for tests, measurements and people: see the head
+# of the script.  `broker` is what the tests ask of the one, psql of the other.
+
+EXTRA_DIST += %D%/servers %D%/proxy.py
+dist_check_SCRIPTS += %D%/servers.sh %D%/test_proxy.py
+
+if HAVE_RABBITMQ
+EXTRA_PROGRAMS += %D%/broker
+check_SCRIPTS  += %D%/broker$(EXEEXT)
+CLEANFILES     += %D%/broker$(EXEEXT)
+endif
+
+%C%_broker_SOURCES  = %D%/broker.c
+%C%_broker_CPPFLAGS = $(core_cppflags) $(JANSSON_CFLAGS) $(RABBITMQ_CFLAGS)
+%C%_broker_LDADD    = common/libbase64.la $(JANSSON_LIBS) $(RABBITMQ_LIBS)
