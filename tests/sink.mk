@@ -30,3 +30,15 @@ EXTRA_DIST += tests/fixtures/ledger-v1.sql
 %C%_bench_sink_sqlite_SOURCES  = %D%/bench_sink_sqlite.c
 %C%_bench_sink_sqlite_LDADD    = $(fakehost_libs) core/libcore.la -lm
 EXTRA_%C%_bench_sink_sqlite_DEPENDENCIES = plugins/sinks/sink_sqlite.la
+
+if HAVE_CHECK
+if BUILD_SINK_POSTGRES
+check_PROGRAMS += %D%/test_sink_postgres
+endif
+endif
+%C%_test_sink_postgres_CPPFLAGS = $(fakehost_cppflags) \
+	$(SINK_POSTGRES_CFLAGS) -DTOP_SRCDIR='"$(abs_top_srcdir)"'
+%C%_test_sink_postgres_SOURCES  = %D%/test_sink_postgres.c %D%/sinkrecord.h
+%C%_test_sink_postgres_LDADD    = $(fakehost_libs) core/libcore.la \
+	$(SINK_POSTGRES_LIBS)
+EXTRA_%C%_test_sink_postgres_DEPENDENCIES = plugins/sinks/sink_postgres.la

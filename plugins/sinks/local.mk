@@ -25,3 +25,24 @@ sinks_LTLIBRARIES += %D%/sink_sqlite.la
 %C%_sink_sqlite_la_LIBADD = common/librollup.la \
 	common/librfc3339.la $(SINK_SQLITE_LIBS)
 endif
+
+if BUILD_SINK_POSTGRES
+sinks_LTLIBRARIES += %D%/sink_postgres.la
+%C%_sink_postgres_la_SOURCES = \
+	%D%/postgres.c \
+	%D%/postgres.h \
+	%D%/postgres_connect.c \
+	%D%/postgres_copy.c \
+	%D%/postgres_db.c \
+	%D%/postgres_keys.c \
+	%D%/postgres_numbers.c \
+	%D%/postgres_parts.c \
+	%D%/postgres_purge.c \
+	%D%/postgres_rows.c \
+	%D%/postgres_schema.c \
+	%D%/postgres_sql.c \
+	%D%/postgres_states.c
+%C%_sink_postgres_la_CPPFLAGS = $(plugin_cppflags) $(SINK_POSTGRES_CFLAGS)
+%C%_sink_postgres_la_LDFLAGS = $(plugin_ldflags)
+%C%_sink_postgres_la_LIBADD = common/librollup.la $(SINK_POSTGRES_LIBS)
+endif

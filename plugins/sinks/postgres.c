@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * postgres - keeps the ledger in a PostgreSQL database
+ *
+ * A batch is one transaction: keys, rows, sums.  When write() returns DONE the
+ * server has it on disk (synchronous_commit).  Other daemons may write to the
+ * same ledger at the same time.
+ */
+#include "config.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "postgres.h"
+
+#define ATTEMPTS      8		/* at a batch, each in another way */
+#define STAY_SATURATE 64	/* batches after a sum that passed 63 bits */
+
+struct bursar_sink {
+	struct db db;
+
+	/* Only of a sink that writes: */
+	struct keys *keys;
+	struct rows *rows;
+	struct place *places;	/* room for a batch */
+	size_t places_room;
+	unsigned saturate;	/* batches whose sums are added with care */
+};
+
+static const struct bursar_option postgres_options[] = {
+	{ "conninfo", BURSAR_TYPE_TEXT, NULL,
+	  "Where the database is, as libpq takes it: \"host=db dbname=ledger "
+	  "user=bursar sslmode=verify-full\", \"service=NAME\" or an URI." },
+	{ "password", BURSAR_TYPE_SECRET, "",
+	  "Password of the role, where conninfo, a service or ~/.pgpass does "
+	  "not give one." },
+	{ "schema", BURSAR_TYPE_TEXT, "public",
+	  "Schema of the ledger, which the role owns." },
+	{ "connect-timeout", BURSAR_TYPE_DURATION, "10s",
+	  "How long to wait for a connection.", 100, 600000 },
+	{ "statement-timeout", BURSAR_TYPE_DURATION, "1m",
+	  "How long a statement may take; 0 for any time.", 0, 86400000 },
+	{ "lock-timeout", BURSAR_TYPE_DURATION, "5s",
+	  "How long to wait for a lock.", 10, 600000 },
+	{ "network-timeout", BURSAR_TYPE_DURATION, "30s",
+	  "How long sent data may stay unacknowledged until the connection "
+	  "counts as lost.", 1000, 600000 },
+	{ "key-filter", BURSAR_TYPE_SIZE, "4M",
+	  "Memory for keys that were written lately: a batch with one of them "
+	  "is written with care at once.", 1 << 12, 1 << 30 },
+	{ NULL }
+};
+
+/* --- opening ------------------------------------------------------------- */
+
+static enum bursar_verdict open_writer(struct bursar_sink *sink,
+                                       struct bursar_error *err)
+{
+	enum bursar_verdict verdict = schema_migrate(&sink->db, err);
+
+	if (verdict == BURSAR_DONE) {
+		verdict = keys_open(&sink->keys, &sink->db, err);
+	}
+	return verdict == BURSAR_DONE
+	       ? rows_open(&sink->rows, &sink->db, err) : verdict;
+}
+
+static void postgres_close(struct bursar_sink *sink)
+{
+	if (sink == NULL) {
+		return;
+	}
+	rows_close(sink->rows);
+	keys_close(sink->keys);
+	free(sink->places);
+	PQfinish(sink->db.conn);
+	free(sink);
+}
+
+static struct bursar_sink *postgres_open(const struct bursar_host *host,
+                                         enum bursar_mode mode,
+                                         enum bursar_verdict *verdict,
+                                         struct bursar_error *err)
+{
+	struct bursar_sink *sink = calloc(1, sizeof(*sink));
+
+	if (sink == NULL) {
+		bursar_fail(err, ENOMEM, "out of memory");
+		*verdict = BURSAR_RETRY;
+		return NULL;
+	}
+	sink->db.host = host;
+	*verdict = connect_open(&sink->db, mode, err);
+	if (*verdict == BURSAR_DONE) {
+		*verdict = mode == BURSAR_WRITE ? open_writer(sink, err)
+			: schema_check(&sink->db, err);
+	}
+	if (*verdict != BURSAR_DONE) {
+		*verdict = *verdict == BURSAR_REJECT ? BURSAR_CONFIG
+		                                     : *verdict;
+		postgres_close(sink);
+		return NULL;
+	}
+	return sink;
+}
+
+/* --- write --------------------------------------------------------------- */
+
+/* How a batch is tried, and what to do otherwise the next time. */
+struct attempt {
+	bool copy_keys;		/* on the assumption that all are new */
+	bool saturate;
+	bool again;		/* it failed, and the other way may do */
+};
+
+static bool make_room(struct bursar_sink *sink, size_t count)
+{
+	struct place *places;
+
+	if (count <= sink->places_room) {
+		return true;
+	}
+	places = realloc(sink->places, count * sizeof(*places));
+	if (places == NULL) {
+		return false;
+	}
+	sink->places = places;
+	sink->places_room = count;
+	return true;
+}
+
+static enum bursar_verdict take_keys(struct bursar_sink *sink,
+                                     struct batch *batch,
+                                     struct attempt *attempt, size_t *culprit,
+                                     struct bursar_error *err)
+{
+	enum bursar_verdict verdict;
+	bool known = false;
+
+	if (!attempt->copy_keys) {
+		return keys_take(sink->keys, batch, culprit, err);
+	}
+	verdict = keys_copy(sink->keys, batch, &known, err);
+	if (known) {
+		attempt->copy_keys = false;
+		attempt->again = true;
+	}
+	return verdict;
+}
+
+static enum bursar_verdict add_sums(struct bursar_sink *sink,
+                                    struct attempt *attempt,
+                                    struct bursar_error *err)
+{
+	const enum bursar_verdict verdict = rows_sum(sink->rows,
+	                                             attempt->saturate, err);
+
+	if (verdict == BURSAR_REJECT && !attempt->saturate) {
+		attempt->saturate = true;
+		attempt->again = true;
+		sink->saturate = STAY_SATURATE;
+	}
+	return verdict;
+}
+
+/* The batch in one transaction. */
+static enum bursar_verdict try(struct bursar_sink *sink, struct batch *batch,
+                               struct attempt *attempt, size_t *culprit,
+                               struct bursar_error *err)
+{
+	enum bursar_verdict verdict = rows_prepare(sink->rows, batch, err);
+
+	if (verdict == BURSAR_DONE) {
+		verdict = db_exec(&sink->db, "BEGIN", err);
+	}
+	if (verdict == BURSAR_DONE) {
+		verdict = take_keys(sink, batch, attempt, culprit, err);
+	}
+	if (verdict == BURSAR_DONE) {
+		verdict = rows_store(sink->rows, batch, culprit, err);
+		attempt->again |= verdict == BURSAR_RETRY &&
+			!rows_know_parts(sink->rows);
+	}
+	if (verdict == BURSAR_DONE) {
+		verdict = add_sums(sink, attempt, err);
+	}
+	if (verdict == BURSAR_DONE) {
+		verdict = db_exec(&sink->db, "COMMIT", err);
+	}
+	db_rollback(&sink->db);
+	return verdict;
+}
+
+static enum bursar_verdict postgres_write(struct bursar_sink *sink,
+                                          struct bursar_record *const *records,
+                                          size_t count,
+                                          enum bursar_outcome *outcomes,
+                                          size_t *culprit,
+                                          struct bursar_error *err)
+{
+	struct attempt attempt = { .saturate = sink->saturate > 0 };
+	enum bursar_verdict verdict = BURSAR_RETRY;
+	struct bursar_error why = { 0 };
+
+	assert(sink->rows != NULL);
+	*culprit = SIZE_MAX;
+	if (!make_room(sink, count)) {
+		bursar_fail(err, ENOMEM, "out of memory");
+		return BURSAR_RETRY;
+	}
+	struct batch batch = { .records = records, .count = count,
+		.outcomes = outcomes, .places = sink->places };
+	sink->saturate -= sink->saturate > 0;
+	attempt.copy_keys = keys_look_new(sink->keys, &batch);
+	for (int i = 0; i < ATTEMPTS; i++) {
+		attempt.again = false;
+		memset(&why, 0, sizeof(why));
+		verdict = try(sink, &batch, &attempt, culprit, &why);
+		if (!attempt.again) {
+			break;
+		}
+	}
+	if (verdict == BURSAR_DONE) {
+		keys_settle(sink->keys, &batch);
+		sink->db.host->count(sink->db.host, attempt.copy_keys
+		                     ? "batches_by_copy_total"
+		                     : "batches_with_care_total", 1);
+	} else {
+		bursar_fail(err, why.code, "%s", why.text);
+	}
+	return verdict;
+}
+
+/* --- the other operations ------------------------------------------------ */
+
+static enum bursar_verdict postgres_purge(struct bursar_sink *sink,
+                                          const struct bursar_purge *what,
+                                          struct bursar_purged *purged,
+                                          struct bursar_error *err)
+{
+	struct bursar_purged now = { 0 };
+	enum bursar_verdict verdict;
+
+	verdict = what->dry_run ? purge_count(&sink->db, what, &now, err)
+		: purge_run(&sink->db, sink->keys, what, &now, err);
+	if (verdict == BURSAR_REJECT) {
+		verdict = BURSAR_CONFIG;
+	}
+	if (verdict == BURSAR_DONE) {
+		purged->bodies += now.bodies;
+		purged->facts += now.facts;
+		purged->keys += now.keys;
+		purged->more = now.more;
+	}
+	return verdict;
+}
+
+static enum bursar_verdict postgres_sql(struct bursar_sink *sink,
+                                        const char *statement,
+                                        const struct bursar_cell *parameters,
+                                        size_t parameter_count,
+                                        bursar_row_fn *row, void *context,
+                                        struct bursar_error *err)
+{
+	return sql_run(&sink->db, statement, parameters, parameter_count, row,
+	               context, err);
+}
+
+static const char postgres_manual[] =
+	"Keeps the ledger in a schema of a PostgreSQL database (14 or later, "
+	"encoding UTF8).  Any number of daemons may write to one ledger.\n"
+	"\n"
+	"Facts stand in the table `metering_records`, bodies in "
+	"`prompt_records` and `tool_records`, sums by quarter-hour in "
+	"`rollup_cells`.  A time stands there twice: in microseconds since 1970 "
+	"(UTC), as `recorded_us`, which counts, and as a timestamp, "
+	"`recorded_at`, to be read; money in nano-dollars, as `cost_nano`, and "
+	"in dollars, as `cost_usd`.  The view `metering_hourly_rollup` shows "
+	"the sums by worker and hour, `record_keys` what tells duplicates.\n"
+	"\n"
+	"The role that writes owns the schema and needs nothing else; one that "
+	"reads may only read.  As a superuser, once:\n"
+	"\n"
+	"    CREATE ROLE bursar LOGIN; CREATE ROLE bursar_reader LOGIN;\n"
+	"    CREATE SCHEMA bursar AUTHORIZATION bursar;\n"
+	"    GRANT USAGE ON SCHEMA bursar TO bursar_reader;\n"
+	"    ALTER DEFAULT PRIVILEGES FOR ROLE bursar IN SCHEMA bursar "
+	"GRANT SELECT ON TABLES TO bursar_reader;\n"
+	"\n"
+	"and for a ledger that is there already: GRANT SELECT ON ALL TABLES IN "
+	"SCHEMA bursar TO bursar_reader.\n"
+	"\n"
+	"Tables are partitioned: facts by the month of `recorded_at`, bodies by "
+	"the day on which they expire (those that expire in more than 100 days "
+	"by the month, those that never do in one of their own).  Partitions "
+	"are made when they are needed and dropped when all in them is to go, "
+	"however many rows that are; so what expired today stays, hidden from "
+	"reports, until the day (UTC) is over, and facts until their month is. "
+	"What is marked as health data goes at the beginning of its day.  Rows "
+	"of small partitions go at once.\n"
+	"\n"
+	"synchronous_commit is raised to `on` where the server would do with "
+	"less.  After a failover the daemon looks for the server that takes "
+	"writes: name all of them in conninfo (host=a,b).  A backup is made by "
+	"the tools of PostgreSQL, pg_dump for one.";
+
+static const struct bursar_sink_ops postgres_ops = {
+	.open  = postgres_open,
+	.write = postgres_write,
+	.purge = postgres_purge,
+	.sql   = postgres_sql,
+	.close = postgres_close,
+};
+
+BURSAR_PLUGIN_DEFINE(sink_postgres,
+	.kind     = BURSAR_SINK,
+	.name     = "postgres",
+	.summary  = "keeps the ledger in a PostgreSQL database",
+	.options  = postgres_options,
+	.manual   = postgres_manual,
+	.ops.sink = &postgres_ops);

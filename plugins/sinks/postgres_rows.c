@@ -1,0 +1,524 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Rows of the records' tables, by COPY, and of rollup_cells.
+ *
+ * The lower 40 bits of ids come from a sequence, a chunk at a time, so that
+ * daemons do not wait for each other; a chunk that is not used up is lost.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "postgres.h"
+
+#define CHUNK 65536	/* INCREMENT of bursar_row */
+#define SUMS  "bursar_sums"
+#define FULL  "bursar_full_sums"
+
+#define CELL_KEYS 5
+
+struct kind_rows {
+	struct parts parts;
+	struct text  copy;	/* the statement */
+};
+
+struct chunk {
+	int64_t next;
+	int64_t end;
+};
+
+struct rows {
+	struct db *db;
+	struct kind_rows *kinds;	/* in the order of the schema */
+	size_t kind_count;
+	struct chunk *chunks;	/* numbers for ids, the first is in use */
+	size_t chunk_count;
+	struct copy copy;
+	struct rollup *rollup;	/* NULL: no kind has facts */
+	struct text arrays[CELL_KEYS + ROLLUP_COLUMNS];
+};
+
+/* --- life ---------------------------------------------------------------- */
+
+static void write_copy(struct kind_rows *rows)
+{
+	const struct bursar_kind *kind = rows->parts.kind;
+	char name[COLUMNS_NAME_MAX];
+
+	text_add(&rows->copy, "COPY \"%s\" (id", kind->table);
+	for (size_t i = 0; i < kind->field_count; i++) {
+		text_add(&rows->copy, ", \"%s\"",
+		         columns_stored(&kind->fields[i], name));
+	}
+	text_add(&rows->copy, ") FROM STDIN (FORMAT binary)");
+}
+
+/*
+ * Adding that cannot fail: bigints would refuse the batch, and one absurd
+ * record must not keep out all that come after it.
+ */
+static void add_saturated(struct text *sql, const char *n)
+{
+	text_add(sql, "%s = CASE WHEN excluded.%s > 0 THEN CASE WHEN r.%s > "
+	         "9223372036854775807 - excluded.%s THEN 9223372036854775807 "
+	         "ELSE r.%s + excluded.%s END ELSE CASE WHEN r.%s < "
+	         "(-9223372036854775807 - 1) - excluded.%s THEN "
+	         "(-9223372036854775807 - 1) ELSE r.%s + excluded.%s END END",
+	         n, n, n, n, n, n, n, n, n, n);
+}
+
+static enum bursar_verdict prepare_sums(struct db *db, bool saturate,
+                                        struct bursar_error *err)
+{
+	enum bursar_verdict verdict = BURSAR_RETRY;
+	struct text sql = { 0 };
+
+	text_add(&sql, "INSERT INTO rollup_cells AS r (dimension, value, cell, "
+	         "provider, model_id");
+	for (size_t i = 0; i < ROLLUP_COLUMNS; i++) {
+		text_add(&sql, ", %s", rollup_columns[i]);
+	}
+	text_add(&sql, ") SELECT * FROM unnest($1::text[], $2::text[], "
+	         "$3::bigint[], $4::text[], $5::text[]");
+	for (size_t i = 0; i < ROLLUP_COLUMNS; i++) {
+		text_add(&sql, ", $%zu::bigint[]", CELL_KEYS + 1 + i);
+	}
+	text_add(&sql, ") ON CONFLICT (dimension, value, cell, provider, "
+	         "model_id) DO UPDATE SET ");
+	for (size_t i = 0; i < ROLLUP_COLUMNS; i++) {
+		const char *name = rollup_columns[i];
+
+		text_add(&sql, i == 0 ? "" : ", ");
+		if (saturate) {
+			add_saturated(&sql, name);
+		} else {
+			text_add(&sql, "%s = r.%s + excluded.%s", name, name,
+			         name);
+		}
+	}
+	if (!sql.failed) {
+		verdict = db_prepare(db, saturate ? FULL : SUMS, sql.data, err);
+	} else {
+		bursar_fail(err, ENOMEM, "out of memory");
+	}
+	text_finish(&sql);
+	return verdict;
+}
+
+static bool open_kind(struct rows *rows, const struct bursar_kind *kind)
+{
+	struct kind_rows *of_kind = &rows->kinds[kind->number];
+
+	of_kind->parts.kind = kind;
+	if (kind->fact) {
+		rows->rollup = rollup_create(kind);
+		if (rows->rollup == NULL) {
+			return false;
+		}
+	}
+	write_copy(of_kind);
+	return !of_kind->copy.failed;
+}
+
+enum bursar_verdict rows_open(struct rows **opened, struct db *db,
+                              struct bursar_error *err)
+{
+	const struct bursar_schema *schema = db->host->schema;
+	struct rows *rows = calloc(1, sizeof(*rows));
+	bool good = rows != NULL;
+
+	*opened = rows;
+	if (good) {
+		rows->db = db;
+		rows->kinds = calloc(schema->kind_count, sizeof(*rows->kinds));
+		good = rows->kinds != NULL;
+	}
+	for (size_t i = 0; i < schema->kind_count && good; i++) {
+		rows->kind_count = i + 1;
+		good = open_kind(rows, &schema->kinds[i]);
+	}
+	if (!good) {
+		bursar_fail(err, ENOMEM, "out of memory");
+		return BURSAR_RETRY;
+	}
+	const enum bursar_verdict verdict = prepare_sums(db, false, err);
+	return verdict == BURSAR_DONE ? prepare_sums(db, true, err) : verdict;
+}
+
+void rows_close(struct rows *rows)
+{
+	if (rows == NULL) {
+		return;
+	}
+	for (size_t i = 0; i < rows->kind_count; i++) {
+		parts_finish(&rows->kinds[i].parts);
+		text_finish(&rows->kinds[i].copy);
+	}
+	for (size_t i = 0; i < CELL_KEYS + ROLLUP_COLUMNS; i++) {
+		text_finish(&rows->arrays[i]);
+	}
+	copy_finish(&rows->copy);
+	rollup_destroy(rows->rollup);
+	free(rows->chunks);
+	free(rows->kinds);
+	free(rows);
+}
+
+bool rows_know_parts(const struct rows *rows)
+{
+	bool known = true;
+
+	for (size_t i = 0; i < rows->kind_count; i++) {
+		known &= rows->kinds[i].parts.known;
+	}
+	return known;
+}
+
+/* --- before the transaction ---------------------------------------------- */
+
+static enum bursar_verdict need_part(struct rows *rows,
+                                     const struct bursar_record *record,
+                                     int64_t now, struct bursar_error *err)
+{
+	struct parts *parts = &rows->kinds[record->kind->number].parts;
+	const int64_t block = parts_block(record, now);
+	enum bursar_verdict verdict = BURSAR_DONE;
+
+	if (!parts_has(parts, block)) {
+		verdict = parts_make(rows->db, parts, block, now, err);
+	}
+	return verdict;
+}
+
+static int64_t numbers_left(const struct rows *rows)
+{
+	int64_t left = 0;
+
+	for (size_t i = 0; i < rows->chunk_count; i++) {
+		left += rows->chunks[i].end - rows->chunks[i].next;
+	}
+	return left;
+}
+
+static bool add_chunk(struct rows *rows, int64_t first)
+{
+	struct chunk *chunks = realloc(rows->chunks, (rows->chunk_count + 1) *
+	                               sizeof(*chunks));
+
+	if (chunks == NULL) {
+		return false;
+	}
+	rows->chunks = chunks;
+	chunks[rows->chunk_count++] = (struct chunk){ first, first + CHUNK };
+	return true;
+}
+
+static enum bursar_verdict need_numbers(struct rows *rows, size_t count,
+                                        struct bursar_error *err)
+{
+	while (numbers_left(rows) < (int64_t)count) {
+		int64_t first;
+		const enum bursar_verdict verdict = db_integer(rows->db,
+			"SELECT nextval('bursar_row')", NULL, 0, &first, err);
+
+		if (verdict != BURSAR_DONE) {
+			return verdict == BURSAR_REJECT ? BURSAR_CONFIG
+			                                : verdict;
+		}
+		if (!add_chunk(rows, first)) {
+			bursar_fail(err, ENOMEM, "out of memory");
+			return BURSAR_RETRY;
+		}
+	}
+	return BURSAR_DONE;
+}
+
+static int64_t take_number(struct rows *rows)
+{
+	while (rows->chunks[0].next == rows->chunks[0].end) {
+		rows->chunk_count--;
+		memmove(rows->chunks, rows->chunks + 1,
+		        rows->chunk_count * sizeof(*rows->chunks));
+	}
+	return rows->chunks[0].next++;
+}
+
+enum bursar_verdict rows_prepare(struct rows *rows, const struct batch *batch,
+                                 struct bursar_error *err)
+{
+	const int64_t now = rows->db->host->now(rows->db->host);
+	enum bursar_verdict verdict = need_numbers(rows, batch->count, err);
+
+	for (size_t i = 0; i < rows->kind_count && verdict == BURSAR_DONE;
+	     i++) {
+		if (!rows->kinds[i].parts.known) {
+			verdict = parts_read(rows->db, &rows->kinds[i].parts,
+			                     err);
+		}
+	}
+	for (size_t i = 0; i < batch->count && verdict == BURSAR_DONE; i++) {
+		verdict = need_part(rows, batch->records[i], now, err);
+	}
+	return verdict;
+}
+
+/* --- within it ----------------------------------------------------------- */
+
+static int compare_places(const void *left, const void *right)
+{
+	const struct place *a = left;
+	const struct place *b = right;
+
+	if (a->kind != b->kind) {
+		return a->kind < b->kind ? -1 : 1;
+	}
+	if (a->block != b->block) {
+		return a->block < b->block ? -1 : 1;
+	}
+	return (a->index > b->index) - (a->index < b->index);
+}
+
+/* What is new, in the order in which it stands in the tables. */
+static void order_places(struct rows *rows, struct batch *batch)
+{
+	const int64_t now = rows->db->host->now(rows->db->host);
+
+	for (size_t i = 0; i < batch->fresh; i++) {
+		struct place *place = &batch->places[i];
+		const struct bursar_record *record =
+			batch->records[place->index];
+
+		place->block = parts_block(record, now);
+		place->kind = record->kind->number;
+	}
+	qsort(batch->places, batch->fresh, sizeof(*batch->places),
+	      compare_places);
+}
+
+/*
+ * A batch is larger than the processor's cache, and its records are not in the
+ * order of memory: what comes next is fetched while this one is stored.
+ */
+static void prefetch(const struct batch *batch, size_t at)
+{
+	const struct bursar_record *record;
+
+	if (at + 2 >= batch->fresh) {
+		return;
+	}
+	record = batch->records[batch->places[at + 1].index];
+	for (size_t i = 0; i < record->kind->field_count; i++) {
+		if (record->values[i].is_set && record->values[i].size != 0) {
+			__builtin_prefetch(record->values[i].text);
+		}
+	}
+	record = batch->records[batch->places[at + 2].index];
+	for (size_t i = 0; i < record->kind->field_count; i += 4) {
+		__builtin_prefetch(&record->values[i]);
+	}
+}
+
+static void add_field(struct copy *copy, const struct bursar_field *field,
+                      const struct bursar_value *value)
+{
+	if (!value->is_set) {
+		copy_null(copy);
+	} else if (field->type == BURSAR_TEXT || field->type == BURSAR_JSON) {
+		copy_bytes(copy, value->text, value->size);
+	} else if (field->type == BURSAR_BOOL) {
+		copy_int2(copy, value->number);
+	} else {
+		copy_int8(copy, value->number);
+	}
+}
+
+static void add_row(struct rows *rows, const struct bursar_record *record,
+                    const struct place *place)
+{
+	const struct bursar_kind *kind = record->kind;
+	struct copy *copy = &rows->copy;
+
+	copy_row(copy, kind->field_count + 1);
+	copy_int8(copy, parts_first_id(place->block) | take_number(rows));
+	for (size_t i = 0; i < kind->field_count; i++) {
+		if (i == BURSAR_MESSAGE_ID && place->id.data != NULL) {
+			copy_bytes(copy, place->id.data, place->id.size);
+		} else {
+			add_field(copy, &kind->fields[i], &record->values[i]);
+		}
+	}
+}
+
+static enum bursar_verdict sum_up(struct rows *rows,
+                                  const struct bursar_record *record,
+                                  struct bursar_error *err)
+{
+	if (!record->kind->fact || rollup_add(rows->rollup, record)) {
+		return BURSAR_DONE;
+	}
+	if (errno == ENOMEM) {
+		bursar_fail(err, ENOMEM, "out of memory");
+		return BURSAR_RETRY;
+	}
+	bursar_fail(err, ERANGE, "%s: the numbers of a record are too large "
+	            "for the sums", rows->db->label);
+	return BURSAR_REJECT;
+}
+
+/* Places [from, to) are of one kind. */
+static enum bursar_verdict store_kind(struct rows *rows,
+                                      const struct batch *batch, size_t from,
+                                      size_t to, size_t *culprit,
+                                      struct bursar_error *err)
+{
+	const struct kind_rows *kind = &rows->kinds[batch->places[from].kind];
+	enum bursar_verdict verdict = BURSAR_DONE;
+
+	for (size_t i = from; i < to && verdict == BURSAR_DONE; i++) {
+		const size_t index = batch->places[i].index;
+
+		verdict = sum_up(rows, batch->records[index], err);
+		if (verdict == BURSAR_REJECT) {
+			*culprit = index;
+		}
+	}
+	if (verdict == BURSAR_DONE) {
+		verdict = copy_begin(&rows->copy, rows->db, kind->copy.data,
+		                     err);
+	}
+	if (verdict != BURSAR_DONE) {
+		return verdict;
+	}
+	for (size_t i = from; i < to; i++) {
+		const struct place *place = &batch->places[i];
+
+		prefetch(batch, i);
+		add_row(rows, batch->records[place->index], place);
+		if (!copy_push(&rows->copy)) {
+			break;
+		}
+	}
+	return copy_end(&rows->copy, err);
+}
+
+/*
+ * A row without a partition breaks no constraint by name: somebody took the
+ * partition away, and it has to be made again.
+ */
+static enum bursar_verdict blame_part(struct rows *rows,
+                                      enum bursar_verdict verdict)
+{
+	if (verdict == BURSAR_REJECT && strcmp(rows->db->state, "23514") == 0 &&
+	    rows->db->constraint[0] == '\0') {
+		for (size_t i = 0; i < rows->kind_count; i++) {
+			rows->kinds[i].parts.known = false;
+		}
+		return BURSAR_RETRY;
+	}
+	return verdict;
+}
+
+enum bursar_verdict rows_store(struct rows *rows, struct batch *batch,
+                               size_t *culprit, struct bursar_error *err)
+{
+	enum bursar_verdict verdict = BURSAR_DONE;
+	size_t from = 0;
+
+	if (rows->rollup != NULL) {
+		rollup_clear(rows->rollup);
+	}
+	order_places(rows, batch);
+	while (from < batch->fresh && verdict == BURSAR_DONE) {
+		size_t to = from + 1;
+
+		while (to < batch->fresh &&
+		       batch->places[to].kind == batch->places[from].kind) {
+			to++;
+		}
+		verdict = store_kind(rows, batch, from, to, culprit, err);
+		from = to;
+	}
+	return blame_part(rows, verdict);
+}
+
+/* --- sums ---------------------------------------------------------------- */
+
+static void begin_array(struct text *array, Oid type, size_t count)
+{
+	text_clear(array);
+	text_put32(array, 1);		/* dimensions */
+	text_put32(array, 0);		/* no NULL */
+	text_put32(array, (int64_t)type);
+	text_put32(array, (int64_t)count);
+	text_put32(array, 1);		/* the first has number 1 */
+}
+
+static void put_span(struct text *array, struct bursar_span span)
+{
+	text_put32(array, (int64_t)span.size);
+	text_put(array, span.data, span.size);
+}
+
+static void put_integer(struct text *array, int64_t value)
+{
+	text_put32(array, 8);
+	text_put64(array, value);
+}
+
+static void put_cell(struct text *arrays, const struct rollup_cell *cell)
+{
+	put_span(&arrays[0], (struct bursar_span){ cell->dimension,
+	                                           strlen(cell->dimension) });
+	put_span(&arrays[1], cell->value);
+	put_integer(&arrays[2], cell->cell);
+	put_span(&arrays[3], cell->provider);
+	put_span(&arrays[4], cell->model_id);
+	for (size_t i = 0; i < ROLLUP_COLUMNS; i++) {
+		put_integer(&arrays[CELL_KEYS + i], cell->columns[i]);
+	}
+}
+
+static enum bursar_verdict send_cells(struct rows *rows, bool saturate,
+                                      const struct rollup_cell *const *cells,
+                                      size_t count, struct bursar_error *err)
+{
+	struct db_values values = { 0 };
+
+	for (int i = 0; i < CELL_KEYS + ROLLUP_COLUMNS; i++) {
+		begin_array(&rows->arrays[i], i < CELL_KEYS && i != 2
+		            ? DB_TEXT : DB_INT8, count);
+	}
+	for (size_t i = 0; i < count; i++) {
+		put_cell(rows->arrays, cells[i]);
+	}
+	for (int i = 0; i < CELL_KEYS + ROLLUP_COLUMNS; i++) {
+		if (rows->arrays[i].failed) {
+			bursar_fail(err, ENOMEM, "out of memory");
+			return BURSAR_RETRY;
+		}
+		db_add_binary(&values, 0, rows->arrays[i].data,
+		              rows->arrays[i].size);
+	}
+	return db_run(rows->db, saturate ? FULL : SUMS, &values, false, NULL,
+	              err);
+}
+
+enum bursar_verdict rows_sum(struct rows *rows, bool saturate,
+                             struct bursar_error *err)
+{
+	const struct rollup_cell *const *cells;
+	size_t count = 0;
+
+	if (rows->rollup == NULL) {
+		return BURSAR_DONE;
+	}
+	cells = rollup_cells(rows->rollup, &count);
+	if (cells == NULL) {
+		bursar_fail(err, ENOMEM, "out of memory");
+		return BURSAR_RETRY;
+	}
+	return count == 0 ? BURSAR_DONE
+		: send_cells(rows, saturate, cells, count, err);
+}

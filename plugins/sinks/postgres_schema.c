@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Tables of a ledger, and the steps that bring an older one here.
+ *
+ * bursar_meta says under `ledger_version` how many steps a ledger has taken.  A
+ * step never changes once it was released; a new one is added behind it.
+ * Columns are no step: whatever the schema has and a table lacks is added last.
+ *
+ * Texts compare by their bytes (COLLATE "C"), as in every other sink.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "postgres.h"
+
+/* One half of an advisory lock; the other is the schema. */
+#define LOCK_CLASS 0x62727372	/* "brsr" */
+
+/* The earliest time that a timestamp holds, in microseconds. */
+#define FIRST_TIME "-210866803200000000"
+
+/* --- step 1: tables ------------------------------------------------------ */
+
+static bool is_text(const struct bursar_field *field)
+{
+	return field->type == BURSAR_TEXT || field->type == BURSAR_JSON;
+}
+
+static const char *column_type(const struct bursar_field *field)
+{
+	return is_text(field) ? "text COLLATE \"C\""
+		: field->type == BURSAR_BOOL ? "smallint" : "bigint";
+}
+
+/* The column that shows a time or money to people. */
+static void add_readable(struct text *sql, const struct bursar_field *field)
+{
+	char name[COLUMNS_NAME_MAX];
+
+	columns_stored(field, name);
+	if (field->type == BURSAR_TIME) {
+		text_add(sql, "\"%s\" timestamptz GENERATED ALWAYS AS (CASE "
+		         "WHEN \"%s\" >= " FIRST_TIME " THEN to_timestamp("
+		         "\"%s\" / 1e6::float8) END) STORED", field->name, name,
+		         name);
+	} else {
+		text_add(sql, "\"%s\" numeric GENERATED ALWAYS AS "
+		         "(\"%s\" * 0.000000001) STORED", field->name, name);
+	}
+}
+
+/* Numbers stand before texts, so that nothing is lost between them. */
+static void add_columns(struct text *sql, const struct bursar_kind *kind,
+                        bool texts)
+{
+	char name[COLUMNS_NAME_MAX];
+
+	for (size_t i = 0; i < kind->field_count; i++) {
+		const bool needed = i == BURSAR_RECORDED_AT ||
+			i == BURSAR_INSERTED_AT;
+
+		if (is_text(&kind->fields[i]) == texts) {
+			text_add(sql, ", \"%s\" %s%s",
+			         columns_stored(&kind->fields[i], name),
+			         column_type(&kind->fields[i]),
+			         needed ? " NOT NULL" : "");
+		}
+	}
+}
+
+static void add_records(struct text *sql, const struct bursar_kind *kind)
+{
+	text_add(sql, "CREATE TABLE \"%s\" (id bigint PRIMARY KEY",
+	         kind->table);
+	add_columns(sql, kind, false);
+	add_columns(sql, kind, true);
+	for (size_t i = 0; i < kind->field_count; i++) {
+		if (columns_differ(&kind->fields[i])) {
+			text_add(sql, ", ");
+			add_readable(sql, &kind->fields[i]);
+		}
+	}
+	text_add(sql, ") PARTITION BY RANGE (id);");
+	if (!kind->fact) {
+		text_add(sql, "CREATE INDEX \"%s_by_time\" ON \"%s\" "
+		         "(recorded_us);", kind->table, kind->table);
+	}
+}
+
+/* Room is left in each page for the cells of the present to grow in. */
+static void add_rollups(struct text *sql)
+{
+	text_add(sql, "CREATE TABLE rollup_cells ("
+		"dimension text COLLATE \"C\" NOT NULL, "
+		"value text COLLATE \"C\" NOT NULL, cell bigint NOT NULL, "
+		"provider text COLLATE \"C\" NOT NULL, "
+		"model_id text COLLATE \"C\" NOT NULL");
+	for (size_t i = 0; i < ROLLUP_COLUMNS; i++) {
+		text_add(sql, ", %s bigint NOT NULL DEFAULT 0",
+		         rollup_columns[i]);
+	}
+	text_add(sql, ", PRIMARY KEY (dimension, value, cell, provider, "
+	         "model_id)) WITH (fillfactor = 50);");
+}
+
+/* bursar_row hands out the lower 40 bits of ids, so many at a time. */
+static const char other_tables[] =
+	"CREATE TABLE bursar_keys (content_check bigint NOT NULL, "
+	"  day integer NOT NULL, key bytea NOT NULL, "
+	"  CONSTRAINT bursar_keys_pkey PRIMARY KEY (key));"
+	"CREATE SEQUENCE bursar_row AS bigint INCREMENT BY 65536 MINVALUE 0 "
+	"  MAXVALUE 1099511562240 START WITH 0 NO CYCLE;"
+	"CREATE TABLE bursar_leases (job text COLLATE \"C\" PRIMARY KEY, "
+	"  holder text COLLATE \"C\" NOT NULL, until_us bigint NOT NULL, "
+	"  fence bigint NOT NULL);"
+	"CREATE VIEW record_keys AS "
+	"  SELECT key, content_check, day FROM bursar_keys;"
+	"CREATE VIEW metering_hourly_rollup AS SELECT "
+	"nullif(value, '') AS worker_id, nullif(provider, '') AS provider, "
+	"nullif(model_id, '') AS model_id, "
+	"to_timestamp(cell / 4 * 3600) AS hour, "
+	"sum(input_tokens) AS total_input_tokens, "
+	"sum(output_tokens) AS total_output_tokens, "
+	"sum(thinking_tokens) AS total_thinking_tokens, "
+	"sum(total_tokens) AS total_tokens, "
+	"sum(cache_read_input_tokens) AS total_cache_read_input_tokens, "
+	"sum(cache_write_input_tokens) AS total_cache_write_input_tokens, "
+	"sum(request_count) AS total_calls, "
+	"sum(error_count) AS error_count, "
+	"round(sum(cost_nano) / 1e9, 6) AS total_cost_usd, "
+	"coalesce(round(sum(latency_ms) / nullif(sum(latency_ms_n), 0), 2), 0) "
+	"AS avg_latency_ms "
+	"FROM rollup_cells WHERE dimension = 'worker' "
+	"GROUP BY value, provider, model_id, cell / 4;";
+
+static void step_tables(struct text *sql, const struct bursar_host *host)
+{
+	const struct bursar_schema *schema = host->schema;
+
+	text_add(sql, "CREATE TABLE bursar_meta ("
+	         "name text COLLATE \"C\" PRIMARY KEY, "
+	         "value text COLLATE \"C\");"
+	         "INSERT INTO bursar_meta VALUES "
+	         "('ledger_uuid', replace(gen_random_uuid()::text, '-', '')), "
+	         "('created_us', '%lld');", (long long)host->now(host));
+	for (size_t i = 0; i < schema->kind_count; i++) {
+		add_records(sql, &schema->kinds[i]);
+	}
+	add_rollups(sql);
+	text_add(sql, "%s", other_tables);
+}
+
+/* --- every time: columns ------------------------------------------------- */
+
+static bool has_column(const PGresult *columns, const char *name)
+{
+	for (int i = 0; i < PQntuples(columns); i++) {
+		if (strcmp(PQgetvalue(columns, i, 0), name) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static enum bursar_verdict read_columns(struct db *db,
+                                        const struct bursar_kind *kind,
+                                        PGresult **columns,
+                                        struct bursar_error *err)
+{
+	struct db_values values = { 0 };
+
+	db_add_text(&values, kind->table);
+	return db_query(db, "SELECT attname FROM pg_attribute WHERE "
+	                "attrelid = to_regclass($1) AND attnum > 0 "
+	                "AND NOT attisdropped", &values, false, columns, err);
+}
+
+/* Adds to sql what makes the columns that are missing; counts them. */
+static size_t add_missing(struct text *sql, const struct bursar_kind *kind,
+                          const PGresult *columns)
+{
+	size_t missing = 0;
+
+	for (size_t i = 0; i < kind->field_count; i++) {
+		const struct bursar_field *field = &kind->fields[i];
+		char name[COLUMNS_NAME_MAX];
+
+		columns_stored(field, name);
+		if (!has_column(columns, name)) {
+			text_add(sql, "ALTER TABLE \"%s\" ADD COLUMN \"%s\" "
+			         "%s;", kind->table, name, column_type(field));
+			missing++;
+		}
+		if (columns_differ(field) && !has_column(columns, field->name)) {
+			text_add(sql, "ALTER TABLE \"%s\" ADD COLUMN ",
+			         kind->table);
+			add_readable(sql, field);
+			text_add(sql, ";");
+			missing++;
+		}
+	}
+	return missing;
+}
+
+static enum bursar_verdict complete_kind(struct db *db,
+                                         const struct bursar_kind *kind,
+                                         struct bursar_error *err)
+{
+	PGresult *columns = NULL;
+	struct text sql = { 0 };
+	size_t missing = 0;
+	enum bursar_verdict verdict = read_columns(db, kind, &columns, err);
+
+	if (verdict == BURSAR_DONE) {
+		missing = add_missing(&sql, kind, columns);
+	}
+	PQclear(columns);
+	if (verdict == BURSAR_DONE && missing > 0) {
+		verdict = db_exec_text(db, &sql, err);
+		db->host->log(db->host, BURSAR_INFO, "columns-added",
+		              "table=%s columns=%zu", kind->table, missing);
+	}
+	text_finish(&sql);
+	return verdict;
+}
+
+/* --- migrating ----------------------------------------------------------- */
+
+typedef void step_fn(struct text *sql, const struct bursar_host *host);
+
+static step_fn *const steps[LEDGER_VERSION] = {
+	step_tables,
+};
+
+/* 0: nothing is there. */
+static enum bursar_verdict read_version(struct db *db, int64_t *version,
+                                        struct bursar_error *err)
+{
+	int64_t there;
+	enum bursar_verdict verdict = db_integer(db, "SELECT 1 WHERE "
+		"to_regclass('bursar_meta') IS NOT NULL", NULL, 0, &there, err);
+
+	*version = 0;
+	if (verdict != BURSAR_DONE || there == 0) {
+		return verdict;
+	}
+	verdict = db_integer(db, "SELECT value FROM bursar_meta WHERE name = "
+	                     "'ledger_version'", NULL, 0, version, err);
+	if (verdict == BURSAR_DONE && *version > LEDGER_VERSION) {
+		bursar_fail(err, EINVAL, "%s: made by a newer bursar (ledger "
+		            "version %lld, this one knows %d): update bursar",
+		            db->label, (long long)*version, LEDGER_VERSION);
+		return BURSAR_CONFIG;
+	}
+	return verdict;
+}
+
+enum bursar_verdict schema_lock(struct db *db, struct bursar_error *err)
+{
+	struct db_values values = { 0 };
+
+	db_add_integer(&values, LOCK_CLASS);
+	return db_query(db, "SELECT pg_advisory_xact_lock($1::int, "
+	                "hashtext(current_schema()))", &values, false, NULL,
+	                err);
+}
+
+/* A schema that is not there is no place for tables. */
+static enum bursar_verdict find_schema(struct db *db, struct bursar_error *err)
+{
+	const char *schema = db->host->text(db->host, "schema");
+	struct db_values values = { 0 };
+	int64_t there;
+	enum bursar_verdict verdict;
+
+	db_add_text(&values, schema);
+	verdict = db_integer(db, "SELECT CASE WHEN has_schema_privilege(oid, "
+	                     "'USAGE') THEN 2 ELSE 1 END FROM pg_namespace "
+	                     "WHERE nspname = $1", &values, 0, &there, err);
+	if (verdict != BURSAR_DONE || there == 2) {
+		return verdict;
+	}
+	if (there == 0) {
+		bursar_fail(err, ENOTDIR, "%s: there is no schema %.40s: "
+		            "CREATE SCHEMA %.40s AUTHORIZATION %.40s",
+		            db->label, schema, schema, PQuser(db->conn));
+	} else {
+		bursar_fail(err, EACCES, "%s: no permission: GRANT USAGE ON "
+		            "SCHEMA %.40s TO %.40s", db->label, schema,
+		            PQuser(db->conn));
+	}
+	return BURSAR_CONFIG;
+}
+
+static enum bursar_verdict take_steps(struct db *db, int64_t version,
+                                      struct bursar_error *err)
+{
+	const struct bursar_schema *schema = db->host->schema;
+	enum bursar_verdict verdict = BURSAR_DONE;
+	struct text sql = { 0 };
+
+	for (int64_t at = version; at < LEDGER_VERSION; at++) {
+		steps[at](&sql, db->host);
+	}
+	if (version < LEDGER_VERSION) {
+		text_add(&sql, "INSERT INTO bursar_meta VALUES "
+		         "('ledger_version', '%d') ON CONFLICT (name) "
+		         "DO UPDATE SET value = excluded.value;",
+		         LEDGER_VERSION);
+		verdict = db_exec_text(db, &sql, err);
+	}
+	for (size_t i = 0; i < schema->kind_count && verdict == BURSAR_DONE;
+	     i++) {
+		verdict = complete_kind(db, &schema->kinds[i], err);
+	}
+	return verdict;
+}
+
+enum bursar_verdict schema_migrate(struct db *db, struct bursar_error *err)
+{
+	const int64_t patience_ms = db->patience_ms;
+	int64_t version = 0;
+	enum bursar_verdict verdict = find_schema(db, err);
+
+	if (verdict != BURSAR_DONE) {
+		return verdict;
+	}
+	/* To rewrite a large table takes its time. */
+	db->patience_ms = 0;
+	verdict = db_exec(db, "BEGIN; SET LOCAL statement_timeout = 0", err);
+	if (verdict == BURSAR_DONE) {
+		verdict = schema_lock(db, err);
+	}
+	if (verdict == BURSAR_DONE) {
+		verdict = read_version(db, &version, err);
+	}
+	if (verdict == BURSAR_DONE) {
+		verdict = take_steps(db, version, err);
+	}
+	if (verdict == BURSAR_DONE) {
+		verdict = db_exec(db, "COMMIT", err);
+	}
+	db_rollback(db);
+	db->patience_ms = patience_ms;
+	if (verdict == BURSAR_DONE && version > 0 && version < LEDGER_VERSION) {
+		db->host->log(db->host, BURSAR_INFO, "ledger-migrated",
+		              "from=%lld to=%d", (long long)version,
+		              LEDGER_VERSION);
+	}
+	return verdict == BURSAR_REJECT ? BURSAR_CONFIG : verdict;
+}
+
+static enum bursar_verdict count_missing(struct db *db, size_t *missing,
+                                         struct bursar_error *err)
+{
+	const struct bursar_schema *schema = db->host->schema;
+	enum bursar_verdict verdict = BURSAR_DONE;
+
+	*missing = 0;
+	for (size_t i = 0; i < schema->kind_count && verdict == BURSAR_DONE;
+	     i++) {
+		struct text unused = { 0 };
+		PGresult *columns = NULL;
+
+		verdict = read_columns(db, &schema->kinds[i], &columns, err);
+		if (verdict == BURSAR_DONE) {
+			*missing += add_missing(&unused, &schema->kinds[i],
+			                        columns);
+		}
+		PQclear(columns);
+		text_finish(&unused);
+	}
+	return verdict;
+}
+
+enum bursar_verdict schema_check(struct db *db, struct bursar_error *err)
+{
+	int64_t version = 0;
+	size_t missing = 0;
+	enum bursar_verdict verdict = find_schema(db, err);
+
+	if (verdict == BURSAR_DONE) {
+		verdict = read_version(db, &version, err);
+	}
+	if (verdict == BURSAR_DONE && version == LEDGER_VERSION) {
+		verdict = count_missing(db, &missing, err);
+	}
+	if (verdict != BURSAR_DONE) {
+		return verdict;
+	}
+	if (version == 0) {
+		bursar_fail(err, ENOENT, "%s: there is no ledger in schema "
+		            "%.60s yet; the daemon makes it when it starts",
+		            db->label, db->host->text(db->host, "schema"));
+		return BURSAR_CONFIG;
+	}
+	if (version < LEDGER_VERSION || missing > 0) {
+		bursar_fail(err, EINVAL, "%s: made by an older bursar: start "
+		            "the daemon of this version once, it brings the "
+		            "ledger up to date", db->label);
+		return BURSAR_CONFIG;
+	}
+	return BURSAR_DONE;
+}
