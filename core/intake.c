@@ -442,16 +442,16 @@ static void push(struct intake *in, struct flight *flight,
 	}
 }
 
-/* Reads nothing until then, so that a connection stays alive. */
-static void keep_alive(struct intake *in, int64_t until)
+/* Reads nothing, so that a connection stays alive. */
+static void keep_alive(struct intake *in)
 {
 	struct bursar_error err = { 0 };
 
 	in->batch = (struct bursar_batch){
 		.add = add_message, .max_message = in->o.max_message,
 	};
-	if (in->ops->read(in->source, &in->batch, in->bell, until, &err) ==
-	    BURSAR_DOWN) {
+	if (in->ops->read(in->source, &in->batch, in->bell, clock_mono_us(),
+	                  &err) == BURSAR_DOWN) {
 		reopen_later(in, &err);
 	}
 }
@@ -470,7 +470,8 @@ static bool wait_for_letters(struct intake *in, const struct bursar_error *err)
 	}
 	const int64_t tick = clock_mono_us() + TICK_US;
 	const int64_t next = clock_mono_us() + backoff_next(&in->backoff);
-	keep_alive(in, next < tick ? next : tick);
+	keep_alive(in);
+	sleep_until(in, next < tick ? next : tick);
 	silence_bell(in);
 	return in->source != NULL;
 }
@@ -646,7 +647,8 @@ static void read_once(struct intake *in)
 	const bool wanted = in->batch.room > 0;
 	set_decoding(in, in->decoding && wanted);
 	const enum bursar_verdict verdict =
-		in->ops->read(in->source, &in->batch, in->bell, deadline, &err);
+		in->ops->read(in->source, &in->batch, in->bell,
+		              wanted ? deadline : clock_mono_us(), &err);
 
 	struct flight *flight = in->filling;
 	in->filling = NULL;
@@ -664,6 +666,8 @@ static void read_once(struct intake *in)
 	if (flight != NULL) {
 		flight->read_at = clock_mono_us();
 		process(in, flight);
+	} else if (!wanted) {
+		sleep_until(in, deadline);
 	}
 }
 

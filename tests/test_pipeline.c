@@ -42,7 +42,7 @@ static struct {
 		settled[MAX];
 	size_t settled_count;
 	size_t most_in_flight;
-	int    reads_with_room;
+	int    reads_with_room, reads_without;
 	int    source_opens, parks, unparks;
 	bool   rewinds;			/* delivers what was returned again */
 	bool   read_dies, settle_dies;	/* DOWN once; then all comes again */
@@ -169,6 +169,7 @@ static enum bursar_verdict source_read(struct bursar_source *source,
 		return verdict;
 	}
 	w.reads_with_room += batch->room > 0;
+	w.reads_without += batch->room == 0;
 	const size_t before = w.read;
 	if (batch->room > 0) {
 		deliver(batch);
@@ -176,7 +177,7 @@ static enum bursar_verdict source_read(struct bursar_source *source,
 	if (w.read - w.settled_count > w.most_in_flight) {
 		w.most_in_flight = w.read - w.settled_count;
 	}
-	const bool nothing = w.read == before;
+	const bool nothing = w.read == before && batch->room > 0;
 	unlocked();
 	if (nothing) {
 		struct pollfd fd = { .fd = wake, .events = POLLIN };
@@ -1139,6 +1140,22 @@ START_TEST(never_more_is_in_flight_than_the_window_allows)
 }
 END_TEST
 
+START_TEST(a_full_window_costs_no_time)
+{
+	source.window_messages = 1;
+	w.sinks[0].open_says = BURSAR_DOWN;
+	send("metering one fine");
+	start();
+
+	WAIT_FOR(w.read == 1);
+	usleep(1500000);
+	locked();
+	ck_assert_int_ge(w.reads_without, 1);
+	ck_assert_int_le(w.reads_without, 10);
+	unlocked();
+}
+END_TEST
+
 START_TEST(what_cannot_be_stored_before_the_end_is_given_back)
 {
 	w.sinks[0].write_says = BURSAR_RETRY;
@@ -1510,6 +1527,7 @@ static void add_tests(TCase *t)
 	tcase_add_test(t, a_record_for_two_sinks_is_settled_after_both);
 	tcase_add_test(t, a_sink_that_is_not_required_holds_nothing_up);
 	tcase_add_test(t, never_more_is_in_flight_than_the_window_allows);
+	tcase_add_test(t, a_full_window_costs_no_time);
 	tcase_add_test(t, what_cannot_be_stored_before_the_end_is_given_back);
 	tcase_add_test(t, a_drain_lets_what_is_in_flight_be_stored);
 	tcase_add_test(t, the_source_pauses_rather_than_lose_a_dead_letter);

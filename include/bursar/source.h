@@ -86,7 +86,8 @@ struct bursar_source_ops {
 	 * Adds what is there to the batch, waiting for the first message until
 	 * `deadline` (us, monotonic) or until descriptor `wake` is readable
 	 * (poll it; do not read from it), and not waiting at all for more.
-	 * With batch->room == 0 it does only what keeps a connection alive.
+	 * With batch->room == 0 it does only what keeps a connection alive, and
+	 * does not wait.
 	 *
 	 * Returns DONE (with any number of messages, also none); RETRY, DOWN
 	 * or CONFIG with *err filled: what was added before counts all the
