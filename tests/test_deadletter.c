@@ -99,6 +99,8 @@ int __wrap_posix_fallocate(int fd, off_t at, off_t size)
 	return __real_posix_fallocate(fd, at, size);
 }
 
+static pthread_mutex_t disk_lock = PTHREAD_MUTEX_INITIALIZER;
+
 static int note_sync(int fd)
 {
 	char link[64], path[4096] = "";
@@ -112,9 +114,11 @@ static int note_sync(int fd)
 	const ssize_t size = readlink(link, path, sizeof(path) - 1);
 	ck_assert_int_gt(size, 0);
 	const char *name = strrchr(path, '/');
+	pthread_mutex_lock(&disk_lock);
 	ck_assert_uint_lt(strlen(disk.synced) + strlen(name),
 	                  sizeof(disk.synced));
 	memcpy(disk.synced + strlen(disk.synced), name, strlen(name) + 1);
+	pthread_mutex_unlock(&disk_lock);
 	return 0;
 }
 
@@ -899,7 +903,9 @@ START_TEST(can_be_read_and_purged_while_it_is_written)
 		if (i % 4 == 0) {
 			purge(2);
 		}
+		pthread_mutex_lock(&disk_lock);
 		disk.synced[0] = '\0';
+		pthread_mutex_unlock(&disk_lock);
 	}
 	atomic_store(&stop, true);
 	pthread_join(writer, NULL);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -68,7 +69,7 @@ struct running {
 	pthread_t     thread;
 	enum bursar_verdict verdict;
 	struct bursar_error err;
-	int64_t       ended_at;
+	_Atomic int64_t ended_at;
 };
 
 static void *run_it(void *arg)
@@ -77,7 +78,7 @@ static void *run_it(void *arg)
 
 	r->verdict = r->kit->plugin->ops.service->run(r->service, r->stop,
 	                                              &r->err);
-	r->ended_at = clock_mono_us();
+	atomic_store(&r->ended_at, clock_mono_us());
 	return NULL;
 }
 
@@ -112,8 +113,9 @@ static void stop_it(struct running *r)
 	}
 	expect(r->verdict == BURSAR_DONE, "run() ended with verdict %d: %s",
 	       r->verdict, r->err.text);
-	expect(r->ended_at - asked <= TO_END_US, "it went on for %lld ms",
-	       (long long)(r->ended_at - asked) / 1000);
+	const int64_t took = atomic_load(&r->ended_at) - asked;
+	expect(took <= TO_END_US, "it went on for %lld ms",
+	       (long long)took / 1000);
 	expect(read(r->stop, &rung, sizeof(rung)) == (ssize_t)sizeof(rung),
 	       "it read from the stop descriptor");
 	close(r->stop);
@@ -126,8 +128,9 @@ static void runs_until_it_is_stopped(struct kit *kit)
 	open_it(&r, kit);
 	start_it(&r);
 	poll(NULL, 0, 300);
-	expect(r.ended_at == 0, "run() returned %d before it was told: %s",
-	       r.verdict, r.err.text);
+	const bool ended = atomic_load(&r.ended_at) != 0;
+	expect(!ended, "run() returned %d before it was told: %s",
+	       ended ? r.verdict : BURSAR_DONE, ended ? r.err.text : "");
 	stop_it(&r);
 	stand_close(&r.stand, r.service);
 }
