@@ -1,7 +1,12 @@
 # What is measured, with the machine's floor in the same run.
 
 bench_programs += %D%/bench/generate %D%/bench/floor_sqlite
-EXTRA_DIST += %D%/bench/run.py %D%/bench/reference.sql
+EXTRA_DIST += %D%/bench/run.py %D%/bench/reference.sql \
+	%D%/bench/floor_postgres.sh
+
+if HAVE_RABBITMQ
+bench_needs = %D%/broker$(EXEEXT)
+endif
 
 %C%_bench_generate_SOURCES  = %D%/bench/generate.c
 %C%_bench_generate_CPPFLAGS = $(core_cppflags)
@@ -12,5 +17,5 @@ EXTRA_DIST += %D%/bench/run.py %D%/bench/reference.sql
 %C%_bench_floor_sqlite_LDADD    = $(SINK_SQLITE_LIBS)
 
 .PHONY: bench
-bench: all bench-programs
+bench: all bench-programs $(bench_needs)
 	$(AM_TESTS_ENVIRONMENT) python3 $(srcdir)/%D%/bench/run.py $(BENCH)

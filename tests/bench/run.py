@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""run.py [--rounds N] [--records N] [--growth N] [--keep] [PATH ...] - measure, with the machine's floor beside it
+"""run.py [--rounds N] [--records N] [--growth N] [PATH ...] - measure, with the machine's floor beside it
 
-Paths: decode null sqlite growth memory summary (all).  Every figure is the median of interleaved rounds on this machine,
-now; goals are ratios to a floor of the same run wherever there is one.  Nothing here passes or fails: it prints."""
+Paths: decode null memory sqlite growth postgres amqp purge (all), and summary, growth-postgres.  Those with a server are
+run between servers of this machine's distribution that end with the run.  Every figure is the median of interleaved rounds
+on this machine, now; goals are ratios to a floor of the same run wherever there is one.  Nothing here passes or fails: it
+prints."""
 import argparse
+import json
 import os
 import pathlib
 import re
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -39,12 +43,12 @@ def generate(folder, name, count, first=0):
     return path
 
 
-def once(folder, sink, lines, state="state", keep_state=False, extra=""):
+def once(folder, sink, lines, state="state", keep_state=False, extra="", kind="metering"):
     """One `bursard --once`; seconds, and peak resident memory in KB."""
     if not keep_state:
         shutil.rmtree(folder / state, ignore_errors=True)
     config = folder / "bench.yaml"
-    config.write_text(f"sources: {{lines: {{plugin: file, path: {lines}, kind: metering}}}}\n"
+    config.write_text(f"sources: {{lines: {{plugin: file, path: {lines}, kind: {kind}}}}}\n"
                       f"sinks: {{ledger: {sink}}}\nstate-dir: {state}\nlog-level: error\n{extra}")
     begin = time.monotonic()
     process = subprocess.Popen([program("core/bursard"), "-c", str(config), "--once"], env=ENVIRONMENT,
@@ -155,8 +159,188 @@ def bench_memory(folder, options):
     lines.unlink()
 
 
+# --- PostgreSQL ---------------------------------------------------------------------------------------------------------------
+
+def psql(*statements, conninfo="BURSAR_TEST_PG"):
+    arguments = [word for one in statements for word in ("-c", one)]
+    return subprocess.run(["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", os.environ[conninfo], *arguments], check=True,
+                          capture_output=True, text=True).stdout.strip()
+
+
+def postgres_sink():
+    return f'{{plugin: postgres, schema: bursar, conninfo: "{os.environ["BURSAR_TEST_PG"]}"}}'
+
+
+def fresh_postgres():
+    psql("DROP SCHEMA IF EXISTS bursar CASCADE", "CREATE SCHEMA bursar AUTHORIZATION bursar",
+         "GRANT USAGE ON SCHEMA bursar TO bursar_reader", conninfo="BURSAR_TEST_PG_ADMIN")
+    psql("CHECKPOINT", conninfo="BURSAR_TEST_PG_ADMIN")
+
+
+def floor_postgres(*arguments):
+    out = subprocess.run([str(SOURCE / "tests/bench/floor_postgres.sh"), os.environ["BURSAR_TEST_PG_ADMIN"], "bursar",
+                          *arguments], check=True, capture_output=True, text=True).stdout
+    return float(re.search(r"seconds=([0-9.]+)", out)[1])
+
+
+def bench_postgres(folder, options):
+    lines = generate(folder, "postgres.jsonl", options.records)
+    ours, own, plain, peak = [], [], [], 0
+    for _ in range(options.rounds):
+        fresh_postgres()
+        seconds, memory = once(folder, postgres_sink(), lines)
+        ours.append(seconds)
+        peak = max(peak, memory)
+        own.append(floor_postgres())
+        plain.append(floor_postgres(str(SOURCE / "tests/bench/reference.sql"), "plain"))
+    n = options.records
+    a, b, c = median(ours), median(own), median(plain)
+    row("file -> PostgreSQL, same tables", f"{n / a:,.0f}/s", f"{n / b:,.0f}/s", f"{b / a:.2f}", ">= 0.8")
+    row("file -> PostgreSQL, plain table", f"{n / a:,.0f}/s", f"{n / c:,.0f}/s", f"{c / a:.2f}", ">= 0.5")
+    row("memory, PostgreSQL", f"{peak / 1024:.0f} MB", "", "", "<= 64 MB")
+    lines.unlink()
+
+
+def bench_growth_postgres(folder, options):
+    fresh_postgres()
+    shutil.rmtree(folder / "grown", ignore_errors=True)
+    cost = []
+    for million in range(options.growth):
+        lines = generate(folder, f"growth-{million}.jsonl", 1000000, million * 1000000)
+        cost.append(once(folder, postgres_sink(), lines, state="grown", keep_state=True)[0])
+        lines.unlink()
+        print(f"    {million + 1} million: {cost[-1]:.1f} us a record", flush=True)
+    last = median(cost[-3:]) / median(cost[:2])
+    row("growth, PostgreSQL", f"{cost[-1]:.1f} us a record at {options.growth} million", f"{cost[0]:.1f} us at 1 million",
+        f"{last:.2f}", "<= 1.5 at 10 million")
+    bench_summary(folder, options, growing=True)
+
+
+def expired_bodies(folder, count):
+    """Prompts that expire one and two days from their time, all of which is long past."""
+    path = folder / "bodies.jsonl"
+    with open(path, "w", encoding="utf-8") as out:
+        for i in range(count):
+            out.write(json.dumps({
+                "kind": "prompt", "properties": {"message_id": f"old-{i}"},
+                "body": {"request": {"messages": [{"role": "user", "content": "x" * 600}]},
+                         "response": "y" * 300, "timestamps": {"returned": time.strftime(
+                             "%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 43200 - i % 3600))}}}) + "\n")
+    return path
+
+
+def bench_purge(folder, options):
+    """Bodies that expired yesterday: ten times the rows, the same work."""
+    seconds = {}
+    for count in (options.records // 20, options.records // 2):
+        fresh_postgres()
+        lines = expired_bodies(folder, count)
+        once(folder, postgres_sink(), lines, kind='""', extra="retention: {default-days: 1}\n")
+        lines.unlink()
+        begin = time.monotonic()
+        out = subprocess.run(["faketime", "-f", "+3d", program("core/bursar"), "-c", str(folder / "bench.yaml"), "purge"],
+                             env=ENVIRONMENT, capture_output=True, text=True, check=False)
+        seconds[count] = time.monotonic() - begin
+        left = int(psql("SELECT count(*) FROM bursar.prompt_records"))
+        if out.returncode != 0 or left != 0:
+            sys.exit(f"purge left {left} of {count}: {out.stdout}{out.stderr}")
+    few, many = sorted(seconds)
+    row("purge, PostgreSQL", f"{seconds[many] * 1e3:.0f} ms for {many:,} bodies",
+        f"{seconds[few] * 1e3:.0f} ms for {few:,}", f"{seconds[many] / seconds[few]:.2f}", "does not scale with the rows")
+
+
+# --- AMQP ---------------------------------------------------------------------------------------------------------------------
+
+def broker(*arguments):
+    return subprocess.run([program("tests/broker"), os.environ["BURSAR_TEST_AMQP"], *map(str, arguments)], check=True,
+                          capture_output=True, text=True).stdout
+
+
+def fill(queue, lines, quorum):
+    broker("declare", queue, *(["--quorum"] if quorum else []))
+    broker("purge", queue)
+    broker("publish", queue, lines, "--confirm", "--ids", queue)
+
+
+def stored(folder):
+    """What the daemon's sink has stored; 0 while none answers."""
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(str(folder / "amqp-state" / "status"))
+            data = b""
+            while more := client.recv(65536):
+                data += more
+        except OSError:
+            return 0
+    return sum(sink["stored"] + sink["duplicates"] for sink in json.loads(data)["sinks"]) if data else 0
+
+
+def daemon(folder, sink, queue, count):
+    """Seconds from the start of a daemon to the last message stored, and peak resident memory in KB."""
+    shutil.rmtree(folder / "amqp-state", ignore_errors=True)
+    config = folder / "amqp.yaml"
+    config.write_text(f'sources: {{queue: {{plugin: amqp, uri: "{os.environ["BURSAR_TEST_AMQP"]}", queue: {queue},'
+                      f" kind: metering}}}}\nsinks: {{ledger: {sink}}}\nstate-dir: amqp-state\nlog-level: error\n")
+    begin = time.monotonic()
+    process = subprocess.Popen([program("core/bursard"), "-c", str(config)], env=ENVIRONMENT)
+    while stored(folder) < count:
+        if process.poll() is not None:
+            sys.exit("bursard ended")
+        time.sleep(0.02)
+    seconds = time.monotonic() - begin
+    process.terminate()
+    _, _, usage = os.wait4(process.pid, 0)
+    return seconds, usage.ru_maxrss
+
+
+def bench_amqp(folder, options):
+    count = max(options.records // 5, 1000)
+    lines = generate(folder, "amqp.jsonl", count)
+    peak = 0
+    for quorum in (False, True):
+        bare, to_sqlite, to_postgres, copy = [], [], [], []
+        kind = "quorum" if quorum else "classic"
+        for _ in range(options.rounds):
+            fill(f"bare-{kind}", lines, quorum)
+            fill(f"ours-{kind}", lines, quorum)
+            bare.append(float(re.search(r"seconds=([0-9.]+)", broker("consume", f"bare-{kind}", count))[1]))
+            fresh(folder)
+            seconds, memory = daemon(folder, "{plugin: sqlite, path: ledger.db}", f"ours-{kind}", count)
+            to_sqlite.append(seconds)
+            peak = max(peak, memory)
+            fill(f"ours-{kind}", lines, quorum)
+            fresh_postgres()
+            seconds, memory = daemon(folder, postgres_sink(), f"ours-{kind}", count)
+            to_postgres.append(seconds)
+            peak = max(peak, memory)
+            copy.append(floor_postgres())
+        a, b, c, d = median(bare), median(to_sqlite), median(to_postgres), median(copy)
+        row(f"AMQP ({kind}) -> SQLite", f"{count / b:,.0f}/s", f"{count / a:,.0f}/s (idle consumer)", f"{a / b:.2f}",
+            ">= 0.8" if not quorum else "")
+        row(f"AMQP ({kind}) -> PostgreSQL", f"{count / c:,.0f}/s", f"{count / (a + d):,.0f}/s (consumer, then COPY)",
+            f"{(a + d) / c:.2f}", ">= 0.7")
+    row("memory, AMQP", f"{peak / 1024:.0f} MB", "32 MB of it SQLite's cache", "", "<= 64 MB without caches")
+    lines.unlink()
+
+
+# --- all ----------------------------------------------------------------------------------------------------------------------
+
+def have_servers(arguments):
+    """Runs all of it once more between servers, where there are any to start."""
+    if "BURSAR_TEST_SERVERS" in os.environ:
+        return True
+    if not os.path.exists(program("tests/broker")):
+        return False
+    done = subprocess.run([str(SOURCE / "tests/servers"), "run", "--", sys.executable, __file__, *arguments], check=False)
+    if done.returncode != 77:
+        sys.exit(done.returncode)
+    return False
+
+
 PATHS = {"decode": bench_decode, "null": bench_null, "sqlite": bench_sqlite, "growth": bench_growth,
-         "memory": bench_memory, "summary": bench_summary}
+         "memory": bench_memory, "summary": bench_summary, "postgres": bench_postgres, "amqp": bench_amqp,
+         "purge": bench_purge, "growth-postgres": bench_growth_postgres}
+NEED_SERVERS = {"postgres", "amqp", "purge", "growth-postgres"}
 
 
 def main():
@@ -167,10 +351,13 @@ def main():
     parser.add_argument("--folder", help="where to work (default: a temporary folder)")
     parser.add_argument("paths", nargs="*", metavar="PATH")
     options = parser.parse_args()
-    wanted = options.paths or ["decode", "null", "memory", "sqlite", "growth"]
+    wanted = options.paths or ["decode", "null", "memory", "sqlite", "growth", "postgres", "amqp", "purge"]
     for path in wanted:
         if path not in PATHS:
             sys.exit(f"run.py: no path '{path}'; there are {', '.join(PATHS)}")
+    if NEED_SERVERS.intersection(wanted) and not have_servers(sys.argv[1:]):
+        print("left out, for want of RabbitMQ, PostgreSQL or rabbitmq-c: " + " ".join(NEED_SERVERS.intersection(wanted)))
+        wanted = [path for path in wanted if path not in NEED_SERVERS]
     folder = pathlib.Path(options.folder or tempfile.mkdtemp(prefix="bursar-bench-"))
     folder.mkdir(exist_ok=True)
     try:
