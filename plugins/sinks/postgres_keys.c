@@ -59,8 +59,8 @@ static enum bursar_verdict prepare_all(struct db *db, struct bursar_error *err)
 		{ FIND, "SELECT key, content_check, day FROM bursar_keys "
 		  "WHERE key = ANY($1::bytea[])" },
 		{ ADD, "INSERT INTO bursar_keys (content_check, day, key) "
-		  "SELECT c, $3::int, k FROM unnest($1::bytea[], $2::bigint[]) "
-		  "AS t (k, c) ON CONFLICT DO NOTHING RETURNING key" },
+		  "SELECT unnest($2::bigint[]), $3::int, unnest($1::bytea[]) "
+		  "ON CONFLICT DO NOTHING RETURNING key" },
 		{ TOUCH, "UPDATE bursar_keys SET day = $2::int "
 		  "WHERE key = ANY($1::bytea[]) AND day < $2::int" },
 	};

@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #define CHUNK 65536	/* INCREMENT of bursar_row */
+#define MANY  1000	/* rows that are worth finding their partition for */
 #define SUMS  "bursar_sums"
 #define FULL  "bursar_full_sums"
 
@@ -21,7 +22,7 @@
 
 struct kind_rows {
 	struct parts parts;
-	struct text  copy;	/* the statement */
+	struct text  columns;	/* of the COPY, and how it is done */
 };
 
 struct chunk {
@@ -42,17 +43,17 @@ struct rows {
 
 /* --- life ---------------------------------------------------------------- */
 
-static void write_copy(struct kind_rows *rows)
+static void write_columns(struct kind_rows *rows)
 {
 	const struct bursar_kind *kind = rows->parts.kind;
 	char name[COLUMNS_NAME_MAX];
 
-	text_add(&rows->copy, "COPY \"%s\" (id", kind->table);
+	text_add(&rows->columns, "(id");
 	for (size_t i = 0; i < kind->field_count; i++) {
-		text_add(&rows->copy, ", \"%s\"",
+		text_add(&rows->columns, ", \"%s\"",
 		         columns_stored(&kind->fields[i], name));
 	}
-	text_add(&rows->copy, ") FROM STDIN (FORMAT binary)");
+	text_add(&rows->columns, ") FROM STDIN (FORMAT binary)");
 }
 
 /*
@@ -80,12 +81,14 @@ static enum bursar_verdict prepare_sums(struct db *db, bool saturate,
 	for (size_t i = 0; i < ROLLUP_COLUMNS; i++) {
 		text_add(&sql, ", %s", rollup_columns[i]);
 	}
-	text_add(&sql, ") SELECT * FROM unnest($1::text[], $2::text[], "
-	         "$3::bigint[], $4::text[], $5::text[]");
+	/* In the list they go in step; in FROM each would be stored first. */
+	text_add(&sql, ") SELECT unnest($1::text[]), unnest($2::text[]), "
+	         "unnest($3::bigint[]), unnest($4::text[]), "
+	         "unnest($5::text[])");
 	for (size_t i = 0; i < ROLLUP_COLUMNS; i++) {
-		text_add(&sql, ", $%zu::bigint[]", CELL_KEYS + 1 + i);
+		text_add(&sql, ", unnest($%zu::bigint[])", CELL_KEYS + 1 + i);
 	}
-	text_add(&sql, ") ON CONFLICT (dimension, value, cell, provider, "
+	text_add(&sql, " ON CONFLICT (dimension, value, cell, provider, "
 	         "model_id) DO UPDATE SET ");
 	for (size_t i = 0; i < ROLLUP_COLUMNS; i++) {
 		const char *name = rollup_columns[i];
@@ -118,8 +121,8 @@ static bool open_kind(struct rows *rows, const struct bursar_kind *kind)
 			return false;
 		}
 	}
-	write_copy(of_kind);
-	return !of_kind->copy.failed;
+	write_columns(of_kind);
+	return !of_kind->columns.failed;
 }
 
 enum bursar_verdict rows_open(struct rows **opened, struct db *db,
@@ -154,7 +157,7 @@ void rows_close(struct rows *rows)
 	}
 	for (size_t i = 0; i < rows->kind_count; i++) {
 		parts_finish(&rows->kinds[i].parts);
-		text_finish(&rows->kinds[i].copy);
+		text_finish(&rows->kinds[i].columns);
 	}
 	for (size_t i = 0; i < CELL_KEYS + ROLLUP_COLUMNS; i++) {
 		text_finish(&rows->arrays[i]);
@@ -367,13 +370,85 @@ static enum bursar_verdict sum_up(struct rows *rows,
 	return BURSAR_REJECT;
 }
 
+/* The partition that all of the places [from, to) are in, or NULL. */
+static const struct part *part_of(struct parts *parts,
+                                  const struct batch *batch, size_t from,
+                                  size_t to)
+{
+	const int64_t first = batch->places[from].block;
+	const int64_t last = batch->places[to - 1].block;
+
+	if (to - from < MANY || !parts_has(parts, first)) {
+		return NULL;
+	}
+	const struct part *part = &parts->list[parts->latest];
+	return parts_first_id(last) < part->to ? part : NULL;
+}
+
+/*
+ * Makes sure that the table still is a partition, and stays one to the end of
+ * the transaction.
+ */
+static enum bursar_verdict hold_part(struct rows *rows, const struct part *part,
+                                     bool *held, struct bursar_error *err)
+{
+	struct db_values values = { 0 };
+	struct text sql = { 0 };
+	int64_t there = 0;
+	enum bursar_verdict verdict;
+
+	text_add(&sql, "LOCK TABLE ONLY \"%s\" IN ROW EXCLUSIVE MODE",
+	         part->name);
+	verdict = db_exec_text(rows->db, &sql, err);
+	db_add_text(&values, part->name);
+	if (verdict == BURSAR_DONE) {
+		verdict = db_integer(rows->db, "SELECT count(*) FROM pg_class "
+		                     "WHERE oid = quote_ident($1)::regclass "
+		                     "AND relispartition", &values, 0, &there,
+		                     err);
+	}
+	*held = there == 1;
+	return verdict;
+}
+
+/*
+ * Where all go into one partition they go straight into it: to find the one of
+ * each row takes as long as a fifth of storing it.
+ */
+static enum bursar_verdict begin_copy(struct rows *rows,
+                                      const struct batch *batch, size_t from,
+                                      size_t to, struct bursar_error *err)
+{
+	struct kind_rows *kind = &rows->kinds[batch->places[from].kind];
+	const struct part *part = part_of(&kind->parts, batch, from, to);
+	enum bursar_verdict verdict = BURSAR_DONE;
+	struct text sql = { 0 };
+	bool held = false;
+
+	if (part != NULL) {
+		verdict = hold_part(rows, part, &held, err);
+	}
+	if (verdict != BURSAR_DONE) {
+		return verdict;
+	}
+	text_add(&sql, "COPY \"%s\" %s", held ? part->name
+	         : kind->parts.kind->table, kind->columns.data);
+	if (sql.failed) {
+		bursar_fail(err, ENOMEM, "out of memory");
+		verdict = BURSAR_RETRY;
+	} else {
+		verdict = copy_begin(&rows->copy, rows->db, sql.data, err);
+	}
+	text_finish(&sql);
+	return verdict;
+}
+
 /* Places [from, to) are of one kind. */
 static enum bursar_verdict store_kind(struct rows *rows,
                                       const struct batch *batch, size_t from,
                                       size_t to, size_t *culprit,
                                       struct bursar_error *err)
 {
-	const struct kind_rows *kind = &rows->kinds[batch->places[from].kind];
 	enum bursar_verdict verdict = BURSAR_DONE;
 
 	for (size_t i = from; i < to && verdict == BURSAR_DONE; i++) {
@@ -385,8 +460,7 @@ static enum bursar_verdict store_kind(struct rows *rows,
 		}
 	}
 	if (verdict == BURSAR_DONE) {
-		verdict = copy_begin(&rows->copy, rows->db, kind->copy.data,
-		                     err);
+		verdict = begin_copy(rows, batch, from, to, err);
 	}
 	if (verdict != BURSAR_DONE) {
 		return verdict;
@@ -404,14 +478,18 @@ static enum bursar_verdict store_kind(struct rows *rows,
 }
 
 /*
- * A row without a partition breaks no constraint by name: somebody took the
- * partition away, and it has to be made again.
+ * A row without a partition breaks no constraint by name, and a table that is
+ * not there is not one of ours for long: somebody took the partition away, and
+ * it has to be made again.
  */
 static enum bursar_verdict blame_part(struct rows *rows,
                                       enum bursar_verdict verdict)
 {
-	if (verdict == BURSAR_REJECT && strcmp(rows->db->state, "23514") == 0 &&
-	    rows->db->constraint[0] == '\0') {
+	const struct db *db = rows->db;
+
+	if ((verdict == BURSAR_REJECT && strcmp(db->state, "23514") == 0 &&
+	     db->constraint[0] == '\0') ||
+	    (verdict == BURSAR_CONFIG && strcmp(db->state, "42P01") == 0)) {
 		for (size_t i = 0; i < rows->kind_count; i++) {
 			rows->kinds[i].parts.known = false;
 		}

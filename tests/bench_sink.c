@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * bench_sink_sqlite - what a record costs, and whether that grows
+ * bench_sink - what a record costs in a sink, and whether that grows
  *
- *	bench_sink_sqlite LEDGER.db [MILLIONS [BATCH [OPTION=VALUE ...]]]
+ *	bench_sink sqlite   MILLIONS BATCH path=LEDGER.db [OPTION=VALUE ...]
+ *	bench_sink postgres MILLIONS BATCH conninfo=... schema=...
  *
  * Makes metering records (lengths and spread as a gateway sends them, 20 a
  * second, random ids), ordered by key as the daemon orders them, and times
@@ -291,8 +292,8 @@ static char **words;
 START_TEST(the_benchmark)
 {
 	struct fakehost *host = calloc(1, sizeof(*host));
-	const struct bursar_plugin *plugin = fakehost_load("sink", "sqlite");
-	const double millions = count_of_words > 2 ? atof(words[2]) : 1;
+	const struct bursar_plugin *plugin = fakehost_load("sink", words[1]);
+	const double millions = atof(words[2]);
 	struct bursar_error err = { 0 };
 	enum bursar_verdict verdict;
 	struct bursar_sink *sink;
@@ -300,7 +301,6 @@ START_TEST(the_benchmark)
 
 	fakehost_init(host, &schema);
 	fakehost_declare(host, plugin->options);
-	fakehost_set(host, "path", words[1]);
 	for (int i = 4; i < count_of_words; i++) {
 		char *value = strchr(words[i], '=');
 
@@ -316,7 +316,7 @@ START_TEST(the_benchmark)
 	ck_assert_msg(sink != NULL, "%s", err.text);
 	printf("opened in %.3f s\n", seconds(CLOCK_MONOTONIC) - start);
 	run(plugin->ops.sink, sink, host, (uint64_t)(millions * MILLION),
-	    count_of_words > 3 ? (size_t)atol(words[3]) : 20000);
+	    (size_t)atol(words[3]));
 	start = seconds(CLOCK_MONOTONIC);
 	plugin->ops.sink->close(sink);
 	printf("closed in %.3f s\n", seconds(CLOCK_MONOTONIC) - start);
@@ -327,12 +327,12 @@ END_TEST
 
 int main(int argc, char **argv)
 {
-	Suite *suite = suite_create("bench_sink_sqlite");
+	Suite *suite = suite_create("bench_sink");
 	TCase *bench = tcase_create("bench");
 
-	if (argc < 2) {
-		fprintf(stderr, "usage: bench_sink_sqlite LEDGER.db [MILLIONS "
-		        "[BATCH [OPTION=VALUE ...]]]\n");
+	if (argc < 5) {
+		fprintf(stderr, "usage: bench_sink PLUGIN MILLIONS BATCH "
+		        "OPTION=VALUE ...\n");
 		return 2;
 	}
 	count_of_words = argc;
