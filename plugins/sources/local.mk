@@ -16,3 +16,23 @@ endif
 %C%_source_file_la_CPPFLAGS = $(plugin_cppflags) $(SOURCE_FILE_CFLAGS)
 %C%_source_file_la_LDFLAGS = $(plugin_ldflags)
 %C%_source_file_la_LIBADD = $(SOURCE_FILE_LIBS)
+
+if BUILD_SOURCE_AMQP
+sources_LTLIBRARIES += %D%/source_amqp.la
+endif
+
+%C%_source_amqp_la_SOURCES = \
+	%D%/amqp.c \
+	%D%/amqp_consumer.c \
+	%D%/amqp_lib.h \
+	%D%/amqp_link.c \
+	%D%/amqp_login.c \
+	%D%/amqp_look.c \
+	%D%/amqp_message.c \
+	%D%/amqp_message.h \
+	%D%/amqp_place.c \
+	%D%/amqp_place.h \
+	%D%/amqp_source.h
+%C%_source_amqp_la_CPPFLAGS = $(plugin_cppflags) $(SOURCE_AMQP_CFLAGS)
+%C%_source_amqp_la_LDFLAGS = $(plugin_ldflags)
+%C%_source_amqp_la_LIBADD = $(SOURCE_AMQP_LIBS)
