@@ -93,6 +93,7 @@ struct publication {
 	size_t       used;
 	uint64_t     last_tag;
 	bool         ended;		/* nothing more to read */
+	bool         again;		/* something was not accepted */
 	long         read, confirmed, connections;
 	double       begin;
 };
@@ -510,6 +511,7 @@ static void told(struct publication *p, uint64_t tag, bool multiple,
 		if (accepted && !slot->returned) {
 			confirmed(p, slot);
 		} else {
+			p->again = true;
 			slot->tag = 0;
 			slot->returned = false;
 		}
@@ -585,12 +587,13 @@ static bool take_frame(struct publication *p,
 	}
 }
 
-/* Takes what the broker says, waiting `seconds` for its first word. */
+/* Takes what the broker says, waiting `seconds` for its first word; false
+ * where it says none, or the connection is gone. */
 static bool take_frames(struct publication *p,
                         amqp_connection_state_t connection, int seconds)
 {
 	struct timeval wait = { .tv_sec = seconds };
-	const size_t used = p->used;
+	bool heard = seconds == 0;
 
 	for (;;) {
 		amqp_frame_t frame;
@@ -598,7 +601,7 @@ static bool take_frames(struct publication *p,
 			connection, &frame, &wait);
 
 		if (status == AMQP_STATUS_TIMEOUT) {
-			return seconds == 0 || p->used < used;
+			return heard;
 		}
 		if (status != AMQP_STATUS_OK) {
 			say("publish: %s", amqp_error_string2(status));
@@ -609,6 +612,7 @@ static bool take_frames(struct publication *p,
 		}
 		amqp_maybe_release_buffers(connection);
 		wait = (struct timeval){ .tv_sec = 0 };
+		heard = true;
 	}
 }
 
@@ -711,8 +715,9 @@ static bool publish_on(struct publication *p,
 		if (!send_some(p, connection)) {
 			return false;
 		}
-		if (p->used == used && too_fast(p)) {
+		if ((p->used == used && too_fast(p)) || p->again) {
 			pause_for(0.01);
+			p->again = false;
 		}
 		const bool full = p->used == p->window ||
 			(p->ended && p->used > 0);

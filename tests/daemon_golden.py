@@ -26,32 +26,6 @@ def golden(*arguments, status=0):
     return done
 
 
-def runtime_of_sanitizer():
-    """It has to be loaded before all else, faketime included."""
-    with open(daemon.BURSARD, "rb") as file:
-        if b"__asan_init" not in file.read():
-            binary = os.path.join(os.path.dirname(daemon.BURSARD), ".libs",
-                                  "bursard")
-            if not os.path.exists(binary):
-                return []
-    listed = subprocess.run(["ldd", daemon.BURSARD], stdout=subprocess.PIPE,
-                            stderr=subprocess.DEVNULL, check=False)
-    return [line.split()[2] for line in listed.stdout.decode().splitlines()
-            if "libasan" in line and "=>" in line]
-
-
-def clock():
-    """The environment of a process that lives in November 2026."""
-    found = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1") + \
-        glob.glob("/usr/lib*/faketime/libfaketimeMT.so.1")
-    if not found:
-        raise daemon.Skip("faketime is not installed")
-    return {"LD_PRELOAD": ":".join(runtime_of_sanitizer() + found[:1]),
-            "FAKETIME": "@2026-11-15 00:00:00",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1",
-            "NO_FAKE_STAT": "1", "TZ": "UTC"}
-
-
 def configure(ground):
     daemon.need("crypto_cluster")
     ground.write_text("secret", golden("secret").stdout.decode())
@@ -96,7 +70,7 @@ def envelopes_become_the_golden_rows(ground):
     configure(ground)
     with open(ground.path("in/golden.jsonl"), "wb") as file:
         file.write(golden("lines").stdout)
-    ground.once(env=clock())
+    ground.once(env=daemon.clock())
     done = golden("check", ground.ledger, "--dead-letters",
                   *letter_files(ground), status=None)
     check(done.returncode == 0, "every row is right, every id-conflict a "
@@ -112,7 +86,7 @@ def envelopes_become_the_golden_rows(ground):
     before = contents(ground)
     letters = {letter["id"] for letter in ground.letters()}
     ground.forget_offsets()
-    again = ground.once(env=clock())
+    again = ground.once(env=daemon.clock())
     check("duplicates=394" in again.events("source-state")[-1],
           "sent again, 394 are duplicates", again.events("source-state"))
     equal(contents(ground), before, "and nothing changes")
@@ -130,7 +104,7 @@ def plain_lines_become_the_golden_rows(ground):
     ground.configure(sources={
         kind: {"plugin": "file", "path": ground.path(kind + "/*"),
                "kind": kind} for kind in ("metering", "prompt", "tool")})
-    ground.once(env=clock())
+    ground.once(env=daemon.clock())
     want = {"metering": 208, "prompt": 26, "tool": 21}
     got = {kind: ground.count(kind) for kind in want}
     equal(got, want, "each line is a record")

@@ -115,31 +115,11 @@ def id_conflicts_store_the_first(ground):
 
 # --- keys --------------------------------------------------------------------
 
-def cluster_secret(ground, name):
-    """A new secret in a file of its own."""
-    with open(ground.path(name), "wb") as file:
-        os.fchmod(file.fileno(), 0o600)
-        subprocess.run([daemon.BURSAR, "crypto", "keygen", "--plugin",
-                        "cluster"], stdout=file, stderr=subprocess.DEVNULL,
-                       env=daemon.environment(), check=True)
-    return ground.path(name)
-
-
 def sealed(ground, crypto, first, count):
-    """Metering messages, sealed by the command."""
-    ground.write("clear", [daemon.body_of_fact(n)
-                           for n in range(first, first + count)])
-    out = ground.bursar("crypto", "seal", "--crypto", crypto, "--kind",
-                        "metering", "--lines", ground.path("clear"))
-    lines = []
-    for n, line in enumerate(out.splitlines(), first):
-        message = json.loads(line)
-        message["properties"]["message_id"] = "fact-%08d" % n
-        lines.append(message)
-    if len(lines) != count:
-        raise daemon.Failure("sealed %d of %d: %s" % (len(lines), count,
-                                                      out[-500:]))
-    return lines
+    return daemon.sealed(ground, crypto, [
+        {"kind": "metering", "body": daemon.body_of_fact(n),
+         "properties": {"message_id": "fact-%08d" % n}}
+        for n in range(first, first + count)])
 
 
 def with_secret(ground, path, **more):
@@ -150,7 +130,7 @@ def with_secret(ground, path, **more):
 
 def what_cannot_be_opened_has_one_text(ground):
     daemon.need("crypto_cluster")
-    with_secret(ground, cluster_secret(ground, "secret"))
+    with_secret(ground, daemon.cluster_secret(ground, "secret"))
     lines = sealed(ground, "legion", 0, 6)
     del lines[1]["headers"]["iv"]
     body = base64.b64decode(lines[2].pop("body_base64"))
@@ -172,8 +152,8 @@ def what_cannot_be_opened_has_one_text(ground):
 
 def a_wrong_key_costs_few_letters(ground):
     daemon.need("crypto_cluster")
-    right = cluster_secret(ground, "right")
-    wrong = cluster_secret(ground, "wrong")
+    right = daemon.cluster_secret(ground, "right")
+    wrong = daemon.cluster_secret(ground, "wrong")
     with_secret(ground, right)
     ground.write("in/a", sealed(ground, "legion", 0, SOME))
     with_secret(ground, wrong, follow=True)
@@ -242,7 +222,7 @@ def an_unknown_key_is_added_and_its_letters_replayed(ground):
 
 def clear_messages_are_refused_where_none_should_come(ground):
     daemon.need("crypto_cluster")
-    with_secret(ground, cluster_secret(ground, "secret"))
+    with_secret(ground, daemon.cluster_secret(ground, "secret"))
     lines = sealed(ground, "legion", 0, 3) + [daemon.fact(3)]
     with_secret(ground, ground.path("secret"), **{"require-encryption": True})
     ground.write("in/a", lines)

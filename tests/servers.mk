@@ -1,8 +1,14 @@
 # A RabbitMQ and a PostgreSQL for tests, measurements and people: see the head
 # of the script.  `broker` is what the tests ask of the one, psql of the other.
 
-EXTRA_DIST += %D%/servers %D%/proxy.py
+EXTRA_DIST += %D%/servers %D%/proxy.py %D%/real.py
 dist_check_SCRIPTS += %D%/servers.sh %D%/test_proxy.py
+
+# The whole daemon between them.
+dist_check_SCRIPTS += \
+	%D%/daemon_amqp.py \
+	%D%/daemon_postgres.py \
+	%D%/daemon_routes.py
 
 if HAVE_RABBITMQ
 EXTRA_PROGRAMS += %D%/broker
