@@ -1,7 +1,11 @@
 # What is installed beside the programs: samples, unit, price book.
 
 samplesdir = $(docdir)
-dist_samples_DATA = etc/bursar.yaml
+dist_samples_DATA = \
+	etc/bursar.yaml \
+	etc/samples/broker-postgres.yaml \
+	etc/samples/mixed.yaml \
+	etc/samples/one-machine.yaml
 
 EXTRA_DIST += \
 	etc/sample-day/make.py \

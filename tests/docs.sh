@@ -36,4 +36,14 @@ for test in $(sed -n '/^| what happened/,/^$/p' docs/architecture.md |
 	*) complain "docs/architecture.md names the test $test" ;;
 	esac
 done
+
+# Every alarm is explained to those who have to act.
+alarms=$(grep -rhE -A3 '(log_event|host->log)\(' core plugins |
+    tr '\n' ' ' | sed 's/BURSAR_\(ERROR\|WARNING\)/\n&/g' |
+    sed -n 's/^BURSAR_[A-Z]*[^"]*"\([a-z]*-[a-z-]*\)".*/\1/p' | sort -u)
+[ -n "$alarms" ] || complain "found no alarms in the sources"
+for alarm in $alarms; do
+	grep -q "\`$alarm\`" docs/operating.md ||
+		complain "docs/operating.md does not explain the event $alarm"
+done
 exit $status

@@ -8,7 +8,8 @@ dist_check_SCRIPTS += %D%/servers.sh %D%/test_proxy.py
 dist_check_SCRIPTS += \
 	%D%/daemon_amqp.py \
 	%D%/daemon_postgres.py \
-	%D%/daemon_routes.py
+	%D%/daemon_routes.py \
+	%D%/daemon_samples.py
 
 if HAVE_RABBITMQ
 EXTRA_PROGRAMS += %D%/broker
