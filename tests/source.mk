@@ -11,14 +11,12 @@ endif
 %C%_test_source_file_LDADD    = $(fakehost_libs) $(SOURCE_FILE_LIBS)
 EXTRA_%C%_test_source_file_DEPENDENCIES = plugins/sources/source_file.la
 
-# Against a broker; source_amqp.sh starts one.
+# Against a broker, which it starts if there is none.
 if HAVE_CHECK
 if BUILD_SOURCE_AMQP
 check_PROGRAMS += %D%/test_source_amqp
 endif
 endif
-dist_check_SCRIPTS += %D%/source_amqp.sh
-
 %C%_test_source_amqp_SOURCES  = %D%/test_source_amqp.c
 %C%_test_source_amqp_CPPFLAGS = $(fakehost_cppflags) $(SOURCE_AMQP_CFLAGS) \
 	-DTOP_SRCDIR='"$(abs_top_srcdir)"'

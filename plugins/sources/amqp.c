@@ -403,6 +403,11 @@ static enum bursar_verdict source_settle(struct bursar_source *source,
 
 static void source_park(struct bursar_source *source, bool on)
 {
+	/* One that waits for room goes back with the others; one that is half
+	 * here will meet a consumer that is stopping. */
+	if (on && source->incoming.stage == RQ_WHOLE) {
+		rq_message_clear(&source->incoming);
+	}
 	rq_consumer_park(source, on);
 }
 

@@ -225,13 +225,30 @@ static bool is_alive(const struct bursar_source *source, uint64_t token)
 	       tag <= source->consumer.delivered;
 }
 
+static bool has_stored(const struct bursar_source *source,
+                       const struct bursar_settled *settled, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if ((settled[i].outcome == BURSAR_STORED ||
+		     settled[i].outcome == BURSAR_DUPLICATE) &&
+		    is_alive(source, settled[i].token)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 void rq_consumer_settle(struct bursar_source *source,
                         const struct bursar_settled *settled, size_t count)
 {
 	struct rq_consumer *consumer = &source->consumer;
 	const int64_t until = rq_now() + SETTLE_US;
-	bool stored = false;
 
+	/* First, so that what is acknowledged makes no room with the old
+	 * consumer. */
+	if (has_stored(source, settled, count)) {
+		follow_sizes(source, until);
+	}
 	for (size_t i = 0; i < count; i++) {
 		const enum rq_fate fate = fate_of(source, settled[i].outcome);
 
@@ -241,8 +258,6 @@ void rq_consumer_settle(struct bursar_source *source,
 			continue;
 		}
 		consumer->settled = settled[i].token & TAG_MASK;
-		stored = stored || settled[i].outcome == BURSAR_STORED ||
-			settled[i].outcome == BURSAR_DUPLICATE;
 		/* As far as what follows meets the same fate. */
 		if (i + 1 < count && is_alive(source, settled[i + 1].token) &&
 		    fate_of(source, settled[i + 1].outcome) == fate) {
@@ -251,9 +266,6 @@ void rq_consumer_settle(struct bursar_source *source,
 		if (send_fate(source, fate, consumer->settled, until) != 0) {
 			return;
 		}
-	}
-	if (stored) {
-		follow_sizes(source, until);
 	}
 }
 
