@@ -52,6 +52,30 @@ lines='i=0; while [ $i -lt 40 ]; do
 	i=$((i + 1))
 done'
 
+# A queue for each check, on the broker that BURSAR_TEST_AMQP names.
+queues()
+{
+	broker=$top_builddir/tests/broker
+	password=${BURSAR_TEST_AMQP#*//*:}
+	password=${password%%@*}
+	export broker password
+	# shellcheck disable=SC2016
+	for type in '' --quorum; do
+		keeps source amqp -n 40 -s "$password" -o queue=@DIR@ \
+			-o "uri=amqp://bursar@${BURSAR_TEST_AMQP#*@}" \
+			-o 'password=${password}' -i '{
+			"$broker" "$BURSAR_TEST_AMQP" declare @DIR@ '"$type"'
+			{ '"$lines"'; } | "$broker" "$BURSAR_TEST_AMQP" \
+				publish @DIR@ - --confirm
+			} >&2'
+	done
+}
+
+if [ "${1:-}" = queues ]; then
+	queues
+	exit $status
+fi
+
 keeps sink sqlite -o path=@DIR@/ledger.db
 keeps sink null -N
 keeps source file -o 'path=@DIR@/*.jsonl' -n 40 -i "$lines >@DIR@/a.jsonl"
@@ -70,4 +94,12 @@ breaks 'tells duplicates' sink null
 breaks 'knows the keys' sink sound
 breaks 'opens with the options' sink moody -o mood=locked
 breaks 'delivers everything' source sound -o place=x -n 3
+
+if is_built source amqp; then
+	"$top_srcdir/tests/servers" run --only rabbitmq -- "$0" queues
+	case $? in
+	0|77) ;;
+	*) status=1 ;;
+	esac
+fi
 exit $status
