@@ -18,7 +18,8 @@ endif
 endif
 %C%_test_sink_sqlite_CPPFLAGS = $(fakehost_cppflags) $(SINK_SQLITE_CFLAGS) \
 	-DFIXTURES='"$(abs_top_srcdir)/tests/fixtures"'
-%C%_test_sink_sqlite_SOURCES  = %D%/test_sink_sqlite.c %D%/sinkrecord.h
+%C%_test_sink_sqlite_SOURCES  = %D%/test_sink_sqlite.c \
+	%D%/sinkrecord.h %D%/sinksuite.h
 %C%_test_sink_sqlite_LDADD    = $(fakehost_libs) core/libcore.la \
 	$(SINK_SQLITE_LIBS)
 EXTRA_%C%_test_sink_sqlite_DEPENDENCIES = plugins/sinks/sink_sqlite.la
@@ -40,7 +41,9 @@ endif
 endif
 %C%_test_sink_postgres_CPPFLAGS = $(fakehost_cppflags) \
 	$(SINK_POSTGRES_CFLAGS) -DTOP_SRCDIR='"$(abs_top_srcdir)"'
-%C%_test_sink_postgres_SOURCES  = %D%/test_sink_postgres.c %D%/sinkrecord.h
+%C%_test_sink_postgres_SOURCES  = %D%/test_sink_postgres.c \
+	%D%/proxy.c %D%/proxy.h \
+	%D%/sinkrecord.h %D%/sinksuite.h
 %C%_test_sink_postgres_LDADD    = $(fakehost_libs) core/libcore.la \
 	$(SINK_POSTGRES_LIBS)
 EXTRA_%C%_test_sink_postgres_DEPENDENCIES = plugins/sinks/sink_postgres.la

@@ -13,34 +13,17 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <check.h>
 #include <libpq-fe.h>
 
-#include <bursar/sink.h>
-
-#include "common/columns.h"
-#include "core/schema.h"
-#include "tests/fakehost.h"
-#include "tests/sinkrecord.h"
-
-#define CELL INT64_C(1992576)
-#define NOON (CELL * COLUMNS_CELL_US)	/* when our records happen */
-#define TODAY (NOON / COLUMNS_DAY_US)
-#define MAX_RECORDS 20000
+#include "tests/proxy.h"
+#include "tests/sinksuite.h"
 
 static char schema_name[40];
 static PGconn *admin;
-static const struct bursar_sink_ops *ops;
-static struct fakehost *host;
-static struct bursar_sink *sink;
-static struct bursar_error err;
-
-static struct bursar_record *records[MAX_RECORDS];
-static enum bursar_outcome outcomes[MAX_RECORDS];
-static size_t record_count;
-static size_t culprit;
 
 /* --- fixture ------------------------------------------------------------- */
 
@@ -65,14 +48,14 @@ static const char *behind(const char *fmt, ...)
 	return value;
 }
 
-static struct fakehost *make_host(const char *variable)
+static struct fakehost *make_host(const char *conninfo)
 {
 	struct fakehost *made = calloc(1, sizeof(*made));
 
 	ck_assert_ptr_nonnull(made);
 	fakehost_init(made, &schema);
 	fakehost_declare(made, fakehost_load("sink", "postgres")->options);
-	fakehost_set(made, "conninfo", getenv(variable));
+	fakehost_set(made, "conninfo", conninfo);
 	fakehost_set(made, "schema", schema_name);
 	fakehost_set(made, "lock-timeout", "200ms");
 	fakehost_set(made, "statement-timeout", "20s");
@@ -105,28 +88,13 @@ static void set_up(void)
 	ck_assert_msg(PQstatus(admin) == CONNECTION_OK, "%s",
 	              PQerrorMessage(admin));
 	make_schema();
-	host = make_host("BURSAR_TEST_PG");
+	host = make_host(getenv("BURSAR_TEST_PG"));
 	memset(&err, 0, sizeof(err));
-}
-
-static void clear_records(void)
-{
-	while (record_count > 0) {
-		free(records[--record_count]);
-	}
-}
-
-static void close_sink(void)
-{
-	ops->close(sink);
-	sink = NULL;
 }
 
 static void tear_down(void)
 {
-	close_sink();
-	clear_records();
-	free_host(host);
+	sinksuite_finish();
 	behind("DROP SCHEMA IF EXISTS %s CASCADE", schema_name);
 	PQfinish(admin);
 }
@@ -134,25 +102,12 @@ static void tear_down(void)
 static struct bursar_sink *open_with(struct fakehost *with,
                                      enum bursar_mode mode)
 {
-	enum bursar_verdict verdict = BURSAR_DOWN;
-	struct bursar_sink *opened;
+	struct fakehost *ours = host;
 
-	memset(&err, 0, sizeof(err));
-	opened = ops->open(&with->host, mode, &verdict, &err);
-	ck_assert_msg(opened != NULL, "%s", err.text);
-	ck_assert_int_eq(verdict, BURSAR_DONE);
+	host = with;
+	struct bursar_sink *opened = open_as(mode);
+	host = ours;
 	return opened;
-}
-
-static void open_sink(void)
-{
-	sink = open_with(host, BURSAR_WRITE);
-}
-
-static void reopen(void)
-{
-	close_sink();
-	open_sink();
 }
 
 /* Fails to open; the sentence says `words`. */
@@ -170,155 +125,50 @@ static void refused(struct fakehost *with, enum bursar_mode mode,
 	              (int)verdict, err.text);
 }
 
-/* --- records ------------------------------------------------------------- */
-
-static struct bursar_record *add_record(const char *kind, const char *id,
-                                        uint64_t check)
+static void expect_verdict(enum bursar_verdict verdict,
+                           enum bursar_verdict expected, const char *what)
 {
-	struct bursar_record *record = sinkrecord_create(
-		bursar_kind_find(&schema, kind, strlen(kind)));
-
-	ck_assert_uint_lt(record_count, MAX_RECORDS);
-	records[record_count++] = record;
-	bursar_set_text(record, BURSAR_MESSAGE_ID, id, strlen(id));
-	bursar_set_number(record, BURSAR_RECORDED_AT, NOON);
-	bursar_set_number(record, BURSAR_INSERTED_AT, NOON + 1);
-	bursar_set_number(record, BURSAR_DQ_FLAGS, 0);
-	host->host.key(record->kind, id, strlen(id), record->key);
-	record->check = check;
-	return record;
+	ck_assert_msg((int)verdict == (int)expected, "%s: verdict %d: %s",
+	              what, (int)verdict, err.text);
 }
 
-static struct bursar_record *add(const char *id)
+static char many_ids[MAX_RECORDS][16];
+
+/* Records prefix0 ... of facts, with the content `check`. */
+static void add_many(const char *prefix, int count, uint64_t check)
 {
-	return add_record("metering", id, 1);
-}
-
-static void set_text(struct bursar_record *record, const char *field,
-                     const char *text)
-{
-	bursar_set_text(record, bursar_field_find(record->kind, field), text,
-	                strlen(text));
-}
-
-static void set_number(struct bursar_record *record, const char *field,
-                       int64_t number)
-{
-	bursar_set_number(record, bursar_field_find(record->kind, field),
-	                  number);
-}
-
-static int compare_records(const void *left, const void *right)
-{
-	const struct bursar_record *const *a = left;
-	const struct bursar_record *const *b = right;
-	const int order = sinkrecord_compare(left, right);
-
-	/* Equal keys in order of arrival: of allocation in `check` here. */
-	return order != 0 ? order : ((*a)->check > (*b)->check) -
-		((*a)->check < (*b)->check);
-}
-
-static enum bursar_verdict write_to(struct bursar_sink *to)
-{
-	memset(&err, 0, sizeof(err));
-	qsort(records, record_count, sizeof(records[0]), compare_records);
-	return ops->write(to, records, record_count, outcomes, &culprit, &err);
-}
-
-static void write_all(void)
-{
-	const enum bursar_verdict verdict = write_to(sink);
-
-	ck_assert_msg(verdict == BURSAR_DONE, "%s", err.text);
-}
-
-/* How many outcomes of the last batch were that. */
-static size_t outcome_count(enum bursar_outcome outcome)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < record_count; i++) {
-		count += outcomes[i] == outcome;
+	for (int i = 0; i < count; i++) {
+		snprintf(many_ids[record_count], sizeof(many_ids[0]), "%s%d",
+		         prefix, i);
+		set_number(add_record("metering", many_ids[record_count],
+		                      check), "input_tokens", 1);
 	}
-	return count;
 }
 
-/* Writes one record and says what became of it. */
-static enum bursar_outcome write_one(const char *id, uint64_t check,
-                                     unsigned flags)
+/* Records in the tables, keys, and what the sums say of them, all the same. */
+static void expect_whole(int64_t records_wanted)
 {
-	clear_records();
-	add_record("metering", id, check)->flags = flags;
-	write_all();
-	return outcomes[0];
+	ck_assert_int_eq(integer("SELECT count(*) FROM metering_records"),
+	                 records_wanted);
+	ck_assert_int_eq(integer("SELECT count(*) FROM record_keys"),
+	                 records_wanted);
+	ck_assert_int_eq(integer("SELECT coalesce(sum(request_count), 0) FROM "
+		"rollup_cells WHERE dimension = 'all'"), records_wanted);
+	ck_assert_int_eq(integer("SELECT coalesce(sum(input_tokens), 0) FROM "
+		"rollup_cells WHERE dimension = 'worker'"), records_wanted);
 }
 
-/* --- asking -------------------------------------------------------------- */
-
-static int keep_integer(void *context, const struct bursar_cell *cells,
-                        size_t count)
+static int64_t by_copy(void)
 {
-	ck_assert_uint_eq(count, 1);
-	ck_assert_int_eq(cells[0].type, BURSAR_INTEGER);
-	*(int64_t *)context = cells[0].integer;
-	return 0;
+	return fakehost_figure(host, "batches_by_copy_total");
 }
 
-static int64_t integer(const char *sql)
+static int64_t with_care(void)
 {
-	int64_t value = -1;
-	const enum bursar_verdict verdict =
-		ops->sql(sink, sql, NULL, 0, keep_integer, &value, &err);
-
-	ck_assert_msg(verdict == BURSAR_DONE, "%s", err.text);
-	return value;
+	return fakehost_figure(host, "batches_with_care_total");
 }
 
-static int keep_text(void *context, const struct bursar_cell *cells,
-                     size_t count)
-{
-	ck_assert_uint_eq(count, 1);
-	ck_assert_int_eq(cells[0].type, BURSAR_STRING);
-	ck_assert_uint_lt(cells[0].size, 1000);
-	memcpy(context, cells[0].data, cells[0].size);
-	((char *)context)[cells[0].size] = '\0';
-	return 0;
-}
-
-static const char *text(const char *sql)
-{
-	static char value[1000];
-	const enum bursar_verdict verdict =
-		ops->sql(sink, sql, NULL, 0, keep_text, value, &err);
-
-	ck_assert_msg(verdict == BURSAR_DONE, "%s", err.text);
-	return value;
-}
-
-/* --- writing ------------------------------------------------------------- */
-
-START_TEST(a_record_is_stored_as_it_is)
-{
-	open_sink();
-	struct bursar_record *record = add("m'1 \xe2\x82\xac");
-	set_text(record, "worker_id", "");
-	set_number(record, "input_tokens", -5);
-	set_number(record, "cost_usd", INT64_C(13083000));
-	bursar_set_number(record, BURSAR_RECORDED_AT, NOON + 1234567);
-	write_all();
-
-	ck_assert_int_eq(outcomes[0], BURSAR_STORED);
-	ck_assert_int_eq(integer("SELECT count(*) FROM metering_records WHERE "
-		"message_id = 'm''1 \xe2\x82\xac' AND worker_id = '' AND "
-		"input_tokens = -5 AND cost_nano = 13083000 AND "
-		"output_tokens IS NULL AND team IS NULL"), 1);
-	ck_assert_int_eq(integer("SELECT recorded_us FROM metering_records"),
-	                 NOON + 1234567);
-	ck_assert_int_eq(integer("SELECT id >> 40 FROM metering_records"),
-	                 CELL);
-}
-END_TEST
+/* --- rows ---------------------------------------------------------------- */
 
 START_TEST(people_read_times_and_dollars)
 {
@@ -336,55 +186,114 @@ START_TEST(people_read_times_and_dollars)
 	                 "1969-12-31 23:59:59.999999+00");
 	ck_assert_str_eq(text("SELECT CAST(cost_usd AS TEXT) FROM metering_records"),
 	                 "0.013083000");
-	ck_assert_int_eq(integer("SELECT CAST(cost_computed_usd IS NULL AS INT) "
+	ck_assert_int_eq(integer("SELECT cost_computed_usd IS NULL "
 	                         "FROM metering_records"), 1);
 }
 END_TEST
 
-START_TEST(all_kinds_go_into_one_batch)
+START_TEST(ids_grow_and_are_never_used_again)
 {
 	open_sink();
-	add("same");
-	add_record("prompt", "same", 1);
-	add_record("tool", "same", 1);
+	add("m1");
 	write_all();
-
-	ck_assert_uint_eq(outcome_count(BURSAR_STORED), 3);
-	ck_assert_int_eq(integer("SELECT (SELECT count(*) FROM metering_records)"
-		" + (SELECT count(*) FROM prompt_records)"
-		" + (SELECT count(*) FROM tool_records)"), 3);
+	const int64_t first = integer("SELECT max(id) FROM metering_records");
+	behind("DELETE FROM metering_records");
+	clear_records();
+	reopen();
+	add("m2");
+	write_all();
+	ck_assert_int_gt(integer("SELECT id FROM metering_records"), first);
+	ck_assert_int_eq(integer("SELECT id >> 40 FROM metering_records"),
+	                 first >> 40);
 }
 END_TEST
 
-START_TEST(the_same_record_again_is_a_duplicate)
+START_TEST(columns_have_these_types)
 {
 	open_sink();
-	ck_assert_int_eq(write_one("m1", 7, 0), BURSAR_STORED);
-	ck_assert_int_eq(write_one("m1", 7, 0), BURSAR_DUPLICATE);
-	reopen();
-	ck_assert_int_eq(write_one("m1", 7, 0), BURSAR_DUPLICATE);
-	ck_assert_int_eq(write_one("m1", 7, BURSAR_RECORD_AGAIN),
-	                 BURSAR_DUPLICATE);
-	ck_assert_int_eq(integer("SELECT count(*) FROM metering_records"), 1);
-	ck_assert_int_eq(integer("SELECT request_count FROM rollup_cells "
-	                         "WHERE dimension = 'all'"), 1);
+	ck_assert_str_eq(behind("SELECT string_agg(format_type(atttypid, "
+		"atttypmod), ' ' ORDER BY c) FROM unnest(ARRAY['id', "
+		"'recorded_us', 'recorded_at', 'cost_nano', 'cost_usd', "
+		"'input_tokens', 'message_id', 'extra_json']) WITH ORDINALITY "
+		"AS n (name, c) JOIN pg_attribute ON attname = name AND "
+		"attrelid = 'metering_records'::regclass"),
+		"bigint bigint timestamp with time zone bigint numeric bigint "
+		"text text");
+	ck_assert_str_eq(behind("SELECT string_agg(format_type(atttypid, "
+		"atttypmod), ' ' ORDER BY c) FROM unnest(ARRAY['contains_phi', "
+		"'request_json', 'row_hash', 'expires_at']) WITH ORDINALITY "
+		"AS n (name, c) JOIN pg_attribute ON attname = name AND "
+		"attrelid = 'prompt_records'::regclass"),
+		"smallint text bigint timestamp with time zone");
+	ck_assert_str_eq(behind("SELECT count(*) FROM pg_attribute a JOIN "
+		"pg_class t ON t.oid = a.attrelid WHERE t.relnamespace = "
+		"'%s'::regnamespace AND t.relkind IN ('r', 'p') AND "
+		"a.atttypid = 'text'::regtype AND a.attcollation <> "
+		"(SELECT oid FROM pg_collation WHERE collname = 'C')",
+		schema_name), "0");
 }
 END_TEST
 
-START_TEST(the_same_id_with_other_content_is_a_conflict)
+/* --- duplicates ---------------------------------------------------------- */
+
+START_TEST(new_records_go_by_copy_and_known_ones_with_care)
 {
 	open_sink();
-	ck_assert_int_eq(write_one("m1", 7, 0), BURSAR_STORED);
-	ck_assert_int_eq(write_one("m1", 8, 0), BURSAR_CONFLICT);
-	reopen();
-	ck_assert_int_eq(write_one("m1", 8, 0), BURSAR_CONFLICT);
-	ck_assert_int_eq(write_one("m1", 7, 0), BURSAR_DUPLICATE);
-	ck_assert_int_eq(integer("SELECT count(*) FROM metering_records"), 1);
+	add_many("a", 50, 1);
+	write_all();
+	ck_assert_uint_eq(outcome_count(BURSAR_STORED), 50);
+	ck_assert_int_eq(by_copy(), 1);
+	ck_assert_int_eq(with_care(), 0);
+
+	/* The filter of recent keys knows them. */
+	write_all();
+	ck_assert_uint_eq(outcome_count(BURSAR_DUPLICATE), 50);
+	ck_assert_int_eq(by_copy(), 1);
+	ck_assert_int_eq(with_care(), 1);
+
+	/* For a while after a duplicate it stays careful, then no more. */
+	for (int i = 0; i < 20; i++) {
+		char prefix[8];
+
+		clear_records();
+		snprintf(prefix, sizeof(prefix), "b%d-", i);
+		add_many(prefix, 5, 1);
+		write_all();
+		ck_assert_uint_eq(outcome_count(BURSAR_STORED), 5);
+	}
+	ck_assert_int_eq(by_copy() + with_care(), 22);
+	ck_assert_int_gt(by_copy(), 10);
+	expect_whole(150);
 }
 END_TEST
 
-/* By COPY and with care, as nothing tells of a duplicate or something does. */
-START_TEST(of_equal_keys_in_a_batch_the_first_wins)
+/* Two daemons: nothing tells the second of what the first has stored. */
+START_TEST(a_duplicate_that_nobody_expects_is_found_by_the_database)
+{
+	open_sink();
+	struct bursar_sink *second = open_as(BURSAR_WRITE);
+
+	add_many("a", 40, 1);
+	write_all();
+	clear_records();
+	add_many("a", 30, 1);		/* known, */
+	add_many("b", 30, 1);		/* new, */
+	add_record("metering", "a30", 2);	/* and in conflict */
+	add_record("metering", "b0", 2);
+	add_record("metering", "b0", 1);
+	ck_assert_int_eq(write_to(second), BURSAR_DONE);
+
+	ck_assert_uint_eq(outcome_count(BURSAR_STORED), 30);
+	ck_assert_uint_eq(outcome_count(BURSAR_DUPLICATE), 31);
+	ck_assert_uint_eq(outcome_count(BURSAR_CONFLICT), 2);
+	ck_assert_int_eq(by_copy(), 1);
+	ck_assert_int_eq(with_care(), 1);
+	expect_whole(70);
+	ops->close(second);
+}
+END_TEST
+
+START_TEST(of_equal_keys_the_first_wins_both_ways)
 {
 	open_sink();
 	if (_i == 1) {
@@ -394,7 +303,7 @@ START_TEST(of_equal_keys_in_a_batch_the_first_wins)
 	}
 	add_record("metering", "m1", 1);
 	add_record("metering", "m1", 2);
-	add_record("metering", "m1", 1)->check = 1;
+	add_record("metering", "m1", 1);
 	write_all();
 
 	ck_assert_uint_eq(outcome_count(BURSAR_STORED), 1);
@@ -402,9 +311,627 @@ START_TEST(of_equal_keys_in_a_batch_the_first_wins)
 	ck_assert_uint_eq(outcome_count(BURSAR_CONFLICT), 1);
 	ck_assert_int_eq(integer("SELECT count(*) FROM metering_records "
 	                         "WHERE message_id = 'm1'"), 1);
-	ck_assert_int_eq(fakehost_figure(host, "batches_by_copy_total"), 1);
-	ck_assert_int_eq(fakehost_figure(host, "batches_with_care_total"),
-	                 _i == 0 ? 0 : 2);
+	ck_assert_int_eq(by_copy(), 1);
+	ck_assert_int_eq(with_care(), _i == 0 ? 0 : 2);
+}
+END_TEST
+
+/* What a ledger has, as the contract says it, for ids i0 .. and c0#n ... */
+#define MODEL_IDS     12
+#define MODEL_STEMS   3
+#define MODEL_NUMBERS 400
+
+struct model {
+	uint64_t plain[MODEL_IDS];	/* content; 0: not there */
+	uint64_t counted[MODEL_STEMS][MODEL_NUMBERS];
+	size_t   numbers[MODEL_STEMS];
+	size_t   stored;
+};
+
+static enum bursar_outcome model_plain(struct model *model, size_t id,
+                                       uint64_t check)
+{
+	if (model->plain[id] == 0) {
+		model->plain[id] = check;
+		model->stored++;
+		return BURSAR_STORED;
+	}
+	return model->plain[id] == check ? BURSAR_DUPLICATE : BURSAR_CONFLICT;
+}
+
+static enum bursar_outcome model_counted(struct model *model, size_t stem,
+                                         uint64_t check, bool again)
+{
+	for (size_t i = 0; again && i < model->numbers[stem]; i++) {
+		if (model->counted[stem][i] == check) {
+			return BURSAR_DUPLICATE;
+		}
+	}
+	ck_assert_uint_lt(model->numbers[stem], MODEL_NUMBERS);
+	model->counted[stem][model->numbers[stem]++] = check;
+	model->stored++;
+	return BURSAR_STORED;
+}
+
+static enum bursar_outcome model_take(struct model *model,
+                                      const struct bursar_record *record)
+{
+	const struct bursar_value *id = &record->values[BURSAR_MESSAGE_ID];
+	const size_t number = (size_t)strtoul(id->text + 1, NULL, 10);
+
+	return id->text[0] == 'i' ? model_plain(model, number, record->check)
+		: model_counted(model, number, record->check,
+		                (record->flags & AGAIN) != 0);
+}
+
+static void add_random(unsigned *seed)
+{
+	static const char *const ids[] = { "i0", "i1", "i2", "i3", "i4", "i5",
+		"i6", "i7", "i8", "i9", "i10", "i11", "c0#0", "c1#0", "c2#0" };
+	const size_t id = (size_t)rand_r(seed) %
+		(MODEL_IDS + MODEL_STEMS);
+	struct bursar_record *record = add_record("metering", ids[id],
+		1 + (uint64_t)(rand_r(seed) % 3));
+
+	record->flags = (id >= MODEL_IDS ? COUNTED : 0) |
+		(rand_r(seed) % 3 == 0 ? AGAIN : 0);
+	set_number(record, "input_tokens", 1);
+}
+
+START_TEST(outcomes_are_those_of_the_contract_in_any_order)
+{
+	unsigned seed = (unsigned)time(NULL) ^ (unsigned)getpid();
+	struct bursar_sink *sinks[2];
+	static struct model model;
+
+	printf("seed %u\n", seed);
+	open_sink();
+	sinks[0] = sink;
+	sinks[1] = open_as(BURSAR_WRITE);
+	for (int batch = 0; batch < 150; batch++) {
+		clear_records();
+		const int count = 1 + rand_r(&seed) % 12;
+		for (int i = 0; i < count; i++) {
+			add_random(&seed);
+		}
+		expect_verdict(write_to(sinks[rand_r(&seed) % 2]), BURSAR_DONE,
+		               "write");
+		for (size_t i = 0; i < record_count; i++) {
+			ck_assert_msg(outcomes[i] ==
+				model_take(&model, records[i]),
+				"seed %u batch %d record %zu: %d", seed, batch,
+				i, (int)outcomes[i]);
+		}
+	}
+	expect_whole((int64_t)model.stored);
+	ops->close(sinks[1]);
+}
+END_TEST
+
+START_TEST(a_thousand_equal_calls_are_found_in_few_rounds)
+{
+	open_sink();
+	for (int i = 0; i < 1000; i++) {
+		add_record("metering", "h#0", (uint64_t)i + 1)->flags = COUNTED;
+	}
+	write_all();
+	reopen();
+	ck_assert_int_eq(write_one("h#0", 1, COUNTED), BURSAR_STORED);
+	ck_assert_int_eq(write_one("h#0", 999, COUNTED | AGAIN),
+	                 BURSAR_DUPLICATE);
+	ck_assert_int_eq(write_one("h#0", 5000, COUNTED | AGAIN),
+	                 BURSAR_STORED);
+	ck_assert_int_eq(integer("SELECT count(DISTINCT message_id) FROM "
+	                         "metering_records"), 1002);
+	ck_assert_int_eq(integer("SELECT count(*) FROM metering_records WHERE "
+	                         "message_id IN ('h#1000', 'h#1001')"), 2);
+}
+END_TEST
+
+START_TEST(an_id_too_long_to_be_numbered_is_named)
+{
+	static char id[1100];
+
+	open_sink();
+	memset(id, 'x', sizeof(id) - 3);
+	memcpy(id + sizeof(id) - 3, "#0", 3);
+	ck_assert_int_eq(write_one(id, 1, COUNTED), BURSAR_STORED);
+	clear_records();
+	add("good");
+	add_record("metering", id, 1)->flags = COUNTED;
+	expect_verdict(write_to(sink), BURSAR_REJECT, "write");
+	ck_assert_uint_lt(culprit, 2);
+	ck_assert_uint_gt(records[culprit]->values[BURSAR_MESSAGE_ID].size, 9);
+}
+END_TEST
+
+/* --- several daemons ----------------------------------------------------- */
+
+#define DAEMONS 3
+#define ROUNDS  40
+
+/* One daemon: batches of ids that the others have as well. */
+static void write_overlapping(int number)
+{
+	unsigned seed = (unsigned)number;
+
+	open_sink();
+	for (int i = 0; i < ROUNDS; i++) {
+		char prefix[12];
+
+		clear_records();
+		snprintf(prefix, sizeof(prefix), "r%d-",
+		         (i + rand_r(&seed) % 3) % ROUNDS);
+		add_many(prefix, 150, 1);
+		enum bursar_verdict verdict;
+		while ((verdict = write_to(sink)) == BURSAR_RETRY) {
+			usleep(1000);
+		}
+		expect_verdict(verdict, BURSAR_DONE, "write");
+	}
+	close_sink();
+	_exit(EXIT_SUCCESS);
+}
+
+static void wait_all(const pid_t *children, int count)
+{
+	for (int i = 0; i < count; i++) {
+		int status;
+
+		ck_assert_int_eq(waitpid(children[i], &status, 0), children[i]);
+		ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	}
+}
+
+START_TEST(daemons_that_write_the_same_do_not_harm_each_other)
+{
+	pid_t children[DAEMONS];
+
+	fakehost_set(host, "lock-timeout", "10s");
+	open_sink();
+	close_sink();
+	behind("SELECT pg_stat_reset()");
+	for (int i = 0; i < DAEMONS; i++) {
+		children[i] = fork();
+		ck_assert_int_ge(children[i], 0);
+		if (children[i] == 0) {
+			write_overlapping(i + 1);
+		}
+	}
+	wait_all(children, DAEMONS);
+	open_sink();
+	const int64_t stored = integer("SELECT count(DISTINCT message_id) "
+	                               "FROM metering_records");
+	ck_assert_int_ge(stored, 150 * ROUNDS / 2);
+	expect_whole(stored);
+	ck_assert_str_eq(behind("SELECT deadlocks FROM pg_stat_database "
+	                        "WHERE datname = current_database()"), "0");
+}
+END_TEST
+
+START_TEST(daemons_that_start_at_once_make_one_ledger)
+{
+	pid_t children[6];
+
+	fakehost_set(host, "lock-timeout", "10s");
+	for (int i = 0; i < 6; i++) {
+		children[i] = fork();
+		ck_assert_int_ge(children[i], 0);
+		if (children[i] == 0) {
+			open_sink();
+			add_many("a", 5, 1);
+			write_all();
+			_exit(EXIT_SUCCESS);
+		}
+	}
+	wait_all(children, 6);
+	open_sink();
+	expect_whole(5);
+	ck_assert_int_eq(integer("SELECT count(*) FROM bursar_meta "
+	                         "WHERE name = 'ledger_uuid'"), 1);
+}
+END_TEST
+
+/* --- all or nothing ------------------------------------------------------ */
+
+START_TEST(a_row_that_is_refused_undoes_its_batch)
+{
+	open_sink();
+	behind("ALTER TABLE metering_records ADD CONSTRAINT poison "
+	       "CHECK (message_id <> 'a50')");
+	add_many("a", 100, 1);
+	expect_verdict(write_to(sink), BURSAR_REJECT, "write");
+	ck_assert_uint_eq(culprit, SIZE_MAX);
+	ck_assert_ptr_nonnull(strstr(err.text, "poison"));
+	expect_whole(0);
+
+	/* The core halves the batch until the record stands alone. */
+	clear_records();
+	add_many("a", 50, 1);
+	write_all();
+	expect_whole(50);
+}
+END_TEST
+
+START_TEST(a_sum_that_is_refused_undoes_its_batch)
+{
+	open_sink();
+	behind("ALTER TABLE rollup_cells ADD CONSTRAINT poison "
+	       "CHECK (dimension <> 'worker')");
+	add_many("a", 100, 1);
+	expect_verdict(write_to(sink), BURSAR_REJECT, "write");
+	expect_whole(0);
+}
+END_TEST
+
+/* The core lets none pass, and a sink believes nobody. */
+START_TEST(bytes_that_are_no_text_are_refused)
+{
+	open_sink();
+	struct bursar_record *record = add("m1");
+	bursar_set_text(record, bursar_field_find(record->kind, "team"),
+	                _i == 0 ? "a\0b" : "a\xff" "b", 3);
+	expect_verdict(write_to(sink), BURSAR_REJECT, "write");
+	expect_whole(0);
+}
+END_TEST
+
+static const struct {
+	const char *state;
+	enum bursar_verdict verdict;
+} states[] = {
+	{ "40001", BURSAR_RETRY }, { "40P01", BURSAR_RETRY },
+	{ "55P03", BURSAR_RETRY }, { "57014", BURSAR_RETRY },
+	{ "53100", BURSAR_RETRY }, { "53200", BURSAR_RETRY },
+	{ "53300", BURSAR_RETRY }, { "58030", BURSAR_RETRY },
+	{ "ZZ999", BURSAR_RETRY }, { "XX000", BURSAR_RETRY },
+	{ "08006", BURSAR_DOWN }, { "57P01", BURSAR_DOWN },
+	{ "57P02", BURSAR_DOWN }, { "57P03", BURSAR_DOWN },
+	{ "25006", BURSAR_DOWN },
+	{ "22021", BURSAR_REJECT }, { "22P05", BURSAR_REJECT },
+	{ "22003", BURSAR_REJECT }, { "22P02", BURSAR_REJECT },
+	{ "23502", BURSAR_REJECT }, { "23503", BURSAR_REJECT },
+	{ "23505", BURSAR_REJECT }, { "54000", BURSAR_REJECT },
+	{ "P0001", BURSAR_REJECT },
+	{ "28000", BURSAR_CONFIG }, { "3D000", BURSAR_CONFIG },
+	{ "3F000", BURSAR_CONFIG }, { "42501", BURSAR_CONFIG },
+	{ "42703", BURSAR_CONFIG }, { "42804", BURSAR_CONFIG },
+	{ "0A000", BURSAR_CONFIG }, { "XX001", BURSAR_CONFIG },
+};
+
+START_TEST(each_sqlstate_has_its_verdict)
+{
+	open_sink();
+	write_one("first", 1, 0);
+	behind("CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS "
+	       "'BEGIN RAISE EXCEPTION USING ERRCODE = "
+	       "current_setting(''bursar.state''); END'");
+	behind("GRANT EXECUTE ON FUNCTION fail() TO bursar");
+	behind("CREATE TRIGGER fail BEFORE INSERT ON metering_records "
+	       "FOR EACH ROW EXECUTE FUNCTION fail()");
+	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+		behind("ALTER ROLE bursar SET bursar.state = '%s'",
+		       states[i].state);
+		reopen();
+		clear_records();
+		add("m1");
+		expect_verdict(write_to(sink), states[i].verdict,
+		               states[i].state);
+		ck_assert_int_ne(err.code, 0);
+		ck_assert_int_eq(integer("SELECT count(*) FROM record_keys"),
+		                 1);
+	}
+	behind("ALTER ROLE bursar RESET bursar.state");
+	behind("DROP TRIGGER fail ON metering_records");
+	ck_assert_int_eq(write_one("m1", 1, AGAIN), BURSAR_STORED);
+}
+END_TEST
+
+START_TEST(a_lock_of_another_session_is_tried_again)
+{
+	open_sink();
+	write_one("first", 1, 0);
+	behind("BEGIN; LOCK TABLE %s IN ACCESS EXCLUSIVE MODE",
+	       _i == 0 ? "bursar_keys" : _i == 1 ? "metering_records"
+	       : "rollup_cells");
+	clear_records();
+	add_many("a", 10, 1);
+	expect_verdict(write_to(sink), BURSAR_RETRY, "write");
+	ck_assert_int_eq(err.code, EBUSY);
+	behind("ROLLBACK");
+	write_all();
+	ck_assert_uint_eq(outcome_count(BURSAR_STORED), 10);
+}
+END_TEST
+
+/* Cells are locked in their order; here somebody takes them the other way. */
+START_TEST(a_deadlock_is_tried_again)
+{
+	open_sink();
+	write_one("first", 1, 0);
+	fakehost_set(host, "lock-timeout", "30s");
+	reopen();
+	behind("BEGIN; SET LOCAL deadlock_timeout = '30s'; "
+	       "UPDATE rollup_cells SET lat_1 = 0 WHERE dimension = 'worker'");
+	clear_records();
+	add_many("a", 10, 1);
+	const pid_t child = fork();
+	if (child == 0) {
+		open_sink();
+		_exit(write_to(sink) == BURSAR_RETRY ? 0 : 1);
+	}
+	/* It has the cells before `worker` and waits for that. */
+	while (strcmp(behind("SELECT count(*) FROM pg_locks WHERE NOT granted"), "0") == 0) {
+		usleep(10000);
+	}
+	behind("UPDATE rollup_cells SET lat_1 = 0 WHERE dimension = 'all'");
+	wait_all(&child, 1);
+	behind("ROLLBACK");
+	ck_assert_int_eq(integer("SELECT count(*) FROM metering_records"), 1);
+}
+END_TEST
+
+/* --- connections --------------------------------------------------------- */
+
+START_TEST(a_connection_that_was_ended_is_gone)
+{
+	open_sink();
+	write_one("first", 1, 0);
+	behind("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+	       "WHERE usename = 'bursar' AND datname = current_database() "
+	       "AND pid <> pg_backend_pid()");
+	clear_records();
+	add_many("a", 10, 1);
+	expect_verdict(write_to(sink), BURSAR_DOWN, "write");
+	expect_verdict(ops->sql(sink, "SELECT 1", NULL, 0, NULL, NULL, &err),
+	               BURSAR_DOWN, "sql");
+	struct bursar_purged purged = { 0 };
+	const struct bursar_purge what = { .now = NOON, .limit = 1 };
+	expect_verdict(ops->purge(sink, &what, &purged, &err), BURSAR_DOWN,
+	               "purge");
+	reopen();
+	write_all();
+	ck_assert_uint_eq(outcome_count(BURSAR_STORED), 10);
+}
+END_TEST
+
+/* The last host of a conninfo, with another port. */
+static const char *through(const struct proxy *proxy)
+{
+	static char conninfo[1000];
+
+	snprintf(conninfo, sizeof(conninfo), "%s host=127.0.0.1 port=%d "
+	         "application_name=far", getenv("BURSAR_TEST_PG"),
+	         proxy_port(proxy));
+	return conninfo;
+}
+
+/* What a batch that was cut left behind: all or nothing. */
+static void expect_all_or_nothing(size_t count, bool done)
+{
+	const int64_t rows = integer("SELECT count(*) FROM metering_records");
+	const int64_t keys = integer("SELECT count(*) FROM record_keys");
+
+	ck_assert_int_eq(rows, keys);
+	ck_assert_msg(rows == (int64_t)count || (rows == 0 && !done),
+	              "%lld rows of %zu", (long long)rows, count);
+	for (size_t i = 0; i < record_count; i++) {
+		records[i]->flags |= AGAIN;
+	}
+	write_all();
+	ck_assert_uint_eq(outcome_count(rows == 0 ? BURSAR_STORED
+	                                : BURSAR_DUPLICATE), count);
+	expect_whole((int64_t)count);
+}
+
+static void empty_ledger(void)
+{
+	behind("TRUNCATE metering_records, bursar_keys, rollup_cells");
+}
+
+/* Waits until the server has noticed; it may be about to commit. */
+static void wait_for_cut(void)
+{
+	while (strcmp(behind("SELECT count(*) FROM pg_stat_activity WHERE "
+	                     "usename = 'bursar' AND application_name = "
+	                     "'far'"), "0") != 0) {
+		usleep(1000);
+	}
+}
+
+/* Cuts a write after `up` bytes or `down` bytes; returns whether it was cut
+ * before the answer. */
+static bool cut_write(struct fakehost *far, struct proxy *proxy, int64_t up,
+                      int64_t down)
+{
+	struct bursar_sink *cut = open_with(far, BURSAR_WRITE);
+
+	proxy_arm(proxy, up, down, PROXY_CUT);
+	const enum bursar_verdict verdict = write_to(cut);
+	ck_assert_msg(verdict == BURSAR_DOWN || verdict == BURSAR_DONE,
+	              "cut after %lld and %lld: verdict %d: %s", (long long)up,
+	              (long long)down, (int)verdict, err.text);
+	ops->close(cut);
+	proxy_disarm(proxy);
+	wait_for_cut();
+	expect_all_or_nothing(record_count, verdict == BURSAR_DONE);
+	empty_ledger();
+	return verdict == BURSAR_DOWN;
+}
+
+START_TEST(a_connection_cut_anywhere_leaves_all_or_nothing)
+{
+	char port[8];
+	int cuts = 0;
+
+	open_sink();
+	add_many("cut", 30, 1);
+	snprintf(port, sizeof(port), "%s", behind("SHOW port"));
+	struct proxy *proxy = proxy_create((int)strtol(port, NULL, 10));
+	struct fakehost *far = make_host(through(proxy));
+	write_all();		/* makes the partition */
+	empty_ledger();
+	for (size_t i = 0; _i == 1 && i < record_count; i++) {
+		records[i]->flags |= AGAIN;
+	}
+
+	/* How long a whole one is. */
+	struct bursar_sink *whole = open_with(far, BURSAR_WRITE);
+	proxy_arm(proxy, -1, -1, PROXY_CUT);
+	expect_verdict(write_to(whole), BURSAR_DONE, "write");
+	const int64_t up = proxy_up(proxy), down = proxy_down(proxy);
+	ops->close(whole);
+	proxy_disarm(proxy);
+	empty_ledger();
+	ck_assert_int_gt(up, 1000);
+
+	for (int64_t at = 1; at <= up; at += up / 40 + 1) {
+		cuts += cut_write(far, proxy, at, -1);
+	}
+	for (int64_t at = up - 12; at <= up; at++) {
+		cuts += cut_write(far, proxy, at, -1);	/* around COMMIT */
+	}
+	for (int64_t at = 1; at <= down; at += down / 40 + 1) {
+		cuts += cut_write(far, proxy, -1, at);
+	}
+	for (int64_t at = down - 12; at <= down; at++) {
+		cuts += cut_write(far, proxy, -1, at);
+	}
+	ck_assert_int_gt(cuts, 80);
+	printf("%d cuts in %lld bytes up and %lld down\n", cuts, (long long)up,
+	       (long long)down);
+	proxy_destroy(proxy);
+	free_host(far);
+}
+END_TEST
+
+START_TEST(a_network_that_swallows_everything_is_noticed)
+{
+	struct timespec begin, end;
+	char port[8];
+
+	open_sink();
+	write_one("first", 1, 0);
+	snprintf(port, sizeof(port), "%s", behind("SHOW port"));
+	struct proxy *proxy = proxy_create((int)strtol(port, NULL, 10));
+	struct fakehost *far = make_host(through(proxy));
+	fakehost_set(far, "statement-timeout", "500ms");
+	struct bursar_sink *lost = open_with(far, BURSAR_WRITE);
+
+	clear_records();
+	add_many("a", 30, 1);
+	proxy_arm(proxy, 2000, -1, PROXY_SWALLOW);
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	expect_verdict(write_to(lost), BURSAR_DOWN, "write");
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	ck_assert(proxy_ended(proxy));
+	ck_assert_int_lt(end.tv_sec - begin.tv_sec, 15);
+	ops->close(lost);
+	proxy_disarm(proxy);
+	proxy_destroy(proxy);
+	free_host(far);
+	/* The server gives up as well, and holds no lock any more. */
+	fakehost_set(host, "lock-timeout", "20s");
+	reopen();
+	write_all();
+	ck_assert_uint_eq(outcome_count(BURSAR_STORED), 30);
+}
+END_TEST
+
+START_TEST(a_server_that_is_not_there_is_down)
+{
+	struct fakehost *nowhere = make_host(
+		"host=127.0.0.1 port=1 user=bursar dbname=ledger "
+		"password=hunter22");
+
+	refused(nowhere, BURSAR_WRITE, BURSAR_DOWN, "127.0.0.1:1");
+	ck_assert_ptr_null(strstr(err.text, "hunter22"));
+	fakehost_set(nowhere, "conninfo", "host=127.0.0.1 hunter22=");
+	refused(nowhere, BURSAR_WRITE, BURSAR_CONFIG, "conninfo");
+	ck_assert_ptr_null(strstr(err.text, "hunter22"));
+	free_host(nowhere);
+}
+END_TEST
+
+START_TEST(a_wrong_password_is_for_a_person)
+{
+	char port[8];
+
+	snprintf(port, sizeof(port), "%s", behind("SHOW port"));
+	behind("CREATE ROLE %s LOGIN PASSWORD 'right'", schema_name);
+	char conninfo[200];
+	snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%s "
+	         "dbname=%s user=%s", port, PQdb(admin), schema_name);
+	struct fakehost *stranger = make_host(conninfo);
+	fakehost_set(stranger, "password", "wrong-4711");
+	enum bursar_verdict verdict;
+	memset(&err, 0, sizeof(err));
+	struct bursar_sink *opened = ops->open(&stranger->host, BURSAR_WRITE,
+	                                       &verdict, &err);
+	ck_assert_ptr_null(opened);
+	/* A server that trusts everybody finds that the schema is another's. */
+	expect_verdict(verdict, BURSAR_CONFIG, "open");
+	ck_assert_int_eq(err.code, EACCES);
+	ck_assert_ptr_null(strstr(err.text, "4711"));
+	ck_assert_ptr_null(strstr(stranger->log, "4711"));
+	fakehost_set(stranger, "conninfo", "host=127.0.0.1 port=1 user=x "
+	             "dbname=no_such_database");
+	free_host(stranger);
+	behind("DROP ROLE %s", schema_name);
+}
+END_TEST
+
+START_TEST(a_database_that_is_not_there_is_for_a_person)
+{
+	char conninfo[1000];
+
+	snprintf(conninfo, sizeof(conninfo), "%s dbname=no_such_database",
+	         getenv("BURSAR_TEST_PG"));
+	struct fakehost *nowhere = make_host(conninfo);
+	refused(nowhere, BURSAR_WRITE, BURSAR_CONFIG, "no_such_database");
+	free_host(nowhere);
+}
+END_TEST
+
+START_TEST(a_server_that_takes_no_writes_is_down)
+{
+	open_sink();
+	close_sink();
+	behind("ALTER ROLE bursar IN DATABASE %s SET "
+	       "default_transaction_read_only = on", PQdb(admin));
+	enum bursar_verdict verdict;
+	memset(&err, 0, sizeof(err));
+	sink = ops->open(&host->host, BURSAR_WRITE, &verdict, &err);
+	behind("ALTER ROLE bursar IN DATABASE %s RESET "
+	       "default_transaction_read_only", PQdb(admin));
+	ck_assert_ptr_null(sink);
+	expect_verdict(verdict, BURSAR_DOWN, "open");
+	open_sink();
+}
+END_TEST
+
+START_TEST(what_is_acknowledged_is_on_disk)
+{
+	behind("ALTER ROLE bursar SET synchronous_commit = %s",
+	       _i == 0 ? "off" : "remote_apply");
+	open_sink();
+	behind("ALTER ROLE bursar RESET synchronous_commit");
+	ck_assert_str_eq(text("SELECT current_setting('synchronous_commit')"),
+	                 _i == 0 ? "on" : "remote_apply");
+}
+END_TEST
+
+START_TEST(the_session_is_as_the_options_say)
+{
+	fakehost_set(host, "statement-timeout", "7s");
+	open_sink();
+	ck_assert_str_eq(text("SHOW statement_timeout"), "7s");
+	ck_assert_str_eq(text("SHOW lock_timeout"), "200ms");
+	ck_assert_str_eq(text("SHOW application_name"), "bursar");
+	ck_assert_str_eq(text("SELECT current_schema()"), schema_name);
+	ck_assert_int_eq(fakehost_logged(host, "no-tls"), 0);
+	expect_verdict(ops->sql(sink, "SELECT pg_sleep(30)", NULL, 0, NULL,
+	                        NULL, &err), BURSAR_RETRY, "a long statement");
 }
 END_TEST
 
@@ -423,25 +950,69 @@ END_TEST
 
 START_TEST(a_reader_makes_nothing)
 {
-	struct fakehost *reader = make_host("BURSAR_TEST_PG_READER");
+	struct fakehost *reader = make_host(getenv("BURSAR_TEST_PG_READER"));
 
 	refused(reader, BURSAR_READ, BURSAR_CONFIG, "no ledger");
 	ck_assert_int_eq(err.code, ENOENT);
 	ck_assert_str_eq(behind("SELECT count(*) FROM pg_class "
 	                        "WHERE relnamespace = '%s'::regnamespace",
 	                        schema_name), "0");
-	open_sink();
-	struct bursar_sink *reading = open_with(reader, BURSAR_READ);
-	add("m1");
-	write_all();
-	struct bursar_sink *writing = sink;
-	sink = reading;
-	ck_assert_int_eq(integer("SELECT count(*) FROM metering_records"), 1);
-	ck_assert_int_eq(ops->sql(reading, "DELETE FROM metering_records",
-	                          NULL, 0, NULL, NULL, &err), BURSAR_REJECT);
-	sink = writing;
-	ops->close(reading);
 	free_host(reader);
+}
+END_TEST
+
+START_TEST(a_role_that_only_reads_can_read_everything)
+{
+	struct fakehost *reader = make_host(getenv("BURSAR_TEST_PG_READER"));
+
+	open_sink();
+	add_many("a", 10, 1);
+	add_record("prompt", "p1", 1);
+	write_all();
+	close_sink();
+	sink = open_with(reader, BURSAR_READ);
+	ck_assert_int_eq(integer("SELECT count(*) FROM metering_records"), 10);
+	ck_assert_int_eq(integer("SELECT count(*) FROM prompt_records"), 1);
+	ck_assert_int_eq(integer("SELECT count(*) FROM record_keys"), 11);
+	ck_assert_int_eq(integer("SELECT count(*) FROM bursar_meta "
+	                         "WHERE name = 'ledger_uuid'"), 1);
+	ck_assert_int_eq(integer("SELECT total_calls FROM "
+	                         "metering_hourly_rollup"), 10);
+	expect_verdict(ops->sql(sink, "DELETE FROM metering_records", NULL, 0,
+	                        NULL, NULL, &err), BURSAR_REJECT, "delete");
+	close_sink();
+
+	/* The writer's own role is kept from writing as well, if it reads. */
+	sink = open_as(BURSAR_READ);
+	expect_verdict(ops->sql(sink, "DELETE FROM metering_records", NULL, 0,
+	                        NULL, NULL, &err), BURSAR_REJECT, "delete");
+	free_host(reader);
+}
+END_TEST
+
+START_TEST(what_is_not_permitted_is_said_with_its_remedy)
+{
+	struct fakehost *reader = make_host(getenv("BURSAR_TEST_PG_READER"));
+
+	open_sink();
+	close_sink();
+	behind("REVOKE SELECT ON metering_records FROM bursar_reader");
+	sink = open_with(reader, BURSAR_READ);
+	memset(&err, 0, sizeof(err));
+	expect_verdict(ops->sql(sink, "SELECT count(*) FROM metering_records",
+	                        NULL, 0, NULL, NULL, &err), BURSAR_CONFIG,
+	               "select");
+	ck_assert_ptr_nonnull(strstr(err.text, "SELECT on its tables"));
+	close_sink();
+	behind("REVOKE USAGE ON SCHEMA %s FROM bursar_reader", schema_name);
+	refused(reader, BURSAR_READ, BURSAR_CONFIG, "GRANT USAGE ON SCHEMA");
+	free_host(reader);
+
+	behind("DROP SCHEMA %s CASCADE; CREATE SCHEMA %s; "
+	       "GRANT USAGE ON SCHEMA %s TO bursar", schema_name, schema_name,
+	       schema_name);
+	refused(host, BURSAR_WRITE, BURSAR_CONFIG, "owner");
+	ck_assert_int_eq(err.code, EACCES);
 }
 END_TEST
 
@@ -455,52 +1026,563 @@ START_TEST(a_schema_that_is_not_there_is_for_a_person)
 }
 END_TEST
 
-/* --- the whole ----------------------------------------------------------- */
-
-static void add_case(Suite *suite, const char *name,
-                     const TTest *const *tests, size_t count)
+START_TEST(tables_of_another_program_are_left_alone)
 {
-	TCase *tcase = tcase_create(name);
+	behind("CREATE TABLE metering_records (id bigint)");
+	refused(host, BURSAR_WRITE, BURSAR_CONFIG, "schema of its own");
+	ck_assert_str_eq(behind("SELECT count(*) FROM pg_attribute WHERE "
+		"attrelid = 'metering_records'::regclass AND attnum > 0"),
+		"1");
+	ck_assert_str_eq(behind("SELECT count(*) FROM pg_class "
+		"WHERE relnamespace = '%s'::regnamespace", schema_name), "1");
+}
+END_TEST
 
-	tcase_add_checked_fixture(tcase, set_up, tear_down);
-	tcase_set_timeout(tcase, 60);
-	for (size_t i = 0; i < count; i++) {
-		tcase_add_test(tcase, tests[i]);
-	}
-	suite_add_tcase(suite, tcase);
+START_TEST(a_column_that_is_missing_is_added)
+{
+	open_sink();
+	write_one("m1", 1, 0);
+	close_sink();
+	behind("ALTER TABLE metering_records DROP COLUMN cost_usd, "
+	       "DROP COLUMN cost_nano, DROP COLUMN team");
+	refused(host, BURSAR_READ, BURSAR_CONFIG, "older bursar");
+	open_sink();
+	clear_records();
+	struct bursar_record *record = add("m2");
+	set_text(record, "team", "blue");
+	set_number(record, "cost_usd", 5);
+	write_all();
+	ck_assert_int_eq(integer("SELECT count(*) FROM metering_records WHERE "
+		"team = 'blue' AND cost_nano = 5 AND "
+		"cost_usd = 0.000000005"), 1);
+}
+END_TEST
+
+/* --- partitions ---------------------------------------------------------- */
+
+static int64_t noon_of(int64_t day)
+{
+	return day * COLUMNS_DAY_US + COLUMNS_DAY_US / 2;
 }
 
-#define ADD_CASE(suite, name, ...)                                           \
-	do {                                                                 \
-		const TTest *const tests[] = { __VA_ARGS__ };                \
-		add_case(suite, name, tests,                                 \
-		         sizeof(tests) / sizeof(tests[0]));                  \
-	} while (0)
+/* The partition that a record stands in, without the name of the table. */
+static const char *part_of(const char *table, const char *id)
+{
+	return behind("SELECT substr(tableoid::regclass::text, %zu) FROM %s "
+	              "WHERE message_id = '%s'", strlen(table) + 2, table, id);
+}
+
+#define NOVEMBER INT64_C(1793491200000000)	/* 2026-11-01 */
+
+START_TEST(facts_stand_in_the_month_that_they_happened_in)
+{
+	open_sink();
+	bursar_set_number(add("a"), BURSAR_RECORDED_AT, NOVEMBER - 1);
+	bursar_set_number(add("b"), BURSAR_RECORDED_AT, NOVEMBER);
+	bursar_set_number(add("c"), BURSAR_RECORDED_AT,
+	                  NOVEMBER + 30 * COLUMNS_DAY_US - 1);
+	bursar_set_number(add("d"), BURSAR_RECORDED_AT,
+	                  NOVEMBER + 30 * COLUMNS_DAY_US);
+	/* Times that the core lets nobody have. */
+	bursar_set_number(add("e"), BURSAR_RECORDED_AT, -1);
+	bursar_set_number(add("f"), BURSAR_RECORDED_AT, INT64_MIN);
+	bursar_set_number(add("g"), BURSAR_RECORDED_AT, INT64_MAX);
+	write_all();
+
+	ck_assert_str_eq(part_of("metering_records", "a"), "2026_10");
+	ck_assert_str_eq(part_of("metering_records", "b"), "2026_11");
+	ck_assert_str_eq(part_of("metering_records", "c"), "2026_11");
+	ck_assert_str_eq(part_of("metering_records", "d"), "2026_12");
+	ck_assert_str_eq(part_of("metering_records", "e"), "old");
+	ck_assert_str_eq(part_of("metering_records", "f"), "old");
+	ck_assert_str_eq(part_of("metering_records", "g"), "2089_08");
+	ck_assert_int_eq(integer("SELECT id >> 40 FROM metering_records WHERE "
+		"message_id = 'b'"), NOVEMBER / COLUMNS_CELL_US);
+}
+END_TEST
+
+static void add_body(const char *id, int64_t expires, bool phi)
+{
+	struct bursar_record *record = add_record("prompt", id, 1);
+
+	if (expires != 0) {
+		bursar_set_number(record, BURSAR_EXPIRES_AT, expires);
+	}
+	if (phi) {
+		bursar_set_number(record, BURSAR_CONTAINS_PHI, 1);
+	}
+}
+
+START_TEST(bodies_stand_in_the_day_on_which_they_expire)
+{
+	const int64_t day = INT64_C(20790);	/* 2026-12-03 */
+
+	host->now_us = noon_of(20770);
+	open_sink();
+	add_body("day", noon_of(day), false);
+	add_body("first", day * COLUMNS_DAY_US, false);
+	add_body("last", (day + 1) * COLUMNS_DAY_US - 1, false);
+	add_body("phi", noon_of(day), true);
+	add_body("never", 0, false);
+	add_body("never-phi", 0, true);
+	add_body("far", noon_of(20770 + 150), false);
+	add_body("past", noon_of(20000), false);
+	add_body("yesterday", noon_of(20769), true);
+	write_all();
+
+	ck_assert_str_eq(part_of("prompt_records", "day"), "2026_12_03");
+	ck_assert_str_eq(part_of("prompt_records", "first"), "2026_12_03");
+	ck_assert_str_eq(part_of("prompt_records", "last"), "2026_12_03");
+	ck_assert_str_eq(part_of("prompt_records", "phi"), "2026_12_02");
+	ck_assert_str_eq(part_of("prompt_records", "never"), "never");
+	ck_assert_str_eq(part_of("prompt_records", "never-phi"), "never");
+	ck_assert_str_eq(part_of("prompt_records", "far"), "2027_04");
+	ck_assert_str_eq(part_of("prompt_records", "past"), "2026_11_12");
+	ck_assert_str_eq(part_of("prompt_records", "yesterday"), "2026_11_12");
+	ck_assert_str_eq(behind("SELECT count(*) FROM pg_partitioned_table "
+		"WHERE partdefid <> 0"), "0");
+}
+END_TEST
+
+/* A day inside of a month that is there, and a month around days that are. */
+START_TEST(partitions_never_overlap)
+{
+	host->now_us = noon_of(20770);
+	open_sink();
+	add_body("far", noon_of(20770 + 150), false);
+	write_all();
+	clear_records();
+	host->now_us = noon_of(20770 + 100);
+	add_body("near", noon_of(20770 + 151), false);
+	add_body("edge", noon_of(20770 + 199), false);
+	write_all();
+	clear_records();
+	add_body("around", noon_of(20770 + 201), false);
+	write_all();
+
+	ck_assert_str_eq(part_of("prompt_records", "near"), "2027_04");
+	ck_assert_str_eq(part_of("prompt_records", "edge"), "2027_05_31");
+	ck_assert_str_eq(part_of("prompt_records", "around"), "2027_06");
+	ck_assert_int_eq(integer("SELECT count(*) FROM prompt_records"), 4);
+}
+END_TEST
+
+/* Small batches go through the table, large ones into the partition. */
+START_TEST(a_partition_that_somebody_took_away_is_made_again)
+{
+	static const int sizes[] = { 10, 3000 };
+
+	open_sink();
+	add_many("a", 5, 1);
+	write_all();
+	behind(_i % 2 == 0 ? "DROP TABLE metering_records_2026_10"
+	       : "ALTER TABLE metering_records DETACH PARTITION "
+	         "metering_records_2026_10");
+	clear_records();
+	add_many("b", sizes[_i / 2], 1);
+	write_all();
+	ck_assert_uint_eq(outcome_count(BURSAR_STORED), (size_t)sizes[_i / 2]);
+	ck_assert_int_eq(integer("SELECT count(*) FROM metering_records"),
+	                 sizes[_i / 2]);
+}
+END_TEST
+
+/* --- purging ------------------------------------------------------------- */
+
+static struct bursar_purged purge(const struct bursar_purge *what)
+{
+	struct bursar_purged purged = { 0 };
+
+	memset(&err, 0, sizeof(err));
+	expect_verdict(ops->purge(sink, what, &purged, &err), BURSAR_DONE,
+	               "purge");
+	return purged;
+}
+
+/* As the core does: until there is no more. */
+static struct bursar_purged purge_all(const struct bursar_purge *what)
+{
+	struct bursar_purged all = { 0 };
+
+	do {
+		memset(&err, 0, sizeof(err));
+		expect_verdict(ops->purge(sink, what, &all, &err), BURSAR_DONE,
+		               "purge");
+	} while (all.more);
+	return all;
+}
+
+static int64_t part_count(const char *table)
+{
+	char sql[200];
+
+	snprintf(sql, sizeof(sql), "SELECT count(*) FROM pg_inherits "
+	         "WHERE inhparent = '%s'::regclass", table);
+	return integer(sql);
+}
+
+START_TEST(days_that_are_over_are_dropped)
+{
+	static char ids[40][8];
+
+	host->now_us = noon_of(20770);
+	open_sink();
+	for (int i = 0; i < 40; i++) {
+		snprintf(ids[i], sizeof(ids[i]), "p%d", i);
+		add_body(ids[i], noon_of(20771 + i / 10), false);
+	}
+	add_body("never", 0, false);
+	write_all();
+	ck_assert_int_eq(part_count("prompt_records"), 5);
+
+	const struct bursar_purge dry = { .now = noon_of(20773) + 1,
+		.limit = 1, .dry_run = true };
+	ck_assert_uint_eq(purge(&dry).bodies, 30);
+	ck_assert_int_eq(part_count("prompt_records"), 5);
+
+	const struct bursar_purge what = { .now = noon_of(20773) - 1,
+		.limit = 1000 };
+	const struct bursar_purged purged = purge_all(&what);
+	ck_assert_uint_eq(purged.bodies, 20);
+	ck_assert_int_eq(part_count("prompt_records"), 3);
+	ck_assert_int_eq(integer("SELECT count(*) FROM prompt_records"), 21);
+	ck_assert_int_eq(integer("SELECT count(*) FROM record_keys"), 41);
+	ck_assert_uint_eq(fakehost_logged(host, "partition-dropped"), 2);
+
+	/* They are known for ever. */
+	write_all();
+	ck_assert_uint_eq(outcome_count(BURSAR_DUPLICATE), 41);
+	ck_assert_int_eq(integer("SELECT count(*) FROM prompt_records"), 21);
+}
+END_TEST
+
+static void add_large_day(int64_t day, int count)
+{
+	static char body[1000];
+
+	memset(body, 'x', sizeof(body));
+	for (int i = 0; i < count; i++) {
+		snprintf(many_ids[i], sizeof(many_ids[0]), "p%d", i);
+		add_body(many_ids[i], noon_of(day), false);
+		for (int j = 0; j < 12; j++) {
+			body[j * 80 + i % 80] = (char)('a' + (i * 7 + j) % 26);
+		}
+		bursar_set_text(records[record_count - 1],
+		                BURSAR_EXTRA_JSON, body, sizeof(body));
+	}
+	write_all();
+	behind("ANALYZE prompt_records");
+}
+
+START_TEST(a_large_day_goes_at_its_end_and_at_once)
+{
+	host->now_us = noon_of(20770);
+	open_sink();
+	add_large_day(20771, 4000);
+	ck_assert_int_eq(integer("SELECT pg_relation_size("
+		"'prompt_records_2026_11_14') > 3000000"), 1);
+
+	/* The day is not over: it waits, however much of it has expired. */
+	struct bursar_purge what = { .now = noon_of(20771) + 1, .limit = 10 };
+	struct bursar_purged purged = purge_all(&what);
+	ck_assert_uint_eq(purged.bodies, 0);
+	what.dry_run = true;
+	ck_assert_uint_eq(purge(&what).bodies, 0);
+	what.dry_run = false;
+
+	what.now = 20772 * COLUMNS_DAY_US;
+	purged = purge(&what);
+	ck_assert_uint_eq(purged.bodies, 4000);
+	ck_assert_int_eq(integer("SELECT count(*) FROM prompt_records"), 0);
+	ck_assert_int_eq(part_count("prompt_records"), 0);
+}
+END_TEST
+
+START_TEST(health_data_is_gone_when_its_day_begins)
+{
+	host->now_us = noon_of(20770);
+	open_sink();
+	add_body("phi", noon_of(20775), true);
+	add_body("other", noon_of(20775), false);
+	write_all();
+	const struct bursar_purge what = { .now = 20775 * COLUMNS_DAY_US,
+		.limit = 100 };
+	ck_assert_uint_eq(purge_all(&what).bodies, 1);
+	ck_assert_str_eq(text("SELECT message_id FROM prompt_records"),
+	                 "other");
+}
+END_TEST
+
+START_TEST(a_month_far_off_goes_row_by_row)
+{
+	host->now_us = noon_of(20770);
+	open_sink();
+	add_large_day(20770 + 150, 4000);
+	add_body("later", noon_of(20770 + 151), false);
+	write_all();
+	const struct bursar_purge what = {
+		.now = noon_of(20770 + 150) + 1, .limit = 1500 };
+	struct bursar_purged purged = purge(&what);
+	ck_assert_uint_eq(purged.bodies, 1500);
+	ck_assert(purged.more);
+	ck_assert_uint_eq(purge_all(&what).bodies, 2500);
+	ck_assert_str_eq(text("SELECT message_id FROM prompt_records"),
+	                 "later");
+}
+END_TEST
+
+START_TEST(a_purge_that_meets_a_reader_is_tried_again)
+{
+	host->now_us = noon_of(20770);
+	open_sink();
+	add_body("p1", noon_of(20771), false);
+	write_all();
+	behind("BEGIN; SELECT count(*) FROM prompt_records");
+	struct bursar_purged purged = { .bodies = 3 };
+	const struct bursar_purge what = { .now = noon_of(20775), .limit = 9 };
+	memset(&err, 0, sizeof(err));
+	expect_verdict(ops->purge(sink, &what, &purged, &err), BURSAR_RETRY,
+	               "purge");
+	ck_assert_uint_eq(purged.bodies, 3);
+	behind("COMMIT");
+	ck_assert_uint_eq(purge_all(&what).bodies, 1);
+}
+END_TEST
+
+START_TEST(facts_go_by_months_and_sums_stay)
+{
+	open_sink();
+	bursar_set_number(add("a"), BURSAR_RECORDED_AT,
+	                  NOVEMBER - 40 * COLUMNS_DAY_US);
+	bursar_set_number(add("b"), BURSAR_RECORDED_AT, NOVEMBER - 1);
+	bursar_set_number(add("c"), BURSAR_RECORDED_AT, NOVEMBER);
+	write_all();
+	const struct bursar_purge what = { .facts_before = NOVEMBER,
+		.limit = 100 };
+	ck_assert_uint_eq(purge_all(&what).facts, 2);
+	ck_assert_str_eq(text("SELECT message_id FROM metering_records"), "c");
+	ck_assert_int_eq(part_count("metering_records"), 1);
+	ck_assert_int_eq(integer("SELECT sum(request_count) FROM rollup_cells "
+	                         "WHERE dimension = 'all'"), 3);
+}
+END_TEST
+
+START_TEST(old_keys_go_and_those_that_were_used_stay)
+{
+	open_sink();
+	add_many("a", 3000, 1);
+	write_all();
+	host->now_us += 5 * COLUMNS_DAY_US;
+	clear_records();
+	add_many("a", 100, 1);
+	add_many("b", 50, 1);
+	write_all();
+
+	struct bursar_purge what = {
+		.keys_before = (TODAY + 5) * COLUMNS_DAY_US, .limit = 1000,
+		.dry_run = true };
+	ck_assert_uint_eq(purge(&what).keys, 2900);
+	what.dry_run = false;
+	const struct bursar_purged first = purge(&what);
+	ck_assert_uint_eq(first.keys, 1000);
+	ck_assert(first.more);
+	ck_assert_uint_eq(purge_all(&what).keys, 1900);
+	ck_assert_int_eq(integer("SELECT count(*) FROM record_keys"), 150);
+	write_all();
+	ck_assert_uint_eq(outcome_count(BURSAR_DUPLICATE), 150);
+}
+END_TEST
+
+/* --- sql ----------------------------------------------------------------- */
+
+static int keep_types(void *context, const struct bursar_cell *cells,
+                      size_t count)
+{
+	char *types = context;
+
+	for (size_t i = 0; i < count; i++) {
+		types[i] = "NIRSB"[cells[i].type];
+	}
+	types[count] = '\0';
+	if (cells[count - 1].type == BURSAR_BLOB) {
+		ck_assert_uint_eq(cells[count - 1].size, 4);
+		ck_assert(memcmp(cells[count - 1].data, "\0\x01\xfe\xff", 4)
+		          == 0);
+	}
+	return 0;
+}
+
+START_TEST(columns_become_cells_by_their_type)
+{
+	char types[40];
+
+	open_sink();
+	memset(&err, 0, sizeof(err));
+	expect_verdict(ops->sql(sink, "SELECT true, 1::smallint, 2, 3::bigint, "
+		"sum(4::bigint), 1.5::numeric, 2.5::float8, 2.5::real, 'x', "
+		"NULL::int, now(), current_date, '\\x0001feff'::bytea", NULL,
+		0, keep_types, types, &err), BURSAR_DONE, "select");
+	ck_assert_str_eq(types, "IIIIIRRRSNSSB");
+}
+END_TEST
+
+START_TEST(a_statement_that_is_wrong_is_rejected)
+{
+	static const char *const wrong[] = {
+		"SELEC 1", "", ";", "SELECT", "SELECT 1; SELECT 2",
+		"SELECT * FROM nowhere", "SELECT nothing FROM metering_records",
+		"SELECT $1", "SELECT 1 / 0", "COPY bursar_meta FROM STDIN",
+		"COPY bursar_meta TO STDOUT",
+		"INSERT INTO bursar_meta VALUES ('ledger_uuid', 'x')",
+		"INSERT INTO metering_records (id) VALUES (1)",
+	};
+
+	open_sink();
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		memset(&err, 0, sizeof(err));
+		expect_verdict(ops->sql(sink, wrong[i], NULL, 0, NULL, NULL,
+		                        &err), BURSAR_REJECT, wrong[i]);
+		ck_assert_int_ne(err.code, 0);
+	}
+	ck_assert_int_eq(integer("SELECT 1"), 1);
+	ck_assert_int_eq(write_one("m1", 1, 0), BURSAR_STORED);
+}
+END_TEST
+
+START_TEST(a_transaction_does_not_stay_open)
+{
+	open_sink();
+	memset(&err, 0, sizeof(err));
+	expect_verdict(ops->sql(sink, "BEGIN", NULL, 0, NULL, NULL, &err),
+	               BURSAR_DONE, "begin");
+	ck_assert_int_eq(write_one("m1", 1, 0), BURSAR_STORED);
+	reopen();
+	ck_assert_int_eq(integer("SELECT count(*) FROM metering_records"), 1);
+}
+END_TEST
+
+static int stop_at_three(void *context, const struct bursar_cell *cells,
+                         size_t count)
+{
+	(void)count;
+	*(int64_t *)context = cells[0].integer;
+	return cells[0].integer == 3;
+}
+
+START_TEST(a_row_function_can_stop)
+{
+	static const char *const all[] = {
+		"SELECT generate_series(1, 10)",
+		"SELECT generate_series(1, 100000000)",	/* is cancelled */
+	};
+	int64_t last = 0;
+
+	open_sink();
+	expect_verdict(ops->sql(sink, all[_i], NULL, 0, stop_at_three, &last,
+	                        &err), BURSAR_DONE, "select");
+	ck_assert_int_eq(last, 3);
+	ck_assert_int_eq(integer("SELECT 1"), 1);
+}
+END_TEST
+
+static int ask_again(void *context, const struct bursar_cell *cells,
+                     size_t count)
+{
+	struct bursar_error inner = { 0 };
+
+	(void)cells;
+	(void)count;
+	*(int *)context = (int)ops->sql(sink, "SELECT 1", NULL, 0, NULL, NULL,
+	                                &inner);
+	return 0;
+}
+
+START_TEST(a_statement_inside_another_is_rejected)
+{
+	int verdict = -1;
+
+	open_sink();
+	expect_verdict(ops->sql(sink, "SELECT 1", NULL, 0, ask_again, &verdict,
+	                        &err), BURSAR_DONE, "select");
+	ck_assert_int_eq(verdict, BURSAR_REJECT);
+	ck_assert_int_eq(integer("SELECT 1"), 1);
+}
+END_TEST
+
+/* --- the whole ----------------------------------------------------------- */
+
+static void add_loop(Suite *suite, const char *name, const TTest *test,
+                     int count)
+{
+	TCase *loop = tcase_create(name);
+
+	tcase_add_checked_fixture(loop, set_up, tear_down);
+	tcase_set_timeout(loop, 120);
+	tcase_add_loop_test(loop, test, 0, count);
+	suite_add_tcase(suite, loop);
+}
 
 static Suite *make_suite(void)
 {
 	Suite *suite = suite_create("sink_postgres");
 
-	ADD_CASE(suite, "write",
-	         a_record_is_stored_as_it_is,
-	         people_read_times_and_dollars,
-	         all_kinds_go_into_one_batch,
-	         the_same_record_again_is_a_duplicate,
-	         the_same_id_with_other_content_is_a_conflict);
-	ADD_CASE(suite, "opening",
-	         a_newer_ledger_is_refused,
-	         a_reader_makes_nothing,
-	         a_schema_that_is_not_there_is_for_a_person);
-	TCase *both = tcase_create("both ways");
-	tcase_add_checked_fixture(both, set_up, tear_down);
-	tcase_add_loop_test(both, of_equal_keys_in_a_batch_the_first_wins,
-	                    0, 2);
-	suite_add_tcase(suite, both);
+	sinksuite_add(suite);
+	CASE(suite, "rows", people_read_times_and_dollars,
+	     ids_grow_and_are_never_used_again, columns_have_these_types);
+	CASE(suite, "duplicates",
+	     new_records_go_by_copy_and_known_ones_with_care,
+	     a_duplicate_that_nobody_expects_is_found_by_the_database,
+	     outcomes_are_those_of_the_contract_in_any_order,
+	     a_thousand_equal_calls_are_found_in_few_rounds,
+	     an_id_too_long_to_be_numbered_is_named);
+	add_loop(suite, "both ways", of_equal_keys_the_first_wins_both_ways, 2);
+	CASE(suite, "several daemons",
+	     daemons_that_write_the_same_do_not_harm_each_other,
+	     daemons_that_start_at_once_make_one_ledger);
+	CASE(suite, "all or nothing", a_row_that_is_refused_undoes_its_batch,
+	     a_sum_that_is_refused_undoes_its_batch,
+	     each_sqlstate_has_its_verdict, a_deadlock_is_tried_again);
+	add_loop(suite, "no text", bytes_that_are_no_text_are_refused, 2);
+	add_loop(suite, "locks", a_lock_of_another_session_is_tried_again, 3);
+	CASE(suite, "connections", a_connection_that_was_ended_is_gone,
+	     a_network_that_swallows_everything_is_noticed,
+	     a_server_that_is_not_there_is_down,
+	     a_wrong_password_is_for_a_person,
+	     a_database_that_is_not_there_is_for_a_person,
+	     a_server_that_takes_no_writes_is_down,
+	     the_session_is_as_the_options_say);
+	add_loop(suite, "cut",
+	         a_connection_cut_anywhere_leaves_all_or_nothing, 2);
+	add_loop(suite, "durable", what_is_acknowledged_is_on_disk, 2);
+	CASE(suite, "opening", a_newer_ledger_is_refused,
+	     a_reader_makes_nothing, a_role_that_only_reads_can_read_everything,
+	     what_is_not_permitted_is_said_with_its_remedy,
+	     a_schema_that_is_not_there_is_for_a_person,
+	     tables_of_another_program_are_left_alone,
+	     a_column_that_is_missing_is_added);
+	CASE(suite, "partitions",
+	     facts_stand_in_the_month_that_they_happened_in,
+	     bodies_stand_in_the_day_on_which_they_expire,
+	     partitions_never_overlap);
+	add_loop(suite, "taken away",
+	         a_partition_that_somebody_took_away_is_made_again, 4);
+	CASE(suite, "purging", days_that_are_over_are_dropped,
+	     a_large_day_goes_at_its_end_and_at_once,
+	     health_data_is_gone_when_its_day_begins,
+	     a_month_far_off_goes_row_by_row,
+	     a_purge_that_meets_a_reader_is_tried_again,
+	     facts_go_by_months_and_sums_stay,
+	     old_keys_go_and_those_that_were_used_stay);
+	CASE(suite, "sql", columns_become_cells_by_their_type,
+	     a_statement_that_is_wrong_is_rejected,
+	     a_transaction_does_not_stay_open,
+	     a_statement_inside_another_is_rejected);
+	add_loop(suite, "stopping", a_row_function_can_stop, 2);
 	return suite;
 }
 
-/* Runs this program again with servers around it. */
-static int run_with_servers(char **argv)
+/* Runs this program again with a server around it. */
+static int run_with_server(const char *program)
 {
 	static const char servers[] = TOP_SRCDIR "/tests/servers";
 
@@ -508,7 +1590,7 @@ static int run_with_servers(char **argv)
 		printf("skipped: no server: BURSAR_TEST_PG says where one is\n");
 		return 77;
 	}
-	execl(servers, servers, "run", "--only", "postgres", "--", argv[0],
+	execl(servers, servers, "run", "--only", "postgres", "--", program,
 	      (char *)NULL);
 	perror(servers);
 	return 99;
@@ -518,8 +1600,9 @@ int main(int argc, char **argv)
 {
 	(void)argc;
 	if (getenv("BURSAR_TEST_PG") == NULL ||
+	    getenv("BURSAR_TEST_PG_READER") == NULL ||
 	    getenv("BURSAR_TEST_PG_ADMIN") == NULL) {
-		return run_with_servers(argv);
+		return run_with_server(argv[0]);
 	}
 	SRunner *runner = srunner_create(make_suite());
 	srunner_run_all(runner, CK_ENV);

@@ -17,29 +17,11 @@
 
 #include <bursar/sink.h>
 
-#include "common/columns.h"
-#include "core/schema.h"
-#include "tests/fakehost.h"
-#include "tests/sinkrecord.h"
-
-#define CELL INT64_C(1992576)
-#define NOON (CELL * COLUMNS_CELL_US)	/* when our records happen */
-#define TODAY (NOON / COLUMNS_DAY_US)
-#define MAX_RECORDS 20000
+#include "tests/sinksuite.h"
 
 static char folder[] = "/tmp/test_sink_sqlite.XXXXXX";
 static char path[128];
-static const struct bursar_sink_ops *ops;
 static const struct bursar_option *options;
-static struct fakehost *host;
-static struct bursar_sink *sink;
-static struct bursar_error err;
-
-static struct bursar_record *records[MAX_RECORDS];
-static enum bursar_outcome outcomes[MAX_RECORDS];
-static size_t record_count;
-static size_t culprit;
-
 /* --- fixture ------------------------------------------------------------ */
 
 static int remove_entry(const char *name, const struct stat *info, int flag,
@@ -71,49 +53,10 @@ static void set_up(void)
 	memset(&err, 0, sizeof(err));
 }
 
-static void clear_records(void)
-{
-	while (record_count > 0) {
-		free(records[--record_count]);
-	}
-}
-
-static void close_sink(void)
-{
-	ops->close(sink);
-	sink = NULL;
-}
-
 static void tear_down(void)
 {
-	close_sink();
-	clear_records();
-	fakehost_finish(host);
-	free(host);
+	sinksuite_finish();
 	nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-static struct bursar_sink *open_as(enum bursar_mode mode)
-{
-	enum bursar_verdict verdict = BURSAR_DOWN;
-	struct bursar_sink *opened;
-
-	memset(&err, 0, sizeof(err));
-	opened = ops->open(&host->host, mode, &verdict, &err);
-	ck_assert_msg(opened != NULL, "%s", err.text);
-	ck_assert_int_eq(verdict, BURSAR_DONE);
-	return opened;
-}
-
-static void open_sink(void)
-{
-	sink = open_as(BURSAR_WRITE);
-}
-
-static void reopen(void)
-{
-	close_sink();
-	open_sink();
 }
 
 /* Fails to open; the sentence says `words`. */
@@ -132,132 +75,6 @@ static void refused(enum bursar_mode mode, enum bursar_verdict expected,
 	              err.text);
 }
 
-/* --- records ------------------------------------------------------------ */
-
-static struct bursar_record *add_record(const char *kind, const char *id,
-                                        uint64_t check)
-{
-	struct bursar_record *record = sinkrecord_create(
-		bursar_kind_find(&schema, kind, strlen(kind)));
-
-	ck_assert_uint_lt(record_count, MAX_RECORDS);
-	records[record_count++] = record;
-	bursar_set_text(record, BURSAR_MESSAGE_ID, id, strlen(id));
-	bursar_set_number(record, BURSAR_RECORDED_AT, NOON);
-	bursar_set_number(record, BURSAR_INSERTED_AT, NOON + 1);
-	bursar_set_number(record, BURSAR_DQ_FLAGS, 0);
-	host->host.key(record->kind, id, strlen(id), record->key);
-	record->check = check;
-	return record;
-}
-
-static struct bursar_record *add(const char *id)
-{
-	return add_record("metering", id, 1);
-}
-
-static void set_text(struct bursar_record *record, const char *field,
-                     const char *text)
-{
-	bursar_set_text(record, bursar_field_find(record->kind, field), text,
-	                strlen(text));
-}
-
-static void set_number(struct bursar_record *record, const char *field,
-                       int64_t number)
-{
-	bursar_set_number(record, bursar_field_find(record->kind, field),
-	                  number);
-}
-
-static int compare_records(const void *left, const void *right)
-{
-	const struct bursar_record *const *a = left;
-	const struct bursar_record *const *b = right;
-	const int order = sinkrecord_compare(left, right);
-
-	/* Equal keys in order of arrival: of allocation in `check` here. */
-	return order != 0 ? order : ((*a)->check > (*b)->check) -
-		((*a)->check < (*b)->check);
-}
-
-static enum bursar_verdict write_to(struct bursar_sink *to)
-{
-	memset(&err, 0, sizeof(err));
-	qsort(records, record_count, sizeof(records[0]), compare_records);
-	return ops->write(to, records, record_count, outcomes, &culprit, &err);
-}
-
-static void write_all(void)
-{
-	const enum bursar_verdict verdict = write_to(sink);
-
-	ck_assert_msg(verdict == BURSAR_DONE, "%s", err.text);
-}
-
-/* How many outcomes of the last batch were that. */
-static size_t outcome_count(enum bursar_outcome outcome)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < record_count; i++) {
-		count += outcomes[i] == outcome;
-	}
-	return count;
-}
-
-/* Writes one record and says what became of it. */
-static enum bursar_outcome write_one(const char *id, uint64_t check,
-                                     unsigned flags)
-{
-	clear_records();
-	add_record("metering", id, check)->flags = flags;
-	write_all();
-	return outcomes[0];
-}
-
-/* --- asking ------------------------------------------------------------- */
-
-static int keep_integer(void *context, const struct bursar_cell *cells,
-                        size_t count)
-{
-	ck_assert_uint_eq(count, 1);
-	ck_assert_int_eq(cells[0].type, BURSAR_INTEGER);
-	*(int64_t *)context = cells[0].integer;
-	return 0;
-}
-
-static int64_t integer(const char *sql)
-{
-	int64_t value = -1;
-	const enum bursar_verdict verdict =
-		ops->sql(sink, sql, NULL, 0, keep_integer, &value, &err);
-
-	ck_assert_msg(verdict == BURSAR_DONE, "%s", err.text);
-	return value;
-}
-
-static int keep_text(void *context, const struct bursar_cell *cells,
-                     size_t count)
-{
-	ck_assert_uint_eq(count, 1);
-	ck_assert_int_eq(cells[0].type, BURSAR_STRING);
-	ck_assert_uint_lt(cells[0].size, 1000);
-	memcpy(context, cells[0].data, cells[0].size);
-	((char *)context)[cells[0].size] = '\0';
-	return 0;
-}
-
-static const char *text(const char *sql)
-{
-	static char value[1000];
-	const enum bursar_verdict verdict =
-		ops->sql(sink, sql, NULL, 0, keep_text, value, &err);
-
-	ck_assert_msg(verdict == BURSAR_DONE, "%s", err.text);
-	return value;
-}
-
 /* Something done to the file behind the sink's back. */
 static void plain_sql(const char *sql)
 {
@@ -272,28 +89,6 @@ static void plain_sql(const char *sql)
 }
 
 /* --- writing ------------------------------------------------------------ */
-
-START_TEST(a_record_is_stored_as_it_is)
-{
-	open_sink();
-	struct bursar_record *record = add("m'1 \xe2\x82\xac");
-	set_text(record, "worker_id", "");
-	set_number(record, "input_tokens", -5);
-	set_number(record, "cost_usd", INT64_C(13083000));
-	bursar_set_number(record, BURSAR_RECORDED_AT, NOON + 1234567);
-	write_all();
-
-	ck_assert_int_eq(outcomes[0], BURSAR_STORED);
-	ck_assert_int_eq(integer("SELECT count(*) FROM metering_records WHERE "
-		"message_id = 'm''1 \xe2\x82\xac' AND worker_id = '' AND "
-		"input_tokens = -5 AND cost_nano = 13083000 AND "
-		"output_tokens IS NULL AND team IS NULL"), 1);
-	ck_assert_int_eq(integer("SELECT recorded_us FROM metering_records"),
-	                 NOON + 1234567);
-	ck_assert_int_eq(integer("SELECT id >> 40 FROM metering_records"),
-	                 CELL);
-}
-END_TEST
 
 START_TEST(people_read_times_and_dollars)
 {
@@ -316,43 +111,6 @@ START_TEST(people_read_times_and_dollars)
 }
 END_TEST
 
-START_TEST(a_field_that_was_set_before_is_null_again)
-{
-	open_sink();
-	struct bursar_record *record = add("m1");
-	set_text(record, "team", "blue");
-	set_number(record, "latency_ms", 5);
-	write_all();
-	clear_records();
-	add("m2");
-	write_all();
-
-	ck_assert_int_eq(integer("SELECT count(*) FROM metering_records "
-		"WHERE message_id = 'm2' AND team IS NULL "
-		"AND latency_ms IS NULL"), 1);
-}
-END_TEST
-
-START_TEST(all_kinds_go_into_one_batch)
-{
-	open_sink();
-	add("m1");
-	add_record("prompt", "m1", 2);
-	struct bursar_record *tool = add_record("tool", "m1", 3);
-	set_number(tool, "expires_at", NOON + 3 * COLUMNS_DAY_US);
-	set_text(tool, "arguments_json", "{\"a\":1}");
-	write_all();
-
-	ck_assert_uint_eq(outcome_count(BURSAR_STORED), 3);
-	ck_assert_int_eq(integer("SELECT id >> 40 FROM prompt_records"),
-	                 COLUMNS_NEVER);
-	ck_assert_int_eq(integer("SELECT id >> 40 FROM tool_records"),
-	                 TODAY + 3);
-	ck_assert_str_eq(text("SELECT arguments_json FROM tool_records"), "{\"a\":1}");
-	ck_assert_int_eq(integer("SELECT count(*) FROM record_keys"), 3);
-}
-END_TEST
-
 START_TEST(ids_grow_for_ever)
 {
 	open_sink();
@@ -366,236 +124,6 @@ START_TEST(ids_grow_for_ever)
 
 	ck_assert_int_eq(integer("SELECT id & ((1 << 40) - 1) "
 	                         "FROM metering_records"), 2);
-}
-END_TEST
-
-START_TEST(the_same_record_again_is_a_duplicate)
-{
-	open_sink();
-	ck_assert_int_eq(write_one("m1", 7, 0), BURSAR_STORED);
-	ck_assert_int_eq(write_one("m1", 7, 0), BURSAR_DUPLICATE);
-	reopen();
-	ck_assert_int_eq(write_one("m1", 7, 0), BURSAR_DUPLICATE);
-
-	ck_assert_int_eq(integer("SELECT count(*) FROM metering_records"), 1);
-	ck_assert_int_eq(integer("SELECT request_count FROM rollup_cells "
-	                         "WHERE dimension = 'all'"), 1);
-}
-END_TEST
-
-START_TEST(the_same_id_with_other_content_is_a_conflict)
-{
-	open_sink();
-	ck_assert_int_eq(write_one("m1", 7, 0), BURSAR_STORED);
-	ck_assert_int_eq(write_one("m1", UINT64_MAX, 0), BURSAR_CONFLICT);
-
-	ck_assert_int_eq(integer("SELECT count(*) FROM metering_records"), 1);
-}
-END_TEST
-
-START_TEST(of_equal_keys_in_a_batch_the_first_wins)
-{
-	open_sink();
-	add_record("metering", "m1", 1);
-	add_record("metering", "m1", 2);
-	add_record("metering", "m2", 5);
-	add_record("metering", "m2", 5);
-	write_all();
-
-	ck_assert_uint_eq(outcome_count(BURSAR_STORED), 2);
-	ck_assert_uint_eq(outcome_count(BURSAR_CONFLICT), 1);
-	ck_assert_uint_eq(outcome_count(BURSAR_DUPLICATE), 1);
-	for (size_t i = 0; i < record_count; i++) {
-		if (records[i]->check == 1) {
-			ck_assert_int_eq(outcomes[i], BURSAR_STORED);
-		}
-	}
-}
-END_TEST
-
-START_TEST(a_key_that_is_used_again_stays_young)
-{
-	open_sink();
-	write_one("m1", 1, 0);
-	host->now_us += 3 * COLUMNS_DAY_US;
-	write_one("m1", 1, 0);
-
-	ck_assert_int_eq(integer("SELECT day FROM record_keys"), TODAY + 3);
-}
-END_TEST
-
-/* --- records without an id ---------------------------------------------- */
-
-#define COUNTED BURSAR_RECORD_COUNTED
-#define AGAIN   BURSAR_RECORD_AGAIN
-
-START_TEST(equal_calls_without_id_are_separate_calls)
-{
-	open_sink();
-	for (int i = 0; i < 3; i++) {
-		ck_assert_int_eq(write_one("h#0", 1, COUNTED), BURSAR_STORED);
-	}
-
-	ck_assert_str_eq(text("SELECT group_concat(message_id, ' ') FROM "
-	                      "metering_records"), "h#0 h#1 h#2");
-	ck_assert_int_eq(integer("SELECT count(*) FROM record_keys"), 3);
-	ck_assert_int_eq(write_one("h#2", 1, 0), BURSAR_DUPLICATE);
-	ck_assert_int_eq(write_one("h#3", 1, 0), BURSAR_STORED);
-}
-END_TEST
-
-START_TEST(equal_calls_in_one_batch_are_separate_calls)
-{
-	open_sink();
-	for (int i = 0; i < 1000; i++) {
-		add_record("metering", "h#0", 1)->flags = COUNTED;
-	}
-	write_all();
-
-	ck_assert_uint_eq(outcome_count(BURSAR_STORED), 1000);
-	ck_assert_int_eq(integer("SELECT count(DISTINCT message_id) FROM "
-	                         "metering_records"), 1000);
-	ck_assert_int_eq(integer("SELECT count(*) FROM metering_records WHERE "
-	                         "message_id IN ('h#0', 'h#999')"), 2);
-}
-END_TEST
-
-START_TEST(a_record_offered_again_is_found_under_any_number)
-{
-	open_sink();
-	write_one("h#0", 1, COUNTED);
-	write_one("h#0", 2, COUNTED);
-	ck_assert_int_eq(write_one("h#0", 2, COUNTED | AGAIN),
-	                 BURSAR_DUPLICATE);
-	ck_assert_int_eq(write_one("h#0", 1, COUNTED | AGAIN),
-	                 BURSAR_DUPLICATE);
-	ck_assert_int_eq(write_one("h#0", 3, COUNTED | AGAIN), BURSAR_STORED);
-
-	ck_assert_int_eq(integer("SELECT count(*) FROM metering_records"), 3);
-}
-END_TEST
-
-START_TEST(the_record_itself_is_left_as_it_was)
-{
-	open_sink();
-	write_one("h#0", 1, COUNTED);
-	write_one("h#0", 1, COUNTED);
-
-	ck_assert_uint_eq(records[0]->values[BURSAR_MESSAGE_ID].size, 3);
-	ck_assert(memcmp(records[0]->values[BURSAR_MESSAGE_ID].text, "h#0",
-	                 3) == 0);
-}
-END_TEST
-
-/* --- sums --------------------------------------------------------------- */
-
-START_TEST(sums_of_every_dimension_are_those_of_all)
-{
-	static char ids[500][8];
-
-	open_sink();
-	for (int batch = 0; batch < 5; batch++) {
-		for (int i = 0; i < 100; i++) {
-			const int n = batch * 100 + i;
-			struct bursar_record *record;
-
-			snprintf(ids[n], sizeof(ids[n]), "m%d", n);
-			record = add(ids[n]);
-			bursar_set_number(record, BURSAR_RECORDED_AT,
-			                  NOON + n * INT64_C(60000000));
-			set_text(record, "worker_id", ids[n % 7]);
-			set_text(record, "provider", n % 3 ? "a" : "b");
-			set_number(record, "input_tokens", n);
-			if (n % 2) {
-				set_number(record, "cost_usd", n * 3);
-			}
-		}
-		write_all();
-		clear_records();
-	}
-
-	ck_assert_int_eq(integer("SELECT count(DISTINCT dimension) "
-	                         "FROM rollup_cells"), 9);
-	ck_assert_int_eq(integer("SELECT count(*) FROM (SELECT dimension FROM "
-		"rollup_cells GROUP BY dimension HAVING "
-		"sum(request_count) <> 500 OR sum(input_tokens) <> 124750 OR "
-		"sum(cost_nano) <> 187500 OR sum(cost_nano_n) <> 250 OR "
-		"sum(output_tokens_n) <> 0)"), 0);
-	ck_assert_int_eq(integer("SELECT count(*) FROM (SELECT "
-		"worker_id, provider, recorded_us / 900000000 AS cell, "
-		"count(*) AS n, sum(input_tokens) AS tokens "
-		"FROM metering_records GROUP BY 1, 2, 3) r JOIN rollup_cells c "
-		"ON c.dimension = 'worker' AND c.value = r.worker_id AND "
-		"c.provider = r.provider AND c.cell = r.cell "
-		"WHERE c.request_count <> n OR c.input_tokens <> tokens"), 0);
-}
-END_TEST
-
-START_TEST(only_facts_are_summed)
-{
-	open_sink();
-	add_record("prompt", "p1", 1);
-	write_all();
-
-	ck_assert_int_eq(integer("SELECT count(*) FROM rollup_cells"), 0);
-}
-END_TEST
-
-START_TEST(the_hourly_view_sums_quarters)
-{
-	open_sink();
-	for (int i = 0; i < 8; i++) {
-		static char ids[8][4];
-		struct bursar_record *record;
-
-		snprintf(ids[i], sizeof(ids[i]), "m%d", i);
-		record = add(ids[i]);
-		bursar_set_number(record, BURSAR_RECORDED_AT,
-			INT64_C(1793491200000000) + i * COLUMNS_CELL_US);
-		set_text(record, "worker_id", "w");
-		set_number(record, "latency_ms", 10 * i);
-		set_number(record, "cost_usd", 1000);
-	}
-	write_all();
-
-	ck_assert_int_eq(integer("SELECT count(*) FROM metering_hourly_rollup "
-		"WHERE worker_id = 'w' AND provider IS NULL"), 2);
-	ck_assert_int_eq(integer("SELECT count(*) FROM metering_hourly_rollup "
-		"WHERE hour = '2026-11-01T01:00:00Z' AND total_calls = 4 AND "
-		"avg_latency_ms = 55.0 AND total_cost_usd = 0.000004"), 1);
-}
-END_TEST
-
-START_TEST(an_absurd_sum_stays_at_its_end_and_keeps_nobody_out)
-{
-	open_sink();
-	set_number(add("m1"), "input_tokens", INT64_MAX);
-	write_all();
-	clear_records();
-	set_number(add("m2"), "input_tokens", 5);
-	write_all();
-	clear_records();
-	set_number(add("m3"), "output_tokens", 6);
-	write_all();
-
-	ck_assert_int_eq(integer("SELECT input_tokens FROM rollup_cells "
-	                         "WHERE dimension = 'all'"), INT64_MAX);
-	ck_assert_int_eq(integer("SELECT output_tokens FROM rollup_cells "
-	                         "WHERE dimension = 'all'"), 6);
-	ck_assert_int_eq(integer("SELECT request_count FROM rollup_cells "
-	                         "WHERE dimension = 'all'"), 3);
-}
-END_TEST
-
-START_TEST(two_absurd_records_in_a_batch_are_told_apart)
-{
-	open_sink();
-	set_number(add("m1"), "input_tokens", INT64_MAX);
-	set_number(add("m2"), "input_tokens", INT64_MAX);
-	ck_assert_int_eq(write_to(sink), BURSAR_REJECT);
-
-	ck_assert_uint_lt(culprit, 2);
-	ck_assert_int_eq(integer("SELECT count(*) FROM record_keys"), 0);
 }
 END_TEST
 
@@ -1628,42 +1156,13 @@ START_TEST(the_null_sink_takes_everything_and_cannot_be_the_book)
 }
 END_TEST
 
-static void add_case(Suite *suite, const char *name,
-                     const TTest *const *tests)
-{
-	TCase *tests_of_case = tcase_create(name);
-
-	tcase_add_checked_fixture(tests_of_case, set_up, tear_down);
-	tcase_set_timeout(tests_of_case, 120);
-	for (; *tests != NULL; tests++) {
-		tcase_add_test(tests_of_case, *tests);
-	}
-	suite_add_tcase(suite, tests_of_case);
-}
-
-#define CASE(suite, name, ...)                                               \
-	add_case(suite, name, (const TTest *const[]){ __VA_ARGS__, NULL })
-
 int main(void)
 {
 	Suite *suite = suite_create("sink_sqlite");
 
-	CASE(suite, "writing", a_record_is_stored_as_it_is,
-	     people_read_times_and_dollars,
-	     a_field_that_was_set_before_is_null_again,
-	     all_kinds_go_into_one_batch, ids_grow_for_ever,
-	     the_same_record_again_is_a_duplicate,
-	     the_same_id_with_other_content_is_a_conflict,
-	     of_equal_keys_in_a_batch_the_first_wins,
-	     a_key_that_is_used_again_stays_young);
-	CASE(suite, "without id", equal_calls_without_id_are_separate_calls,
-	     equal_calls_in_one_batch_are_separate_calls,
-	     a_record_offered_again_is_found_under_any_number,
-	     the_record_itself_is_left_as_it_was);
-	CASE(suite, "sums", sums_of_every_dimension_are_those_of_all,
-	     only_facts_are_summed, the_hourly_view_sums_quarters,
-	     an_absurd_sum_stays_at_its_end_and_keeps_nobody_out,
-	     two_absurd_records_in_a_batch_are_told_apart);
+	sinksuite_add(suite);
+	CASE(suite, "writing", people_read_times_and_dollars,
+	     ids_grow_for_ever);
 	CASE(suite, "all or nothing",
 	     a_row_that_is_refused_undoes_its_batch_and_is_named,
 	     a_sum_that_is_refused_undoes_its_batch);

@@ -23,6 +23,7 @@
 #define DAYS_AHEAD   100	/* bodies that expire later share a month */
 #define CELLS_A_DAY  (COLUMNS_DAY_US / COLUMNS_CELL_US)
 #define MAX_PARTS    20000u
+#define MAX_NAMES    9
 
 void parts_finish(struct parts *parts)
 {
@@ -230,7 +231,9 @@ static void set_days(struct part *part, const char *table, int64_t from,
 {
 	const struct date date = date_of(from);
 
-	to = to * scale > COLUMNS_NEVER ? COLUMNS_NEVER / scale : to;
+	if (scale == 1 && to > COLUMNS_NEVER) {
+		to = COLUMNS_NEVER;
+	}
 	part->from = parts_first_id(from * scale);
 	part->to = parts_first_id(to * scale);
 	name_of_date(part, table, from, date.day == 1 &&
@@ -294,6 +297,30 @@ static void add_bound(struct text *sql, const char *before, int64_t bound)
 	}
 }
 
+/* Somebody may have taken a partition off and kept it under its name. */
+static enum bursar_verdict find_name(struct db *db, struct part *part,
+                                     struct bursar_error *err)
+{
+	const size_t size = strlen(part->name);
+	enum bursar_verdict verdict = BURSAR_DONE;
+	int64_t taken = 1;
+
+	for (int i = 1; i <= MAX_NAMES && taken && verdict == BURSAR_DONE;
+	     i++) {
+		struct db_values values = { 0 };
+
+		if (i > 1) {
+			snprintf(part->name + size, sizeof(part->name) - size,
+			         "_%d", i);
+		}
+		db_add_text(&values, part->name);
+		verdict = db_integer(db, "SELECT count(*) WHERE "
+		                     "to_regclass($1) IS NOT NULL", &values, 0,
+		                     &taken, err);
+	}
+	return verdict;
+}
+
 static enum bursar_verdict create(struct db *db, const struct parts *parts,
                                   const struct part *part,
                                   struct bursar_error *err)
@@ -327,8 +354,11 @@ enum bursar_verdict parts_make(struct db *db, struct parts *parts,
 	if (verdict == BURSAR_DONE && !parts_has(parts, block)) {
 		plan(parts->kind, block, now, &part);
 		fit(parts, block, &part);
-		verdict = create(db, parts, &part, err);
 		made = true;
+		verdict = find_name(db, &part, err);
+	}
+	if (verdict == BURSAR_DONE && made) {
+		verdict = create(db, parts, &part, err);
 	}
 	if (verdict == BURSAR_DONE) {
 		verdict = db_exec(db, "COMMIT", err);
