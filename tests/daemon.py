@@ -591,21 +591,26 @@ def cells_of_records():
     return " UNION ALL ".join(
         "SELECT '%s', %s, recorded_us / %d, coalesce(provider, ''), "
         "coalesce(model_id, ''), count(*), "
-        "coalesce(sum(status NOT IN ('', 'success', 'ok')), 0)%s "
+        "count(*) FILTER (WHERE status NOT IN ('', 'success', 'ok'))%s "
         "FROM metering_records%s GROUP BY 1, 2, 3, 4, 5" % (
             name, column, CELL_SECONDS * 1000000, sums,
             "" if name == "all" else " WHERE coalesce(%s, '') <> ''" % column)
         for name, column in DIMENSIONS.items())
 
 
-def check_rollups(ground, path=None):
-    """Every cell is the sum of its records, and there is no other cell."""
+def cells_as_stored():
+    """The rollups as they stand, column by column as cells_of_records()."""
     columns = "dimension, value, cell, provider, model_id, request_count, " \
         "error_count" + "".join(", {0}, {0}_n".format(name)
                                 for name in ROLLUP_SUMS)
-    stored = {tuple(row) for row in ground.rows(
-        "SELECT %s FROM rollup_cells WHERE value <> '' OR dimension = 'all'" %
-        columns, path=path)}
+    return "SELECT %s FROM rollup_cells WHERE value <> '' OR " \
+        "dimension = 'all'" % columns
+
+
+def check_rollups(ground, path=None):
+    """Every cell is the sum of its records, and there is no other cell."""
+    stored = {tuple(row) for row in ground.rows(cells_as_stored(),
+                                                path=path)}
     summed = {tuple(row) for row in ground.rows(cells_of_records(),
                                                 path=path)}
     wrong = sorted(stored ^ summed)
@@ -706,6 +711,9 @@ def main(*scenarios):
     wanted = sys.argv[1:]
     chosen = [one for one in scenarios
               if not wanted or one.__name__ in wanted]
+    if not chosen:
+        print("there is no scenario %s" % " ".join(wanted))
+        sys.exit(2)
     skipped = [_run(one) for one in chosen]
     if _failures > 0:
         print("%d failures" % _failures)

@@ -11,6 +11,15 @@ dist_check_SCRIPTS += \
 	%D%/daemon_routes.py \
 	%D%/daemon_samples.py
 
+# Whatever happens: a minute of it here, SOAK_MINUTES by `make soak`.
+dist_check_SCRIPTS += %D%/chaos.py
+SOAK_MINUTES = 60
+.PHONY: soak
+soak: all
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS=
+	$(AM_TESTS_ENVIRONMENT) \
+	    python3 $(srcdir)/%D%/chaos.py --minutes $(SOAK_MINUTES) $(SOAK)
+
 if HAVE_RABBITMQ
 EXTRA_PROGRAMS += %D%/broker
 check_SCRIPTS  += %D%/broker$(EXEEXT)
