@@ -118,7 +118,7 @@ def wait_for(condition, what, seconds=PATIENCE):
 
 # --- processes -----------------------------------------------------------------
 
-def _die_with_parent():
+def die_with_parent():
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -143,7 +143,7 @@ class Daemon:
                 list(arguments),
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                 cwd=ground.folder, env=environment(**(env or {})),
-                start_new_session=True, preexec_fn=_die_with_parent)
+                start_new_session=True, preexec_fn=die_with_parent)
         self.pid = self.process.pid
 
     def log(self):

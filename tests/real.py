@@ -70,10 +70,13 @@ def rabbitmqctl(*arguments):
 
 def broker(*arguments, status=0, uri=None):
     """What tests/broker prints; None where it may fail and did."""
-    done = subprocess.run(
-        [BROKER, uri or address("AMQP")] + [str(one) for one in arguments],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, check=False)
+    try:
+        done = subprocess.run(
+            [BROKER, uri or address("AMQP")] + [str(one) for one in arguments],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, timeout=4 * daemon.PATIENCE, check=False)
+    except subprocess.TimeoutExpired:
+        raise daemon.Failure("broker %s: no end" % arguments[0]) from None
     if done.returncode != status:
         if status is None:
             return None if done.returncode else done.stdout.decode()
@@ -343,6 +346,14 @@ def skip(why):
     sys.exit(daemon.SKIP)
 
 
+def under_servers(servers, lines=()):
+    """Starts this script again with servers, unless there are some."""
+    if "BURSAR_TEST_SERVERS" not in os.environ:
+        only = ["--only", servers[0]] if len(servers) == 1 else []
+        os.execv(sys.executable, [sys.executable, SERVERS, "run"] + only +
+                 list(lines) + ["--", sys.executable] + sys.argv)
+
+
 def main(*scenarios, servers=("rabbitmq", "postgres"), plugins=(), lines=()):
     """`lines` are options for `servers run`."""
     for name in plugins:
@@ -352,9 +363,6 @@ def main(*scenarios, servers=("rabbitmq", "postgres"), plugins=(), lines=()):
         skip("tests/broker was not built")
     if "postgres" in servers and shutil.which("psql") is None:
         skip("psql is not installed")
-    if "BURSAR_TEST_SERVERS" not in os.environ:
-        only = ["--only", servers[0]] if len(servers) == 1 else []
-        os.execv(sys.executable, [sys.executable, SERVERS, "run"] + only +
-                 list(lines) + ["--", sys.executable] + sys.argv)
+    under_servers(servers, lines)
     daemon.make_ground = Ground
     daemon.main(*scenarios)

@@ -1,7 +1,7 @@
 # A RabbitMQ and a PostgreSQL for tests, measurements and people: see the head
 # of the script.  `broker` is what the tests ask of the one, psql of the other.
 
-EXTRA_DIST += %D%/servers %D%/proxy.py %D%/real.py
+EXTRA_DIST += %D%/servers %D%/proxy.py %D%/real.py %D%/losses
 dist_check_SCRIPTS += %D%/servers.sh %D%/test_proxy.py
 
 # The whole daemon between them.
@@ -29,3 +29,8 @@ endif
 %C%_broker_SOURCES  = %D%/broker.c
 %C%_broker_CPPFLAGS = $(core_cppflags) $(JANSSON_CFLAGS) $(RABBITMQ_CFLAGS)
 %C%_broker_LDADD    = common/libbase64.la $(JANSSON_LIBS) $(RABBITMQ_LIBS)
+
+# What is lost on the way from a file into PostgreSQL, and by whom.
+.PHONY: losses
+losses: all
+	$(AM_TESTS_ENVIRONMENT) python3 $(srcdir)/%D%/losses $(LOSSES)
