@@ -194,7 +194,7 @@ def a_slow_database_and_a_broker_that_wants_heartbeats(ground):
     ground.declare()
     network = ground.network("AMQP")
     ground.configure(source={"uri": real.through(network, real.address("AMQP")),
-                             "heartbeat": "1s"},
+                             "heartbeat": "1s", "window-messages": 20},
                      sink={"lock-timeout": "60s", "statement-timeout": "60s"})
     process = ground.follow()
     ground.publish(facts(0, 10))
