@@ -65,7 +65,7 @@ class Messages:
     def __init__(self, ground, seed):
         self.seed = seed
         self.pools = {}
-        for name in ("right", "wrong"):
+        for name in ("right", "other"):
             ground.write_text("pool.yaml", json.dumps(settings(
                 ground, 0, ground.path(name))))
             kept, ground.config = ground.config, ground.path("pool.yaml")
@@ -91,7 +91,7 @@ class Messages:
         what = self.what(queue, n)
         name = "%s-%d" % (queue, n)
         if queue == "prompts":
-            pool = self.pools["wrong" if what == WRONG_KEY else "right"]
+            pool = self.pools["other" if what == WRONG_KEY else "right"]
             line = dict(pool[n % POOL])
             line["properties"] = dict(line["properties"], message_id=name)
             if what == NO_KEY:
@@ -476,8 +476,8 @@ def prepare(ground):
     ground.wires = {name: ground.network(name) for name in ("AMQP", "PG")}
     ground.at = {name: real.through(network, real.address(name))
                  for name, network in ground.wires.items()}
-    daemon.cluster_secret(ground, "right")
-    daemon.cluster_secret(ground, "wrong")
+    for name in ("right", "wrong", "other"):
+        daemon.cluster_secret(ground, name)
     ground.declare(queue="facts")
     ground.declare("--quorum", "--argument", "x-delivery-limit=1000000",
                    queue="prompts")

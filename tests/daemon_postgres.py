@@ -283,30 +283,49 @@ def a_full_disk_is_waited_for(ground):
 
 # --- a person must act ---------------------------------------------------------
 
-def blocked_until(ground, word, repair, count=50, **sink):
-    """Blocked with a sentence; nothing is lost; repaired, it goes on."""
-    ground.write("in/a", facts(0, count))
-    process = follow(ground, **sink)
+def blocked_until(ground, word, spoil, repair):
+    """Blocked with a sentence; nothing is lost; repaired, it goes on.
+
+    So it is with a daemon that runs, and with one that is started.
+    """
+    process = follow(ground)
+    ground.wait_state("sinks", "ledger", "open")
+    spoil()
+    ground.write("in/a", facts(0, 50))
+    wait_blocked(ground, word)
+    process.kill()
+    process = ground.follow()
+    wait_blocked(ground, word)
+    equal(ground.letters(), [], "nothing is a dead letter")
+    repair()
+    ground.wait_state("sinks", "ledger", "open")
+    settle_all(ground, process, 50, "repaired, all is stored by itself")
+    return process
+
+
+def wait_blocked(ground, word):
     part = ground.wait_state("sinks", "ledger", "blocked")
     check(word in part["why"], "blocked, and the sentence has '%s'" % word,
           part["why"])
     check(not ground.state()["ready"], "the daemon is not ready")
-    equal(ground.letters(), [], "nothing is a dead letter")
-    repair()
-    ground.wait_state("sinks", "ledger", "open")
-    settle_all(ground, process, count, "repaired, all is stored by itself")
-    return process
+
+
+def end_connections():
+    sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE usename = 'bursar'")
 
 
 def a_wrong_password(ground):
-    make_ledger(ground)
     secret = real.address("PG").split("password=")[1].split()[0]
-    sql("ALTER ROLE bursar PASSWORD 'another'")
+
+    def spoil():
+        sql("ALTER ROLE bursar PASSWORD 'another'")
+        end_connections()
 
     def repair():
         sql("ALTER ROLE bursar PASSWORD '%s'" % secret)
     try:
-        process = blocked_until(ground, "password", repair)
+        process = blocked_until(ground, "password", spoil, repair)
         check(secret not in process.log(), "the password is told nowhere")
     finally:
         repair()
@@ -324,32 +343,31 @@ def a_password_that_is_an_option(ground):
 
 
 def a_missing_privilege(ground):
-    make_ledger(ground)
-    sql("REVOKE INSERT ON metering_records FROM bursar")
     blocked_until(ground, "metering_records", lambda: sql(
-        "GRANT INSERT ON metering_records TO bursar"))
+        "REVOKE INSERT ON metering_records FROM bursar"), lambda: sql(
+            "GRANT INSERT ON metering_records TO bursar"))
 
 
 def a_missing_schema(ground):
-    sql("DROP SCHEMA bursar CASCADE")
     blocked_until(ground, "bursar", lambda: sql(
-        "CREATE SCHEMA bursar AUTHORIZATION bursar"))
+        "ALTER SCHEMA bursar RENAME TO elsewhere"), lambda: sql(
+            "ALTER SCHEMA elsewhere RENAME TO bursar"))
 
 
 def a_missing_table(ground):
-    make_ledger(ground)
-    sql("ALTER TABLE rollup_cells RENAME TO elsewhere")
     blocked_until(ground, "rollup_cells", lambda: sql(
-        "ALTER TABLE elsewhere RENAME TO rollup_cells"))
+        "ALTER TABLE rollup_cells RENAME TO elsewhere"), lambda: sql(
+            "ALTER TABLE elsewhere RENAME TO rollup_cells"))
 
 
 def a_missing_database(ground):
-    make_ledger(ground)
-    sql_elsewhere("ALTER DATABASE ledger RENAME TO elsewhere")
+    def spoil():
+        real.servers("restart", "postgres")
+        sql_elsewhere("ALTER DATABASE ledger RENAME TO elsewhere")
 
     def repair():
         sql_elsewhere("ALTER DATABASE elsewhere RENAME TO ledger")
-    blocked_until(ground, "ledger", repair)
+    blocked_until(ground, "ledger", spoil, repair)
 
 
 def sql_elsewhere(statement):
@@ -358,12 +376,20 @@ def sql_elsewhere(statement):
     here = os.environ[name]
     os.environ[name] = here.replace("dbname=ledger", "dbname=postgres")
     try:
-        daemon.wait_for(lambda: sql(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = 'ledger'")
-            == [["0"]], "nobody is connected")
-        sql(statement)
+        sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
+            "datname = 'ledger'")
+        daemon.wait_for(lambda: done_by(statement), statement)
     finally:
         os.environ[name] = here
+
+
+def done_by(statement):
+    """False while somebody uses the database."""
+    try:
+        sql(statement)
+        return True
+    except daemon.Failure:
+        return False
 
 
 def once_says_who_must_act(ground):
