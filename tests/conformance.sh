@@ -8,6 +8,7 @@ kit=$top_builddir/tests/bursar-conformance
 work=$(mktemp -d) || exit 99
 trap 'rm -rf "$work"' EXIT
 trap 'exit 99' HUP INT TERM
+outside=${TMPDIR:-/tmp}
 TMPDIR=$work
 BURSAR_PLUGIN_PATH=$top_builddir/plugins:$top_builddir/tests/modules
 export TMPDIR BURSAR_PLUGIN_PATH
@@ -30,6 +31,33 @@ keeps()
 		grep -v '^ok' "$work/out"
 		status=1
 	fi
+}
+
+# The same for a sink that keeps its ledger on a server: each check finds an
+# empty schema, owned by the role that writes.
+keeps_postgres()
+{
+	is_built sink postgres || { echo "not built: sink postgres"; return; }
+	set --
+	[ -n "$BURSAR_TEST_PG" ] || set -- \
+	    "$top_srcdir/tests/servers" run --only postgres --
+	# The server runs as a user who cannot see our folder.
+	# shellcheck disable=SC2016
+	TMPDIR=$outside "$@" sh -c '
+	TMPDIR=$1
+	empty="psql -qAtX \"\$BURSAR_TEST_PG_ADMIN\" \
+	    -c \"SET client_min_messages = error\" \
+	    -c \"DROP SCHEMA IF EXISTS conformance CASCADE\" \
+	    -c \"CREATE SCHEMA conformance AUTHORIZATION bursar\""
+	exec "$0" sink postgres -i "$empty" -o schema=conformance \
+	    -o "conninfo=$BURSAR_TEST_PG"' "$kit" "$work" >"$work/out" 2>&1
+	case $? in
+	0)	echo "sink postgres: $(tail -n 1 "$work/out")" ;;
+	77)	echo "sink postgres: $(tail -n 1 "$work/out")" ;;
+	*)	echo "FAILED: sink postgres"
+		grep -v '^ok' "$work/out"
+		status=1 ;;
+	esac
 }
 
 # breaks NAME-OF-CHECK KIND NAME ARGUMENT...: the kit notices it.
@@ -77,6 +105,7 @@ if [ "${1:-}" = queues ]; then
 fi
 
 keeps sink sqlite -o path=@DIR@/ledger.db
+keeps_postgres
 keeps sink null -N
 keeps source file -o 'path=@DIR@/*.jsonl' -n 40 -i "$lines >@DIR@/a.jsonl"
 keeps source file -o 'path=@DIR@/*.jsonl' -o follow=true -n 80 \
