@@ -303,8 +303,10 @@ static const char postgres_manual[] =
 	"\n"
 	"synchronous_commit is raised to `on` where the server would do with "
 	"less.  After a failover the daemon looks for the server that takes "
-	"writes: name all of them in conninfo (host=a,b).  A backup is made by "
-	"the tools of PostgreSQL, pg_dump for one.";
+	"writes: name all of them in conninfo (host=a,b).  A pooler in between "
+	"has to give each client a connection of its own (PgBouncer: session "
+	"pooling).  A backup is made by the tools of PostgreSQL, pg_dump for "
+	"one.";
 
 static const struct bursar_sink_ops postgres_ops = {
 	.open  = postgres_open,

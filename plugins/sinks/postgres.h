@@ -23,6 +23,8 @@
 #ifndef SINKS_POSTGRES_H
 #define SINKS_POSTGRES_H
 
+#include <endian.h>
+
 #include <libpq-fe.h>
 
 #include <bursar/sink.h>
@@ -200,23 +202,79 @@ enum bursar_verdict parts_make(struct db *db, struct parts *parts,
 
 /* --- postgres_copy.c ----------------------------------------------------- */
 
-/* Rows on their way to a table, in the binary format. */
+/*
+ * Rows on their way to a table, in the binary format.  A column is written
+ * where copy_row() has made room for it; there are some sixty in each row, so
+ * these functions stand here.
+ */
 struct copy {
-	struct db  *db;
-	struct text buffer;
+	struct db *db;
+	char  *data;
+	size_t size;
+	size_t room;
+	bool   failed;		/* memory was short */
 };
 
 void copy_finish(struct copy *copy);
 /* `sql` is a COPY ... FROM STDIN (FORMAT binary). */
 enum bursar_verdict copy_begin(struct copy *copy, struct db *db,
                                const char *sql, struct bursar_error *err);
-/* A row of so many columns, then each of them in order. */
-void copy_row(struct copy *copy, size_t columns);
-void copy_null(struct copy *copy);
-void copy_int2(struct copy *copy, int64_t value);
-void copy_int4(struct copy *copy, int64_t value);
-void copy_int8(struct copy *copy, int64_t value);
-void copy_bytes(struct copy *copy, const void *data, size_t size);
+/*
+ * A row of so many columns, whose texts have so many bytes in all, then each of
+ * the columns in order.  False: out of memory, and there is no such row.
+ */
+bool copy_row(struct copy *copy, size_t columns, size_t bytes);
+
+static inline void copy_put(struct copy *copy, const void *data, size_t size)
+{
+	memcpy(copy->data + copy->size, data, size);
+	copy->size += size;
+}
+
+static inline void copy_size(struct copy *copy, uint32_t size)
+{
+	const uint32_t word = htobe32(size);
+
+	copy_put(copy, &word, sizeof(word));
+}
+
+static inline void copy_null(struct copy *copy)
+{
+	copy_size(copy, UINT32_MAX);
+}
+
+static inline void copy_int2(struct copy *copy, int64_t value)
+{
+	const uint16_t word = htobe16((uint16_t)value);
+
+	copy_size(copy, sizeof(word));
+	copy_put(copy, &word, sizeof(word));
+}
+
+static inline void copy_int4(struct copy *copy, int64_t value)
+{
+	const uint32_t word = htobe32((uint32_t)value);
+
+	copy_size(copy, sizeof(word));
+	copy_put(copy, &word, sizeof(word));
+}
+
+static inline void copy_int8(struct copy *copy, int64_t value)
+{
+	const uint64_t word = htobe64((uint64_t)value);
+
+	copy_size(copy, sizeof(word));
+	copy_put(copy, &word, sizeof(word));
+}
+
+static inline void copy_bytes(struct copy *copy, const void *data, size_t size)
+{
+	copy_size(copy, (uint32_t)size);
+	if (size > 0) {
+		copy_put(copy, data, size);
+	}
+}
+
 /* Sends what has gathered, if that is a lot.  False: the end will say why. */
 bool copy_push(struct copy *copy);
 enum bursar_verdict copy_end(struct copy *copy, struct bursar_error *err);

@@ -19,6 +19,7 @@
 
 #define OLDEST_SERVER  140000
 #define MAX_WORDS      64
+#define MAX_PASSWORD   8192	/* those of cloud providers are long */
 #define KEEPALIVE_IDLE "30"
 #define KEEPALIVE_INTERVAL "5"
 #define KEEPALIVE_COUNT "3"
@@ -32,7 +33,7 @@ struct words {
 	size_t count;
 	char connect_timeout[24];
 	char user_timeout[24];
-	char password[1024];
+	char password[MAX_PASSWORD];
 };
 
 static bool is_set(const struct words *words, const char *name)
@@ -72,17 +73,23 @@ static void add_defaults(struct words *words, const struct bursar_host *host,
 	}
 }
 
-/* The password of the option, which beats one of the conninfo. */
-static void add_password(struct words *words, const struct bursar_host *host)
+/* The password of the option, which beats one of the conninfo.  False: it
+ * cannot be one. */
+static bool add_password(struct words *words, const struct bursar_host *host)
 {
 	const struct bursar_span secret = host->secret(host, "password");
 
-	if (secret.data == NULL || secret.size >= sizeof(words->password)) {
-		return;
+	if (secret.data == NULL) {
+		return true;
+	}
+	if (secret.size >= sizeof(words->password) ||
+	    memchr(secret.data, '\0', secret.size) != NULL) {
+		return false;
 	}
 	memcpy(words->password, secret.data, secret.size);
 	words->password[secret.size] = '\0';
 	add(words, "password", words->password);
+	return true;
 }
 
 static void add_given(struct words *words, const PQconninfoOption *given)
@@ -185,8 +192,8 @@ static enum bursar_verdict fail_connect(struct db *db,
 	}
 	if (db->state[0] == '\0') {
 		bursar_fail(err, ENOTCONN, "%s: cannot connect: %.*s",
-		            db->label, size > 0 ? size : 21,
-		            size > 0 ? words : "no answer in time    ");
+		            db->label, size > 0 ? size : 17,
+		            size > 0 ? words : "no answer in time");
 		return BURSAR_DOWN;
 	}
 	if (advice != NULL) {
@@ -219,37 +226,51 @@ static bool is_name(const char *text)
 	return size > 0 && size < 64 && text[size] == '\0';
 }
 
+/* Checks what a person wrote; its password is in none of the sentences. */
+static enum bursar_verdict check_options(const struct bursar_host *host,
+                                         const PQconninfoOption *given,
+                                         bool good_password,
+                                         struct bursar_error *err)
+{
+	if (!is_name(host->text(host, "schema"))) {
+		bursar_fail(err, EINVAL, "the name of the schema is to be of "
+		            "letters, digits, _ and -");
+	} else if (given == NULL) {
+		bursar_fail(err, EINVAL, "conninfo is not understood: write "
+		            "\"host=... dbname=... user=...\" or "
+		            "\"postgresql://user@host/dbname\"");
+	} else if (!good_password) {
+		bursar_fail(err, EINVAL, "the password is longer than %d "
+		            "bytes, or no text", MAX_PASSWORD - 1);
+	} else {
+		return BURSAR_DONE;
+	}
+	return BURSAR_CONFIG;
+}
+
 static enum bursar_verdict connect_to(struct db *db, enum bursar_mode mode,
                                       struct bursar_error *err)
 {
 	const struct bursar_host *host = db->host;
 	struct words words = { 0 };
-	char *reason = NULL;
 	PQconninfoOption *given = PQconninfoParse(host->text(host, "conninfo"),
-	                                          &reason);
+	                                          NULL);
+	const bool good_password = add_password(&words, host);
+	enum bursar_verdict verdict = check_options(host, given, good_password,
+	                                            err);
+	bool connected = false;
 
 	snprintf(db->label, sizeof(db->label), "PostgreSQL");
-	if (!is_name(host->text(host, "schema"))) {
-		bursar_fail(err, EINVAL, "the name of the schema is to be of "
-		            "letters, digits, _ and -");
-		PQconninfoFree(given);
-		PQfreemem(reason);
-		return BURSAR_CONFIG;
+	if (verdict == BURSAR_DONE) {
+		add_given(&words, given);
+		add_defaults(&words, host, mode);
+		connected = establish(db, &words);
 	}
-	if (given == NULL) {
-		/* libpq's reason may repeat a password. */
-		PQfreemem(reason);
-		bursar_fail(err, EINVAL, "conninfo is not understood: write "
-		            "\"host=... dbname=... user=...\" or "
-		            "\"postgresql://user@host/dbname\"");
-		return BURSAR_CONFIG;
-	}
-	add_password(&words, host);
-	add_given(&words, given);
-	add_defaults(&words, host, mode);
-	const bool connected = establish(db, &words);
 	explicit_bzero(&words, sizeof(words));
 	PQconninfoFree(given);
+	if (verdict != BURSAR_DONE) {
+		return verdict;
+	}
 	if (db->conn == NULL) {
 		bursar_fail(err, ENOMEM, "out of memory");
 		return BURSAR_RETRY;

@@ -9,17 +9,44 @@
 #include "config.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "postgres.h"
 
 #define CHUNK (64u << 10)
 #define KEPT  (1u << 20)	/* memory of the buffer between batches */
 
+#define MOST  (UINT32_C(1) << 30)	/* bytes of a row; as many as it takes */
+#define WIDEST 12			/* a number, with its size */
+
 static const char signature[] = "PGCOPY\n\377\r\n";	/* and its NUL */
 
 void copy_finish(struct copy *copy)
 {
-	text_finish(&copy->buffer);
+	free(copy->data);
+	*copy = (struct copy){ .db = copy->db };
+}
+
+static bool reserve(struct copy *copy, size_t more)
+{
+	const size_t need = copy->size + more;
+	size_t room = copy->room > 0 ? copy->room : 2 * CHUNK;
+	char *data;
+
+	if (need <= copy->room) {
+		return !copy->failed;
+	}
+	while (room < need) {
+		room *= 2;
+	}
+	data = more > MOST || copy->failed ? NULL : realloc(copy->data, room);
+	if (data == NULL) {
+		copy->failed = true;
+		return false;
+	}
+	copy->data = data;
+	copy->room = room;
+	return true;
 }
 
 enum bursar_verdict copy_begin(struct copy *copy, struct db *db,
@@ -29,7 +56,8 @@ enum bursar_verdict copy_begin(struct copy *copy, struct db *db,
 	PGresult *result;
 
 	copy->db = db;
-	text_clear(&copy->buffer);
+	copy->size = 0;
+	copy->failed = false;
 	if (PQsendQuery(db->conn, sql) == 0) {
 		return db_fail(db, NULL, DB_OURS, err);
 	}
@@ -44,44 +72,23 @@ enum bursar_verdict copy_begin(struct copy *copy, struct db *db,
 		return verdict;
 	}
 	PQclear(result);
-	text_put(&copy->buffer, signature, sizeof(signature));
-	text_put32(&copy->buffer, 0);	/* flags */
-	text_put32(&copy->buffer, 0);	/* bytes of extensions */
+	if (reserve(copy, sizeof(signature) + 8)) {
+		copy_put(copy, signature, sizeof(signature));
+		copy_size(copy, 0);	/* flags */
+		copy_size(copy, 0);	/* bytes of extensions */
+	}
 	return BURSAR_DONE;
 }
 
-void copy_row(struct copy *copy, size_t columns)
+bool copy_row(struct copy *copy, size_t columns, size_t bytes)
 {
-	text_put16(&copy->buffer, (int)columns);
-}
+	const uint16_t word = htobe16((uint16_t)columns);
 
-void copy_null(struct copy *copy)
-{
-	text_put32(&copy->buffer, -1);
-}
-
-void copy_int2(struct copy *copy, int64_t value)
-{
-	text_put32(&copy->buffer, 2);
-	text_put16(&copy->buffer, (int)value);
-}
-
-void copy_int4(struct copy *copy, int64_t value)
-{
-	text_put32(&copy->buffer, 4);
-	text_put32(&copy->buffer, value);
-}
-
-void copy_int8(struct copy *copy, int64_t value)
-{
-	text_put32(&copy->buffer, 8);
-	text_put64(&copy->buffer, value);
-}
-
-void copy_bytes(struct copy *copy, const void *data, size_t size)
-{
-	text_put32(&copy->buffer, (int64_t)size);
-	text_put(&copy->buffer, data, size);
+	if (!reserve(copy, sizeof(word) + columns * WIDEST + bytes)) {
+		return false;
+	}
+	copy_put(copy, &word, sizeof(word));
+	return true;
 }
 
 static bool send_all(struct copy *copy)
@@ -89,13 +96,13 @@ static bool send_all(struct copy *copy)
 	PGconn *conn = copy->db->conn;
 	size_t at = 0;
 
-	if (copy->buffer.failed) {
+	if (copy->failed) {
 		return false;
 	}
-	while (at < copy->buffer.size) {
-		const size_t left = copy->buffer.size - at;
+	while (at < copy->size) {
+		const size_t left = copy->size - at;
 		const size_t part = left < CHUNK ? left : CHUNK;
-		const int taken = PQputCopyData(conn, copy->buffer.data + at,
+		const int taken = PQputCopyData(conn, copy->data + at,
 		                                (int)part);
 
 		if (taken < 0 || !db_flush(copy->db)) {
@@ -103,27 +110,30 @@ static bool send_all(struct copy *copy)
 		}
 		at += taken > 0 ? part : 0;
 	}
-	text_clear(&copy->buffer);
-	if (copy->buffer.room > KEPT) {
-		text_finish(&copy->buffer);
+	copy->size = 0;
+	if (copy->room > KEPT) {
+		copy_finish(copy);
 	}
 	return true;
 }
 
 bool copy_push(struct copy *copy)
 {
-	return copy->buffer.size < CHUNK || send_all(copy);
+	return copy->size < CHUNK || send_all(copy);
 }
 
 enum bursar_verdict copy_end(struct copy *copy, struct bursar_error *err)
 {
 	struct db *db = copy->db;
 	enum bursar_verdict verdict = BURSAR_DONE;
+	const uint16_t end = UINT16_MAX;
 	const char *cancel = NULL;
 	PGresult *result;
 
-	text_put16(&copy->buffer, -1);
-	if (copy->buffer.failed) {
+	if (reserve(copy, sizeof(end))) {
+		copy_put(copy, &end, sizeof(end));
+	}
+	if (copy->failed) {
 		bursar_fail(err, ENOMEM, "%s: out of memory", db->label);
 		verdict = BURSAR_RETRY;
 		cancel = "out of memory";

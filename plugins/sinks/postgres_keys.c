@@ -241,7 +241,9 @@ static enum bursar_verdict copy_groups(struct keys *keys,
 		return verdict;
 	}
 	for (size_t i = 0; i < keys->count; i++) {
-		copy_row(&keys->copy, 3);
+		if (!copy_row(&keys->copy, 3, KEY_SIZE)) {
+			break;
+		}
 		copy_int8(&keys->copy, (int64_t)keys->rows[i].check);
 		copy_int4(&keys->copy, day);
 		copy_bytes(&keys->copy, keys->rows[i].key, KEY_SIZE);

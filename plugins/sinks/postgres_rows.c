@@ -323,12 +323,17 @@ static void prefetch(const struct batch *batch, size_t at)
 	}
 }
 
+static bool is_text(const struct bursar_field *field)
+{
+	return field->type == BURSAR_TEXT || field->type == BURSAR_JSON;
+}
+
 static void add_field(struct copy *copy, const struct bursar_field *field,
                       const struct bursar_value *value)
 {
 	if (!value->is_set) {
 		copy_null(copy);
-	} else if (field->type == BURSAR_TEXT || field->type == BURSAR_JSON) {
+	} else if (is_text(field)) {
 		copy_bytes(copy, value->text, value->size);
 	} else if (field->type == BURSAR_BOOL) {
 		copy_int2(copy, value->number);
@@ -337,13 +342,30 @@ static void add_field(struct copy *copy, const struct bursar_field *field,
 	}
 }
 
-static void add_row(struct rows *rows, const struct bursar_record *record,
+static size_t text_bytes(const struct bursar_record *record)
+{
+	const struct bursar_kind *kind = record->kind;
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < kind->field_count; i++) {
+		if (record->values[i].is_set && is_text(&kind->fields[i])) {
+			bytes += record->values[i].size;
+		}
+	}
+	return bytes;
+}
+
+/* False: out of memory. */
+static bool add_row(struct rows *rows, const struct bursar_record *record,
                     const struct place *place)
 {
 	const struct bursar_kind *kind = record->kind;
 	struct copy *copy = &rows->copy;
 
-	copy_row(copy, kind->field_count + 1);
+	if (!copy_row(copy, kind->field_count + 1,
+	              text_bytes(record) + place->id.size)) {
+		return false;
+	}
 	copy_int8(copy, parts_first_id(place->block) | take_number(rows));
 	for (size_t i = 0; i < kind->field_count; i++) {
 		if (i == BURSAR_MESSAGE_ID && place->id.data != NULL) {
@@ -352,6 +374,7 @@ static void add_row(struct rows *rows, const struct bursar_record *record,
 			add_field(copy, &kind->fields[i], &record->values[i]);
 		}
 	}
+	return true;
 }
 
 static enum bursar_verdict sum_up(struct rows *rows,
@@ -469,8 +492,8 @@ static enum bursar_verdict store_kind(struct rows *rows,
 		const struct place *place = &batch->places[i];
 
 		prefetch(batch, i);
-		add_row(rows, batch->records[place->index], place);
-		if (!copy_push(&rows->copy)) {
+		if (!add_row(rows, batch->records[place->index], place) ||
+		    !copy_push(&rows->copy)) {
 			break;
 		}
 	}
