@@ -404,6 +404,13 @@ START_TEST(outcomes_are_those_of_the_contract_in_any_order)
 		}
 	}
 	expect_whole((int64_t)model.stored);
+	/* Numbers are taken in order, and none is left out. */
+	for (int i = 0; i < MODEL_STEMS; i++) {
+		ck_assert_int_eq(strtol(behind("SELECT max(split_part("
+			"message_id, '#', 2)::int) FROM metering_records WHERE "
+			"message_id LIKE 'c%d#%%'", i), NULL, 10) + 1,
+			(long)model.numbers[i]);
+	}
 	ops->close(sinks[1]);
 }
 END_TEST
