@@ -131,23 +131,50 @@ static bool make_room(struct bursar_sink *sink, size_t count)
 	return true;
 }
 
+/* While the server takes the keys, in the hope that all are new, the rest is
+ * made ready. */
+static enum bursar_verdict copy_keys(struct bursar_sink *sink,
+                                     struct batch *batch,
+                                     struct attempt *attempt, size_t *culprit,
+                                     struct bursar_error *err)
+{
+	struct bursar_error why = { 0 };
+	bool known;
+	enum bursar_verdict planned;
+	enum bursar_verdict verdict = keys_copy(sink->keys, batch, err);
+
+	if (verdict != BURSAR_DONE) {
+		return verdict;
+	}
+	planned = rows_plan(sink->rows, batch, culprit, &why);
+	verdict = keys_copied(sink->keys, &known, err);
+	if (verdict != BURSAR_DONE) {
+		*culprit = SIZE_MAX;
+	}
+	if (known) {
+		attempt->copy_keys = false;
+		attempt->again = true;
+	}
+	if (verdict == BURSAR_DONE && planned != BURSAR_DONE) {
+		bursar_fail(err, why.code, "%s", why.text);
+		verdict = planned;
+	}
+	return verdict;
+}
+
 static enum bursar_verdict take_keys(struct bursar_sink *sink,
                                      struct batch *batch,
                                      struct attempt *attempt, size_t *culprit,
                                      struct bursar_error *err)
 {
 	enum bursar_verdict verdict;
-	bool known = false;
 
-	if (!attempt->copy_keys) {
-		return keys_take(sink->keys, batch, culprit, err);
+	if (attempt->copy_keys) {
+		return copy_keys(sink, batch, attempt, culprit, err);
 	}
-	verdict = keys_copy(sink->keys, batch, &known, err);
-	if (known) {
-		attempt->copy_keys = false;
-		attempt->again = true;
-	}
-	return verdict;
+	verdict = keys_take(sink->keys, batch, culprit, err);
+	return verdict == BURSAR_DONE
+	       ? rows_plan(sink->rows, batch, culprit, err) : verdict;
 }
 
 static enum bursar_verdict add_sums(struct bursar_sink *sink,
@@ -179,7 +206,7 @@ static enum bursar_verdict try(struct bursar_sink *sink, struct batch *batch,
 		verdict = take_keys(sink, batch, attempt, culprit, err);
 	}
 	if (verdict == BURSAR_DONE) {
-		verdict = rows_store(sink->rows, batch, culprit, err);
+		verdict = rows_store(sink->rows, batch, err);
 		attempt->again |= verdict == BURSAR_RETRY &&
 			!rows_know_parts(sink->rows);
 	}

@@ -277,6 +277,9 @@ static inline void copy_bytes(struct copy *copy, const void *data, size_t size)
 
 /* Sends what has gathered, if that is a lot.  False: the end will say why. */
 bool copy_push(struct copy *copy);
+/* Sends the rest; what comes of it is known when copy_end() returns, and until
+ * then there is time for other work.  `cancel`: nothing is to be stored. */
+void copy_last(struct copy *copy, bool cancel);
 enum bursar_verdict copy_end(struct copy *copy, struct bursar_error *err);
 
 /* --- postgres_keys.c ----------------------------------------------------- */
@@ -316,11 +319,14 @@ void keys_close(struct keys *keys);
 bool keys_look_new(struct keys *keys, const struct batch *batch);
 /*
  * Within a transaction: adds the keys of the batch, on the assumption that none
- * is there.  Where one is, it fails with *known set, and the transaction with
- * it.
+ * is there, and fills outcomes and places as if that were so.  Whether it is
+ * keys_copied() says: where not it fails with *known set, and the transaction
+ * with it.
  */
 enum bursar_verdict keys_copy(struct keys *keys, struct batch *batch,
-                              bool *known, struct bursar_error *err);
+                              struct bursar_error *err);
+enum bursar_verdict keys_copied(struct keys *keys, bool *known,
+                                struct bursar_error *err);
 /* Within a transaction: adds those that are new; says of each what it is. */
 enum bursar_verdict keys_take(struct keys *keys, struct batch *batch,
                               size_t *culprit, struct bursar_error *err);
@@ -374,13 +380,17 @@ enum bursar_verdict rows_open(struct rows **rows, struct db *db,
                               struct bursar_error *err);
 void rows_close(struct rows *rows);
 
-/* Before the transaction: partitions, numbers for ids. */
+/* Before a transaction: partitions, numbers for ids. */
 enum bursar_verdict rows_prepare(struct rows *rows, const struct batch *batch,
                                  struct bursar_error *err);
-/* Within it: stores the places of the batch, and adds them to the sums; with
+/* Once the places of the batch are known: their order, and their sums.  Asks
+ * nothing of the server. */
+enum bursar_verdict rows_plan(struct rows *rows, struct batch *batch,
+                              size_t *culprit, struct bursar_error *err);
+/* Within the transaction: stores the places, and adds their sums; with
  * `saturate` a sum that passes 63 bits stays at their end. */
-enum bursar_verdict rows_store(struct rows *rows, struct batch *batch,
-                               size_t *culprit, struct bursar_error *err);
+enum bursar_verdict rows_store(struct rows *rows, const struct batch *batch,
+                               struct bursar_error *err);
 enum bursar_verdict rows_sum(struct rows *rows, bool saturate,
                              struct bursar_error *err);
 /* False: a row had no partition, as somebody took it away. */

@@ -122,28 +122,36 @@ bool copy_push(struct copy *copy)
 	return copy->size < CHUNK || send_all(copy);
 }
 
-enum bursar_verdict copy_end(struct copy *copy, struct bursar_error *err)
+void copy_last(struct copy *copy, bool cancel)
 {
-	struct db *db = copy->db;
-	enum bursar_verdict verdict = BURSAR_DONE;
 	const uint16_t end = UINT16_MAX;
-	const char *cancel = NULL;
-	PGresult *result;
+	const char *why = cancel ? "not wanted" : NULL;
 
 	if (reserve(copy, sizeof(end))) {
 		copy_put(copy, &end, sizeof(end));
 	}
 	if (copy->failed) {
-		bursar_fail(err, ENOMEM, "%s: out of memory", db->label);
-		verdict = BURSAR_RETRY;
-		cancel = "out of memory";
-	} else if (!send_all(copy)) {
-		cancel = "given up";
+		why = "out of memory";
+	} else if (!cancel && !send_all(copy)) {
+		why = "not all was sent";
 	}
-	while (PQputCopyEnd(db->conn, cancel) == 0) {
-		if (!db_flush(db)) {
+	while (PQputCopyEnd(copy->db->conn, why) == 0) {
+		if (!db_flush(copy->db)) {
 			break;
 		}
+	}
+	db_flush(copy->db);
+}
+
+enum bursar_verdict copy_end(struct copy *copy, struct bursar_error *err)
+{
+	struct db *db = copy->db;
+	enum bursar_verdict verdict = BURSAR_DONE;
+	PGresult *result;
+
+	if (copy->failed) {
+		bursar_fail(err, ENOMEM, "%s: out of memory", db->label);
+		verdict = BURSAR_RETRY;
 	}
 	while ((result = db_next(db)) != NULL) {
 		if (PQresultStatus(result) != PGRES_COMMAND_OK &&

@@ -251,22 +251,32 @@ static enum bursar_verdict copy_groups(struct keys *keys,
 			break;
 		}
 	}
-	return copy_end(&keys->copy, err);
+	copy_last(&keys->copy, false);
+	return BURSAR_DONE;
+}
+
+enum bursar_verdict keys_copied(struct keys *keys, bool *known,
+                                struct bursar_error *err)
+{
+	struct db *db = keys->db;
+
+	db->state[0] = '\0';
+	const enum bursar_verdict verdict = copy_end(&keys->copy, err);
+	*known = verdict != BURSAR_DONE && strcmp(db->state, "23505") == 0 &&
+		strcmp(db->constraint, "bursar_keys_pkey") == 0;
+	return verdict;
 }
 
 enum bursar_verdict keys_copy(struct keys *keys, struct batch *batch,
-                              bool *known, struct bursar_error *err)
+                              struct bursar_error *err)
 {
 	enum bursar_verdict verdict = group_batch(keys, batch, err);
 
-	*known = false;
 	batch->fresh = 0;
 	if (verdict == BURSAR_DONE) {
 		verdict = copy_groups(keys, err);
 	}
 	if (verdict != BURSAR_DONE) {
-		*known = strcmp(keys->db->state, "23505") == 0 &&
-			strcmp(keys->db->constraint, "bursar_keys_pkey") == 0;
 		return verdict;
 	}
 	for (size_t i = 0; i < keys->count; i++) {

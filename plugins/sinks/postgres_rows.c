@@ -38,7 +38,9 @@ struct rows {
 	size_t chunk_count;
 	struct copy copy;
 	struct rollup *rollup;	/* NULL: no kind has facts */
-	struct text arrays[CELL_KEYS + ROLLUP_COLUMNS];
+	struct text arrays[CELL_KEYS + ROLLUP_COLUMNS];	/* its cells */
+	size_t cell_count;
+	bool   cells_lost;	/* memory was short */
 };
 
 /* --- life ---------------------------------------------------------------- */
@@ -267,6 +269,82 @@ enum bursar_verdict rows_prepare(struct rows *rows, const struct batch *batch,
 	return verdict;
 }
 
+/* --- sums ---------------------------------------------------------------- */
+
+static void begin_array(struct text *array, Oid type, size_t count)
+{
+	text_clear(array);
+	text_put32(array, 1);		/* dimensions */
+	text_put32(array, 0);		/* no NULL */
+	text_put32(array, (int64_t)type);
+	text_put32(array, (int64_t)count);
+	text_put32(array, 1);		/* the first has number 1 */
+}
+
+static void put_span(struct text *array, struct bursar_span span)
+{
+	text_put32(array, (int64_t)span.size);
+	text_put(array, span.data, span.size);
+}
+
+static void put_integer(struct text *array, int64_t value)
+{
+	text_put32(array, 8);
+	text_put64(array, value);
+}
+
+static void put_cell(struct text *arrays, const struct rollup_cell *cell)
+{
+	put_span(&arrays[0], (struct bursar_span){ cell->dimension,
+	                                           strlen(cell->dimension) });
+	put_span(&arrays[1], cell->value);
+	put_integer(&arrays[2], cell->cell);
+	put_span(&arrays[3], cell->provider);
+	put_span(&arrays[4], cell->model_id);
+	for (size_t i = 0; i < ROLLUP_COLUMNS; i++) {
+		put_integer(&arrays[CELL_KEYS + i], cell->columns[i]);
+	}
+}
+
+/* The cells of the batch as the parameters of the statement. */
+static void fill_arrays(struct rows *rows)
+{
+	const struct rollup_cell *const *cells;
+
+	cells = rollup_cells(rows->rollup, &rows->cell_count);
+	rows->cells_lost = cells == NULL;
+	for (int i = 0; i < CELL_KEYS + ROLLUP_COLUMNS; i++) {
+		begin_array(&rows->arrays[i], i < CELL_KEYS && i != 2
+		            ? DB_TEXT : DB_INT8, rows->cell_count);
+	}
+	for (size_t i = 0; i < rows->cell_count; i++) {
+		put_cell(rows->arrays, cells[i]);
+	}
+	for (int i = 0; i < CELL_KEYS + ROLLUP_COLUMNS; i++) {
+		rows->cells_lost |= rows->arrays[i].failed;
+	}
+}
+
+enum bursar_verdict rows_sum(struct rows *rows, bool saturate,
+                             struct bursar_error *err)
+{
+	struct db_values values = { 0 };
+
+	if (rows->cells_lost) {
+		bursar_fail(err, ENOMEM, "out of memory");
+		return BURSAR_RETRY;
+	}
+	if (rows->cell_count == 0) {
+		return BURSAR_DONE;
+	}
+	for (int i = 0; i < CELL_KEYS + ROLLUP_COLUMNS; i++) {
+		db_add_binary(&values, 0, rows->arrays[i].data,
+		              rows->arrays[i].size);
+	}
+	return db_run(rows->db, saturate ? FULL : SUMS, &values, false, NULL,
+	              err);
+}
+
 /* --- within it ----------------------------------------------------------- */
 
 static int compare_places(const void *left, const void *right)
@@ -469,22 +547,10 @@ static enum bursar_verdict begin_copy(struct rows *rows,
 /* Places [from, to) are of one kind. */
 static enum bursar_verdict store_kind(struct rows *rows,
                                       const struct batch *batch, size_t from,
-                                      size_t to, size_t *culprit,
-                                      struct bursar_error *err)
+                                      size_t to, struct bursar_error *err)
 {
-	enum bursar_verdict verdict = BURSAR_DONE;
+	enum bursar_verdict verdict = begin_copy(rows, batch, from, to, err);
 
-	for (size_t i = from; i < to && verdict == BURSAR_DONE; i++) {
-		const size_t index = batch->places[i].index;
-
-		verdict = sum_up(rows, batch->records[index], err);
-		if (verdict == BURSAR_REJECT) {
-			*culprit = index;
-		}
-	}
-	if (verdict == BURSAR_DONE) {
-		verdict = begin_copy(rows, batch, from, to, err);
-	}
 	if (verdict != BURSAR_DONE) {
 		return verdict;
 	}
@@ -496,6 +562,11 @@ static enum bursar_verdict store_kind(struct rows *rows,
 		    !copy_push(&rows->copy)) {
 			break;
 		}
+	}
+	copy_last(&rows->copy, false);
+	/* While the server stores what it was sent. */
+	if (batch->records[batch->places[from].index]->kind->fact) {
+		fill_arrays(rows);
 	}
 	return copy_end(&rows->copy, err);
 }
@@ -521,16 +592,34 @@ static enum bursar_verdict blame_part(struct rows *rows,
 	return verdict;
 }
 
-enum bursar_verdict rows_store(struct rows *rows, struct batch *batch,
-                               size_t *culprit, struct bursar_error *err)
+enum bursar_verdict rows_plan(struct rows *rows, struct batch *batch,
+                              size_t *culprit, struct bursar_error *err)
 {
 	enum bursar_verdict verdict = BURSAR_DONE;
-	size_t from = 0;
 
 	if (rows->rollup != NULL) {
 		rollup_clear(rows->rollup);
 	}
+	rows->cell_count = 0;
+	rows->cells_lost = false;
 	order_places(rows, batch);
+	for (size_t i = 0; i < batch->fresh && verdict == BURSAR_DONE; i++) {
+		const size_t index = batch->places[i].index;
+
+		verdict = sum_up(rows, batch->records[index], err);
+		if (verdict == BURSAR_REJECT) {
+			*culprit = index;
+		}
+	}
+	return verdict;
+}
+
+enum bursar_verdict rows_store(struct rows *rows, const struct batch *batch,
+                               struct bursar_error *err)
+{
+	enum bursar_verdict verdict = BURSAR_DONE;
+	size_t from = 0;
+
 	while (from < batch->fresh && verdict == BURSAR_DONE) {
 		size_t to = from + 1;
 
@@ -538,88 +627,8 @@ enum bursar_verdict rows_store(struct rows *rows, struct batch *batch,
 		       batch->places[to].kind == batch->places[from].kind) {
 			to++;
 		}
-		verdict = store_kind(rows, batch, from, to, culprit, err);
+		verdict = store_kind(rows, batch, from, to, err);
 		from = to;
 	}
 	return blame_part(rows, verdict);
-}
-
-/* --- sums ---------------------------------------------------------------- */
-
-static void begin_array(struct text *array, Oid type, size_t count)
-{
-	text_clear(array);
-	text_put32(array, 1);		/* dimensions */
-	text_put32(array, 0);		/* no NULL */
-	text_put32(array, (int64_t)type);
-	text_put32(array, (int64_t)count);
-	text_put32(array, 1);		/* the first has number 1 */
-}
-
-static void put_span(struct text *array, struct bursar_span span)
-{
-	text_put32(array, (int64_t)span.size);
-	text_put(array, span.data, span.size);
-}
-
-static void put_integer(struct text *array, int64_t value)
-{
-	text_put32(array, 8);
-	text_put64(array, value);
-}
-
-static void put_cell(struct text *arrays, const struct rollup_cell *cell)
-{
-	put_span(&arrays[0], (struct bursar_span){ cell->dimension,
-	                                           strlen(cell->dimension) });
-	put_span(&arrays[1], cell->value);
-	put_integer(&arrays[2], cell->cell);
-	put_span(&arrays[3], cell->provider);
-	put_span(&arrays[4], cell->model_id);
-	for (size_t i = 0; i < ROLLUP_COLUMNS; i++) {
-		put_integer(&arrays[CELL_KEYS + i], cell->columns[i]);
-	}
-}
-
-static enum bursar_verdict send_cells(struct rows *rows, bool saturate,
-                                      const struct rollup_cell *const *cells,
-                                      size_t count, struct bursar_error *err)
-{
-	struct db_values values = { 0 };
-
-	for (int i = 0; i < CELL_KEYS + ROLLUP_COLUMNS; i++) {
-		begin_array(&rows->arrays[i], i < CELL_KEYS && i != 2
-		            ? DB_TEXT : DB_INT8, count);
-	}
-	for (size_t i = 0; i < count; i++) {
-		put_cell(rows->arrays, cells[i]);
-	}
-	for (int i = 0; i < CELL_KEYS + ROLLUP_COLUMNS; i++) {
-		if (rows->arrays[i].failed) {
-			bursar_fail(err, ENOMEM, "out of memory");
-			return BURSAR_RETRY;
-		}
-		db_add_binary(&values, 0, rows->arrays[i].data,
-		              rows->arrays[i].size);
-	}
-	return db_run(rows->db, saturate ? FULL : SUMS, &values, false, NULL,
-	              err);
-}
-
-enum bursar_verdict rows_sum(struct rows *rows, bool saturate,
-                             struct bursar_error *err)
-{
-	const struct rollup_cell *const *cells;
-	size_t count = 0;
-
-	if (rows->rollup == NULL) {
-		return BURSAR_DONE;
-	}
-	cells = rollup_cells(rows->rollup, &count);
-	if (cells == NULL) {
-		bursar_fail(err, ENOMEM, "out of memory");
-		return BURSAR_RETRY;
-	}
-	return count == 0 ? BURSAR_DONE
-		: send_cells(rows, saturate, cells, count, err);
 }
