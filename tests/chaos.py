@@ -280,6 +280,13 @@ class Chaos:
         time.sleep(0.3 + pause)
         self.wire(which).resume()
 
+    def cut_at_commit(self, which, pause, _):
+        struck = self.database.struck
+        self.database.cut_at(b"COMMIT", behind=which == 1)
+        time.sleep(0.3 + pause / 2)
+        self.count("commits cut off", self.database.struck - struck)
+        self.database.resume()
+
     def delay(self, which, pause, size):
         self.wire(which).delay(size % 200 / 1000)
         self.count("networks delayed")
@@ -326,7 +333,7 @@ class Chaos:
     def deck(self):
         """About a minute, in an order of its own."""
         names = ["kill"] * 6 + ["cut", "cut_somewhere", "cut_somewhere",
-                                "delay", "black_hole", "terminate", "lock",
+                                "cut_at_commit", "cut_at_commit", "delay", "black_hole", "terminate", "lock",
                                 "revoke", "wrong_key", "stop", "nothing"]
         actions = [(name, self.rng.randrange(2)) for name in names]
         actions += [("restart_server", 0), ("restart_server", 1)]

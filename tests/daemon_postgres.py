@@ -182,6 +182,36 @@ def a_network_that_is_cut_again_and_again(ground):
     settle_all(ground, process, MANY)
 
 
+def cut_at_commits(ground, behind):
+    make_ledger(ground)
+    network = ground.network("PG")
+    process = follow(ground, conninfo=real.through(
+        network, real.address("PG")))
+    ground.write("in/0", facts(0, 100))
+    ground.wait_settled(100)	# with its partition, in a transaction before
+    for n in range(1, 4):
+        network.cut_at(b"COMMIT", behind)
+        ground.write("in/%d" % n, facts(100 * n, 100))
+        ground.wait_settled(100 * (n + 1))
+    equal(network.struck, 3, "three commits were cut off")
+    return process
+
+
+def a_commit_that_does_not_arrive(ground):
+    process = cut_at_commits(ground, False)
+    equal(ground.part("sources", "in")["duplicates"], 0,
+          "what was not committed is stored afterwards")
+    settle_all(ground, process, 400)
+
+
+def a_commit_whose_answer_is_lost(ground):
+    """It is stored, and nobody knows."""
+    process = cut_at_commits(ground, True)
+    equal(ground.part("sources", "in")["duplicates"], 300,
+          "offered again, it is a duplicate")
+    settle_all(ground, process, 400)
+
+
 def a_network_that_swallows_all(ground):
     make_ledger(ground)
     network = ground.network("PG")
@@ -520,6 +550,8 @@ if __name__ == "__main__":
               a_database_that_restarts,
               backends_that_are_terminated,
               a_network_that_is_cut_again_and_again,
+              a_commit_that_does_not_arrive,
+              a_commit_whose_answer_is_lost,
               a_network_that_swallows_all,
               a_slow_network_is_no_outage,
               a_table_that_is_locked,

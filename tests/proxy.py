@@ -10,6 +10,8 @@
         network.black_hole()    # nothing comes any more, nothing ends
         network.reset()         # all connections are reset, new ones work
         network.cut_after(1000) # each is reset after so many bytes of a client
+        network.cut_at(b"COMMIT")               # reset before that is given on
+        network.cut_at(b"COMMIT", behind=True)  # or before it is answered
 
     proxy.py HOST PORT [--listen PORT]
         The same for a person or a script: prints its port, then reads words
@@ -56,6 +58,9 @@ class Way:
 
     def wants_more(self):
         return not self.ended and self.size < MOST_HELD
+
+    def holds(self, word):
+        return any(word in data for _, data in self.held)
 
     def take(self, delay):
         data = self.inward.recv(CHUNK)
@@ -105,6 +110,9 @@ class Proxy:
         self.mode = OPEN
         self.lag = 0.0
         self.limit = None
+        self.word = None
+        self.behind = False
+        self.struck = 0		# connections that cut_at() has cut
         self.epoch = 0		# connections of an earlier one are reset
         self.closed = False
         self.accepted = 0
@@ -139,12 +147,21 @@ class Proxy:
         with self.lock:
             self.limit = int(size)
 
+    def cut_at(self, word, behind=False):
+        """The next connection whose client says it is reset: before the word
+        is given on, or behind it, before anything is answered.  A word in two
+        pieces is not seen."""
+        with self.lock:
+            self.word = word
+            self.behind = behind
+
     def resume(self):
         """A good network; what a black hole held back is given on."""
         with self.lock:
             self.mode = OPEN
             self.lag = 0.0
             self.limit = None
+            self.word = None
 
     def close(self):
         with self.lock:
@@ -219,8 +236,26 @@ class Proxy:
             if all([way.finish() for way in ways]):
                 return
             self._carry_some(ways, lag, limit)
+            if self._strikes(ways[0]):
+                return
             if limit is not None and ways[0].passed >= limit:
                 return
+
+    def _strikes(self, way):
+        """Whether the client has said the word at which to cut."""
+        with self.lock:
+            if self.word is None or not way.holds(self.word):
+                return False
+            self.word = None
+            self.struck += 1
+            behind = self.behind
+        while behind and way.held:
+            select.select([], [way.outward], [], 1)
+            way.give(CHUNK)
+        if behind:
+            # Its answer shows that the server has done what it was told.
+            select.select([way.outward], [], [], 5)
+        return True
 
     @staticmethod
     def _carry_some(ways, lag, limit):

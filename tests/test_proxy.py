@@ -13,6 +13,9 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import proxy  # noqa: E402
 
 
+HEARD = []
+
+
 def echo():
     """The port of a server that says again what it is told."""
     listener = socket.socket()
@@ -26,6 +29,7 @@ def echo():
                     data = one.recv(65536)
                     if not data:
                         return
+                    HEARD.append(data)
                     one.sendall(data)
                 except OSError:
                     return
@@ -144,11 +148,31 @@ def cuts_after_so_many_bytes(network):
     assert gone(one), "it is still there"
 
 
+def cuts_at_a_word(network):
+    one = connect(network)
+    network.cut_at(b"WORD")
+    assert asked(one, b"a") == b"a"
+    one.sendall(b"a WORD")
+    assert gone(one), "it is still there"
+    assert network.struck == 1
+    assert asked(connect(network), b"WORD") == b"WORD", "one only"
+
+
+def cuts_behind_a_word(network):
+    one = connect(network)
+    network.cut_at(b"WORD", behind=True)
+    HEARD.clear()
+    one.sendall(b"a WORD")
+    assert gone(one), "it is still there"
+    assert b"a WORD" in b"".join(HEARD), "the word was not given on"
+
+
 def main():
     port = echo()
     for test in (gives_all_on, a_cut_ends_all_and_refuses_new_ones,
                  a_reset_ends_all_and_takes_new_ones, a_delay_delays,
-                 a_black_hole_keeps_all, cuts_after_so_many_bytes):
+                 a_black_hole_keeps_all, cuts_after_so_many_bytes,
+                 cuts_at_a_word, cuts_behind_a_word):
         with proxy.Proxy("127.0.0.1", port) as network:
             test(network)
         print("ok     %s" % test.__name__.replace("_", " "))
