@@ -13,6 +13,7 @@
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,16 +21,19 @@
 #include <bursar/crypto.h>
 #include <bursar/format.h>
 #include <bursar/sink.h>
+#include <bursar/source.h>
 
 #include "checkup.h"
 #include "cli.h"
 #include "instance.h"
+#include "log.h"
 
 #define RED    "\033[31m"
 #define GREEN  "\033[32m"
 #define YELLOW "\033[33m"
 #define PLAIN  "\033[0m"
 
+#define SOURCE_US INT64_C(10000000)	/* for a peer to answer */
 #define YEAR_US  (INT64_C(31556952) * 1000000)
 #define EARLIEST (54 * YEAR_US)		/* 2024 */
 #define LATEST   (130 * YEAR_US)	/* 2100 */
@@ -81,8 +85,9 @@ static const char *remedy_of(int code, enum bursar_verdict verdict,
 	case EACCES:
 	case EPERM:
 	case EROFS:
-		snprintf(out, size, "let the user %s reach it, or run this as "
-		         "the user that the daemon runs as", user());
+		snprintf(out, size, "let the user %s reach it (on a server: its "
+		         "role), or run this as the user that the daemon runs "
+		         "as", user());
 		return out;
 	case ENOENT:
 		return "correct the path, or make it";
@@ -247,6 +252,67 @@ static void open_sink(struct report *report, const char *what,
 	}
 }
 
+static bool take_nothing(struct bursar_batch *batch,
+                         const struct bursar_message *message)
+{
+	(void)batch, (void)message;
+	return false;
+}
+
+/* Until it is there, or says why not; parked, so that it takes no message. */
+static enum bursar_verdict look_at_source(const struct bursar_source_ops *ops,
+                                          struct bursar_source *source,
+                                          struct bursar_error *err)
+{
+	const int64_t until = clock_mono_us() + SOURCE_US;
+	const int wake = eventfd(0, EFD_CLOEXEC);
+	enum bursar_verdict verdict;
+
+	ops->park(source, true);
+	do {
+		struct bursar_batch batch = {
+			.add = take_nothing, .room = 1, .max_message = 1,
+		};
+
+		*err = (struct bursar_error){ 0 };
+		verdict = ops->read(source, &batch, wake,
+		                    clock_mono_us() + SOURCE_US / 20, err);
+	} while (verdict == BURSAR_RETRY && clock_mono_us() < until);
+	if (wake >= 0) {
+		close(wake);
+	}
+	return verdict;
+}
+
+/* One that can be parked has a peer to be asked, unless it is the peer. */
+static void open_source(struct report *report, const char *what,
+                        const struct instance *instance)
+{
+	const struct bursar_source_ops *ops = instance->plugin->ops.source;
+	struct bursar_error err = { 0 };
+
+	if (ops->park == NULL || ops->answers) {
+		say(report, FINE, what, NULL, "%s, its options; it is not "
+		    "opened", instance->plugin->name);
+		return;
+	}
+	struct bursar_source *source = ops->open(&instance->host, &err);
+	if (source == NULL) {
+		say_error(report, what, &err, BURSAR_CONFIG);
+		return;
+	}
+	const enum bursar_verdict verdict = look_at_source(ops, source, &err);
+	if (verdict == BURSAR_DONE) {
+		say(report, FINE, what, NULL, "%s", instance->plugin->name);
+	} else if (err.code == ENOENT) {
+		say(report, FINE, what, NULL, "%s: %s", instance->plugin->name,
+		    err.text);
+	} else {
+		say_error(report, what, &err, verdict);
+	}
+	ops->close(source);
+}
+
 static void check_item(struct report *report, const struct setup *setup,
                        const char *kind, const struct setup_item *item,
                        open_fn *open)
@@ -280,12 +346,8 @@ static void check_instances(struct report *report, const struct setup *setup)
 		           open_sink);
 	}
 	for (size_t i = 0; i < setup->source_count; i++) {
-		char what[128];
-
-		snprintf(what, sizeof(what), "source '%s'",
-		         setup->sources[i].item.name);
-		say(report, FINE, what, NULL, "%s, its options; it is not "
-		    "opened", setup->sources[i].item.plugin->name);
+		check_item(report, setup, "source", &setup->sources[i].item,
+		           open_source);
 	}
 }
 
@@ -323,6 +385,7 @@ int checkup_run(const char *file, bool color, FILE *out, FILE *err)
 		say(&report, WARNING, what, NULL, "%s",
 		    warnings.items[i].text);
 	}
+	log_set_level(BURSAR_WARNING);	/* what is well is said here */
 	check_clock(&report);
 	check_state_dir(&report, setup->state_dir);
 	check_instances(&report, setup);

@@ -150,6 +150,29 @@ def mixed(ground):
     forget(queues)
 
 
+def failed_check(ground, *words):
+    said = ground.bursar("check", status=1)
+    for word in ("FAILED",) + words:
+        check(word in said, "`bursar check` says: " + word, said)
+
+
+def the_check_asks_the_servers(ground):
+    exchanges()
+    use(ground, "broker-postgres.yaml")
+    said = ground.bursar("check")
+    check(said.count("there is no queue") == 3, "it names missing queues",
+          said)
+    listed = real.rabbitmqctl("list_queues", "--no-table-headers", "name")
+    check("llm." not in listed, "and makes none", listed)
+    secret(ground, "amqp-password", "not this one")
+    failed_check(ground, "source 'metering'", "login refused")
+    use(ground, "broker-postgres.yaml")
+    secret(ground, "postgres-password", "not this one")
+    failed_check(ground, "sink 'ledger'", "password authentication failed")
+    forget(())
+
+
 if __name__ == "__main__":
-    real.main(one_machine, broker_and_postgres, mixed,
+    real.main(the_check_asks_the_servers, one_machine, broker_and_postgres,
+              mixed,
               plugins=("source_amqp", "sink_postgres", "crypto_cluster"))

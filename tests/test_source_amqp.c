@@ -662,6 +662,7 @@ static void setup(void)
 	ck_assert_int_eq(plugin->kind, BURSAR_SOURCE);
 	ops = plugin->ops.source;
 	fakehost_init(&host, NULL);
+	host.host.state_dir = "/nonexistent";	/* not only to check */
 	fakehost_declare(&host, plugin->options);
 	set_uri("amqp", at.host, at.port, "/");
 	fakehost_set(&host, "password", at.password);

@@ -55,11 +55,35 @@ static const struct bursar_option postgres_options[] = {
 
 /* --- opening ------------------------------------------------------------- */
 
+/* A role that may only read finds the tables there, and would be told with the
+ * first record that it may not. */
+static enum bursar_verdict may_write(struct db *db, struct bursar_error *err)
+{
+	int64_t may = 0;
+	const enum bursar_verdict verdict = db_integer(db,
+		"SELECT bool_and(has_table_privilege(c.oid, 'INSERT'))::int::"
+		"bigint FROM pg_class c JOIN pg_namespace n ON n.oid = "
+		"c.relnamespace WHERE n.nspname = current_schema() AND "
+		"c.relname IN ('metering_records', 'bursar_keys', "
+		"'rollup_cells')", NULL, 0, &may, err);
+
+	if (verdict != BURSAR_DONE || may != 0) {
+		return verdict;
+	}
+	bursar_fail(err, EACCES, "%s: the role may read this ledger and not "
+	            "write to it: let the owner of the schema log in",
+	            db->label);
+	return BURSAR_CONFIG;
+}
+
 static enum bursar_verdict open_writer(struct bursar_sink *sink,
                                        struct bursar_error *err)
 {
 	enum bursar_verdict verdict = schema_migrate(&sink->db, err);
 
+	if (verdict == BURSAR_DONE) {
+		verdict = may_write(&sink->db, err);
+	}
 	if (verdict == BURSAR_DONE) {
 		verdict = keys_open(&sink->keys, &sink->db, err);
 	}

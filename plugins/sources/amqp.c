@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -325,7 +326,9 @@ static struct bursar_source *source_open(const struct bursar_host *host,
 		source_close(source);
 		return NULL;
 	}
-	if (source->place.has_password) {
+	/* Once: it is opened again after each connection that was lost. */
+	static atomic_bool said;
+	if (source->place.has_password && !atomic_exchange(&said, true)) {
 		host->log(host, BURSAR_WARNING, "password-in-uri",
 		          "note=\"the uri holds a password: give it by "
 		          "password-file instead\"");

@@ -86,6 +86,12 @@ static void end_round(struct bursar_source *source)
 	}
 }
 
+/* Who only checks changes nothing at the broker. */
+static bool only_checks(const struct bursar_source *source)
+{
+	return source->host->state_dir == NULL;
+}
+
 /* The next question of this round. */
 static void go_on(struct bursar_source *source)
 {
@@ -96,12 +102,16 @@ static void go_on(struct bursar_source *source)
 		rq_open_channel(source, RQ_CHANNEL_LOOK);
 	} else if (source->exchange[0] != '\0' && !look->exchange_asked) {
 		ask_exchange(source);
+	} else if (look->queue_missing && only_checks(source)) {
+		rq_fail(source, BURSAR_CONFIG, ENOENT, "there is no queue %s "
+		        "yet; the daemon declares it when it starts",
+		        source->queue);
 	} else if (look->queue_missing) {
 		declare_queue(source);
 	} else if (!look->queue_there) {
 		ask_queue(source);
 	} else if (look->exchange_there && look->bound <
-	           source->binding_count) {
+	           source->binding_count && !only_checks(source)) {
 		bind_queue(source);
 	} else {
 		end_round(source);
