@@ -212,6 +212,26 @@ def a_slow_database_and_a_broker_that_wants_heartbeats(ground):
     daemon.once_each(ground.ids(), names(0, 510), "each is stored once")
 
 
+def equal_calls_whose_commit_is_not_answered(ground):
+    """They have no ids, and are offered again: nobody knows any better."""
+    ground.declare()
+    network = ground.network("PG")
+    ground.configure(sink={"conninfo": real.through(network,
+                                                    real.address("PG"))})
+    process = ground.follow()
+    ground.publish([{"body": daemon.body_of_fact(1)}])
+    ground.wait_settled(1)
+    network.cut_at(b"COMMIT", behind=True)
+    calls = [{"body": daemon.body_of_fact(n // 2)} for n in range(2, 42)]
+    ground.publish(calls)
+    ground.wait_settled(41)
+    equal(network.struck, 1, "the answer to a commit was lost")
+    stop(ground, process, ground.queue)
+    equal(ground.count(), 41, "equal calls are as many as they were")
+    equal(ground.letters(), [], "no dead letters")
+    ground.check_ledger()
+
+
 def several_daemons_share_a_queue(ground):
     """And the database: one of them is killed now and then."""
     ground.declare("--quorum")
@@ -331,6 +351,7 @@ if __name__ == "__main__":
               the_other_commit_first,
               a_sink_that_is_not_required,
               a_slow_database_and_a_broker_that_wants_heartbeats,
+              equal_calls_whose_commit_is_not_answered,
               several_daemons_share_a_queue,
               the_golden_messages,
               both_ledgers_say_the_same,
