@@ -27,11 +27,12 @@ noinst_LTLIBRARIES += %D%/libbase64.la %D%/libkeyfile.la
 %C%_libkeyfile_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
 %C%_libkeyfile_la_SOURCES  = %D%/keyfile.c %D%/keyfile.h
 
-if BUILD_CRYPTO_CLUSTER
+if NEED_CLUSTER_CIPHER
 noinst_LTLIBRARIES += %D%/libcluster_cipher.la
 endif
 %C%_libcluster_cipher_la_CPPFLAGS = \
-	$(AM_CPPFLAGS) -I$(top_srcdir) $(CRYPTO_CLUSTER_CFLAGS)
+	$(AM_CPPFLAGS) -I$(top_srcdir) \
+	$(CRYPTO_CLUSTER_CFLAGS) $(CRYPTO_VAULT_CFLAGS)
 %C%_libcluster_cipher_la_SOURCES  = \
 	%D%/cluster_cipher.c %D%/cluster_cipher.h
 %C%_libcluster_cipher_la_LIBADD   = \

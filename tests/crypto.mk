@@ -19,6 +19,17 @@ endif
 EXTRA_%C%_test_crypto_cluster_DEPENDENCIES = plugins/crypto/crypto_cluster.la
 
 if HAVE_CHECK
+if BUILD_CRYPTO_VAULT
+check_PROGRAMS += %D%/test_crypto_vault
+endif
+endif
+EXTRA_DIST += %D%/vault.py
+%C%_test_crypto_vault_CPPFLAGS = $(fakehost_cppflags)
+%C%_test_crypto_vault_SOURCES  = %D%/test_crypto_vault.c
+%C%_test_crypto_vault_LDADD    = $(fakehost_libs)
+EXTRA_%C%_test_crypto_vault_DEPENDENCIES = plugins/crypto/crypto_vault.la
+
+if HAVE_CHECK
 if BUILD_CRYPTO_SODIUM
 check_PROGRAMS += %D%/test_crypto_sodium
 endif

@@ -14,7 +14,7 @@
 
 #include <bursar/schema.h>
 
-#define FAKEHOST_OPTIONS 16
+#define FAKEHOST_OPTIONS 24
 #define FAKEHOST_FIGURES 32
 #define FAKEHOST_LIST    16
 

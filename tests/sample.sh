@@ -5,7 +5,7 @@
 
 . "$top_srcdir/tests/command.sh"
 use_plugins
-needs source_file format_ledger sink_sqlite crypto_cluster crypto_sodium
+needs source_file format_ledger sink_sqlite crypto_cluster crypto_sodium crypto_vault
 
 mkdir -m 0700 "$work/state" "$work/etc"
 sed -e "s,/var/lib/bursar,$work/state,; s,/etc/bursar,$work/etc," \
@@ -23,6 +23,7 @@ sed -e 's,^#  ,  ,' -e 's,^#\([a-z]\),\1,' "$work/plain.yaml" >"$work/full.yaml"
 printf '%064d\n' 12345678 >"$work/etc/cluster-secret"
 printf 'secret 1 %s\n' \
     "$(head -c 32 /dev/urandom | base64)" >"$work/etc/keys"
+echo hvs.none >"$work/etc/vault-token"
 chmod 0600 "$work/etc"/*
 "$bursar" -c "$work/full.yaml" check >"$work/out" 2>"$work/err"
 [ $? -ne 2 ] || complain 'every setting in the sample is accepted'

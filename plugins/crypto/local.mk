@@ -24,3 +24,22 @@ endif
 %C%_crypto_cluster_la_SOURCES  = %D%/cluster.c
 %C%_crypto_cluster_la_LIBADD   = \
 	common/libcluster_cipher.la common/libkeyfile.la $(CRYPTO_CLUSTER_LIBS)
+
+if BUILD_CRYPTO_VAULT
+crypto_LTLIBRARIES += %D%/crypto_vault.la
+endif
+%C%_crypto_vault_la_CPPFLAGS = $(plugin_cppflags) $(CRYPTO_VAULT_CFLAGS)
+%C%_crypto_vault_la_LDFLAGS  = $(plugin_ldflags)
+%C%_crypto_vault_la_SOURCES  = \
+	%D%/vault.c \
+	%D%/vault.h \
+	%D%/vault_http.c \
+	%D%/vault_kv.c \
+	%D%/vault_login.c \
+	%D%/vault_memory.c \
+	%D%/vault_state.c \
+	%D%/vault_token_file.c \
+	%D%/vault_transit.c
+%C%_crypto_vault_la_LIBADD   = \
+	common/libcluster_cipher.la common/libjson.la \
+	$(CRYPTO_VAULT_LIBS)
