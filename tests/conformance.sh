@@ -99,6 +99,33 @@ queues()
 	done
 }
 
+# A Vault with a secret, a key for transit, and a token in $work/token.
+vaults()
+{
+	secret=$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n')
+	token=hvs.$(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n')
+	(umask 077 && echo "$token" >"$work/token")
+	mkfifo "$work/vault"
+	python3 "$top_srcdir/tests/vault.py" --control "{
+		\"engine\": {\"legion\": 2}, \"transit\": [\"audit\"],
+		\"secret\": {\"legion/crypt\": {\"cluster_secret\": \"$secret\"}},
+		\"token\": {\"$token\": {}}}" <"$work/vault" >"$work/port" &
+	exec 9>"$work/vault"
+	i=0
+	while [ ! -s "$work/port" ] && [ $i -lt 300 ]; do
+		sleep 0.1
+		i=$((i + 1))
+	done
+	address=http://127.0.0.1:$(cat "$work/port")
+	for mode in secret transit; do
+		keeps crypto vault -s "$secret" -s "$token" -o mode=$mode \
+			-o "address=$address" -o key=audit \
+			-o token-file=@DIR@/token -i "cp -p $work/token @DIR@"
+	done
+	exec 9>&-
+	wait
+}
+
 if [ "${1:-}" = queues ]; then
 	queues
 	exit $status
@@ -115,6 +142,9 @@ keeps crypto none
 keeps crypto sodium
 keeps crypto sodium -k sealed
 keeps crypto cluster
+if is_built crypto vault; then
+	vaults
+fi
 keeps format ledger -f "$top_srcdir/tests/fixtures/ledger-golden.jsonl"
 keeps format ledger
 keeps service clock -o path=@DIR@/out

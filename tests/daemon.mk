@@ -9,5 +9,6 @@ dist_check_SCRIPTS += \
 	%D%/daemon_properties.py \
 	%D%/daemon_signals.py \
 	%D%/daemon_sinks.py \
+	%D%/daemon_vault.py \
 	%D%/daemon_verify.py
 EXTRA_DIST += %D%/daemon.py

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """vault.py - plays HashiCorp Vault, for tests
 
-    python3 tests/vault.py [--tls FOLDER] [--port N]
+    python3 tests/vault.py [--tls FOLDER] [--port N] [--control JSON]
 
 Prints its port, and serves on 127.0.0.1 until its standard input ends.  It
 knows what the crypto `vault` needs (KV version 1 and 2, transit, AppRole,
@@ -404,6 +404,8 @@ def mix(secret, nonce, data):
 
 class Request(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = 1 << 16		# an answer is one packet, or as few as can be
+    disable_nagle_algorithm = True
     timeout = 60
     state = None
 
@@ -534,8 +536,10 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--tls", metavar="FOLDER")
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--control", metavar="JSON", default="{}")
     words = parser.parse_args()
     vault = Vault(words.port, words.tls).start()
+    vault.control(**json.loads(words.control))
     print(vault.port, flush=True)
     sys.stdin.read()
     os._exit(0)		# threads that play a slow Vault are not waited for

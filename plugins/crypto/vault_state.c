@@ -123,7 +123,7 @@ void vault_state_set(struct bursar_crypto *crypto, enum vault_state state,
                      const struct bursar_error *err)
 {
 	const struct bursar_host *host = crypto->host;
-	const bool changed = crypto->state != state;
+	const enum vault_state before = crypto->state;
 
 	assert(state != VAULT_UNKNOWN);
 
@@ -134,12 +134,15 @@ void vault_state_set(struct bursar_crypto *crypto, enum vault_state state,
 	snprintf(crypto->why, sizeof(crypto->why), "%s",
 	         state == VAULT_READY ? "" : err->text);
 	figures(crypto);
-	if (!changed) {
+	if (before == state) {
 		return;
 	}
 	if (state == VAULT_READY) {
-		host->log(host, events[state].level, events[state].event,
-		          "mode=%s", host->text(host, "mode"));
+		/* That it works is news only where it did not. */
+		host->log(host, before == VAULT_UNKNOWN ? BURSAR_DEBUG
+		                                        : events[state].level,
+		          events[state].event, "mode=%s",
+		          host->text(host, "mode"));
 	} else {
 		host->log(host, events[state].level, events[state].event,
 		          "why=\"%s\"", crypto->why);

@@ -543,13 +543,13 @@ static void forgets_its_keys(struct kit *kit)
 	expect(secret_count_in_memory() == 0, "a key is in memory before "
 	       "open(): the kit is at fault");
 	open_it(&open, kit);
-	const int during = secret_count_in_memory();
-	if (during == 0) {
-		kit_skip("no secret is known that could be looked for");
-	}
+	/* Keys may be read only when they are needed. */
 	if (open.ops->seal != NULL) {
 		seal(&open, text, &letter);
 		unseal(&open, &letter, &plain);
+	}
+	if (secret_count_in_memory() == 0) {
+		kit_skip("no secret is known that could be looked for");
 	}
 	close_it(&open);
 	expect(secret_count_in_memory() == 0,
