@@ -284,21 +284,23 @@ static enum bursar_verdict look_at_source(const struct bursar_source_ops *ops,
 	return verdict;
 }
 
-/* One that can be parked has a peer to be asked, unless it is the peer. */
+/* Opening takes nothing and connects to nothing.  One that can be parked has a
+ * peer to be asked, unless it is the peer. */
 static void open_source(struct report *report, const char *what,
                         const struct instance *instance)
 {
 	const struct bursar_source_ops *ops = instance->plugin->ops.source;
 	struct bursar_error err = { 0 };
-
-	if (ops->park == NULL || ops->answers) {
-		say(report, FINE, what, NULL, "%s, its options; it is not "
-		    "opened", instance->plugin->name);
-		return;
-	}
 	struct bursar_source *source = ops->open(&instance->host, &err);
+
 	if (source == NULL) {
 		say_error(report, what, &err, BURSAR_CONFIG);
+		return;
+	}
+	if (ops->park == NULL || ops->answers) {
+		say(report, FINE, what, NULL, "%s, its options; nothing is "
+		    "read", instance->plugin->name);
+		ops->close(source);
 		return;
 	}
 	const enum bursar_verdict verdict = look_at_source(ops, source, &err);

@@ -66,10 +66,15 @@ enum step {
 	STEP_STUCK,		/* the letter could not be written */
 };
 
+/* A sender that is answered learns one thing only of what it sealed: whether
+ * it was taken. */
 static enum step letter(struct preparer *p, struct flight_message *m,
                         const char *reason, const char *text,
                         struct bursar_error *err)
 {
+	if (m->sealed && m->flight->answers) {
+		text = undecryptable_text;
+	}
 	if (letter_write(p->box, m, reason, text, NULL, NULL, err) != 0) {
 		return STEP_STUCK;
 	}
@@ -198,10 +203,15 @@ static enum step take_plain(struct preparer *p, struct flight_message *m,
 {
 	switch (sealed->result) {
 	case BURSAR_OPENED:
+		if (sealed->legacy && m->flight->answers) {
+			return letter(p, m, DEAD_UNDECRYPTABLE,
+			              undecryptable_text, err);
+		}
 		p->broken_in_row = 0;
 		break;
 	case BURSAR_BROKEN:
-		p->broken_in_row++;
+		/* One sender's mistakes do not slow down the others. */
+		p->broken_in_row += !m->flight->answers;
 		return letter(p, m, DEAD_UNDECRYPTABLE, undecryptable_text, err);
 	case BURSAR_NO_KEY:
 		return letter(p, m, DEAD_NO_KEY,
@@ -558,6 +568,21 @@ static enum step no_kind(struct preparer *p, struct flight_message *m,
 	              " nor a routing key tells its kind", err);
 }
 
+/* Whether its sender may send what it became. */
+static bool may_send(const struct flight_message *m)
+{
+	const uint64_t kinds = m->delivered.kinds;
+
+	for (const struct flight_record *r = m->records; r != NULL;
+	     r = r->next) {
+		if (kinds != 0 &&
+		    (kinds & UINT64_C(1) << r->record->kind->number) == 0) {
+			return false;
+		}
+	}
+	return true;
+}
+
 static enum step decode(struct preparer *p, struct flight_message *m,
                         bool legacy, int64_t now, struct bursar_error *err)
 {
@@ -584,6 +609,11 @@ static enum step decode(struct preparer *p, struct flight_message *m,
 		m->records = NULL;
 		bursar_fail(err, ENOMEM, "%s", why.text);
 		return STEP_MEMORY;
+	}
+
+	if (!may_send(m)) {
+		m->records = NULL;
+		return letter(p, m, DEAD_NO_KIND, BURSAR_NOT_ALLOWED, err);
 	}
 
 	size_t of = 0;

@@ -16,11 +16,14 @@
 #include <unistd.h>
 
 #include <bursar/format.h>
+#include <bursar/source.h>
 
 #include "module.h"
 #include "setup_build.h"
 
 #define WHAT_SIZE  80
+/* A sender that waits for its answer waits for seconds, not for minutes. */
+#define ANSWERS_GIVE_BACK_US INT64_C(10000000)
 #define NAME_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" \
                    "0123456789-_"
 
@@ -381,6 +384,11 @@ static void finish_source(const struct build *build,
 		(size_t)options_number(options, "window-messages");
 	source->window_bytes = (size_t)options_number(options, "window-bytes");
 	source->give_back_us = options_number(options, "give-back-after") * 1000;
+	if (!options_given(options, "give-back-after", NULL) &&
+	    source->item.plugin != NULL &&
+	    source->item.plugin->ops.source->answers) {
+		source->give_back_us = ANSWERS_GIVE_BACK_US;
+	}
 }
 
 /* Sources come last: they name formats and crypto. */

@@ -102,7 +102,8 @@ const struct bursar_option setup_source_options[] = {
 	  "How much may be in flight.", 64 << 10, INT64_C(4) << 30 },
 	{ "give-back-after", BURSAR_TYPE_DURATION, "10m",
 	  "How long messages may wait for a sink before a broker gets them "
-	  "back; stay well below the time after which it takes them itself.",
+	  "back; stay well below the time after which it takes them itself.  10 "
+	  "seconds for a source that answers its senders.",
 	  100, DAY },
 	{ NULL }
 };

@@ -3,7 +3,7 @@
 /*
  * From messages to records, with a format and a crypto that do what the body
  * says: "KIND [n=COUNT] [id=ID] [at=MICROSECONDS] [extra=SIZE]"; "reject"; and
- * where it is encrypted "broken", "nokey" or "outage" as well.
+ * where it is encrypted "broken", "nokey", "legacy" or "outage" as well.
  */
 #include "config.h"
 
@@ -118,6 +118,7 @@ static enum bursar_verdict unseal(struct bursar_crypto *crypto,
 			return BURSAR_RETRY;
 		}
 		items[i].plain = body;
+		items[i].legacy = says(body, "legacy");
 		items[i].result = says(body, "broken") ? BURSAR_BROKEN :
 		                  says(body, "nokey") ? BURSAR_NO_KEY
 		                                      : BURSAR_OPENED;
@@ -655,6 +656,71 @@ START_TEST(makes_a_letter_of_what_can_never_be_stored)
 }
 END_TEST
 
+static const char *reason_of(const struct flight_message *m)
+{
+	ck_assert_uint_ne(m->happened & FLIGHT_REFUSED, 0);
+	ck_assert_ptr_null(m->records);
+	return m->reason;
+}
+
+START_TEST(refuses_a_kind_that_its_sender_may_not_send)
+{
+	struct bursar_message message = {
+		.body = span("metering"), .message_id = span("m"), .kinds = 6,
+	};
+	const struct flight_message *other = add(&message);
+	message.kinds = 1;
+	const struct flight_message *own = add(&message);
+
+	ck_assert_int_eq(prepare(), PREPARED);
+	ck_assert_str_eq(reason_of(other), BURSAR_NOT_ALLOWED);
+	ck_assert_ptr_nonnull(record_of(own));
+}
+END_TEST
+
+START_TEST(tells_a_sender_one_thing_of_all_that_does_not_open)
+{
+	static const char *const bodies[] = {
+		"broken", "nokey", "legacy", "reject",
+	};
+	const struct flight_message *sent[5];
+	const struct bursar_message alien = {
+		.body = span("x"), .content_encoding = span("encrypted/alien"),
+	};
+
+	flight->answers = true;
+	for (int i = 0; i < 4; i++) {
+		sent[i] = send_sealed(bodies[i]);
+	}
+	sent[4] = add(&alien);
+	ck_assert_int_eq(prepare(), PREPARED);
+	for (int i = 0; i < 5; i++) {
+		ck_assert_str_eq(reason_of(sent[i]), "it cannot be decrypted");
+	}
+	ck_assert_uint_eq(letters().count, 0);
+}
+END_TEST
+
+START_TEST(opens_the_old_cipher_for_who_is_not_answered)
+{
+	const struct flight_message *m = send_sealed("legacy");
+
+	ck_assert_int_eq(prepare(), PREPARED);
+	ck_assert_int_ne(flags_of(record_of(m)) & BURSAR_DQ_LEGACY_CIPHER, 0);
+}
+END_TEST
+
+START_TEST(a_sender_that_is_answered_slows_nobody_down)
+{
+	flight->answers = true;
+	for (int i = 0; i < 20; i++) {
+		send_sealed("broken");
+	}
+	ck_assert_int_eq(prepare(), PREPARED);
+	ck_assert_uint_eq(preparer.broken_in_row, 0);
+}
+END_TEST
+
 START_TEST(cuts_what_a_source_should_have_cut)
 {
 	static char body[200000];
@@ -811,6 +877,11 @@ static Suite *suite(void)
 	tcase_add_checked_fixture(letter, setup, teardown);
 	tcase_add_loop_test(letter, makes_a_letter_of_what_can_never_be_stored,
 	                    0, sizeof(refused) / sizeof(refused[0]));
+	tcase_add_test(letter, refuses_a_kind_that_its_sender_may_not_send);
+	tcase_add_test(letter,
+	               tells_a_sender_one_thing_of_all_that_does_not_open);
+	tcase_add_test(letter, opens_the_old_cipher_for_who_is_not_answered);
+	tcase_add_test(letter, a_sender_that_is_answered_slows_nobody_down);
 	tcase_add_test(letter, cuts_what_a_source_should_have_cut);
 	tcase_add_test(letter, opens_what_is_sealed_and_remembers_that_it_was);
 	tcase_add_test(letter, gives_everything_back_when_no_key_is_at_hand);

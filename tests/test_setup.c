@@ -59,6 +59,7 @@ static const struct bursar_option lock_options[] = {
 };
 
 static const struct bursar_source_ops source_ops = { .answers = false };
+static const struct bursar_source_ops answering_ops = { .answers = true };
 static const struct bursar_crypto_ops crypto_ops = { .open = NULL };
 static const struct bursar_format_ops picky_ops = { .needs_kind = true };
 static const struct bursar_format_ops loose_ops = { .needs_kind = false };
@@ -69,6 +70,8 @@ static const struct bursar_service_ops service_ops = { .open = NULL };
 static const struct bursar_plugin plugins[] = {
 	{ BURSAR_PLUGIN_ABI, BURSAR_SOURCE, "tape", "reads", tape_options,
 	  NULL, { .source = &source_ops } },
+	{ BURSAR_PLUGIN_ABI, BURSAR_SOURCE, "desk", "answers", none,
+	  NULL, { .source = &answering_ops } },
 	{ BURSAR_PLUGIN_ABI, BURSAR_CRYPTO, "lock", "opens", lock_options,
 	  NULL, { .crypto = &crypto_ops } },
 	{ BURSAR_PLUGIN_ABI, BURSAR_CRYPTO, "plain", "opens", none,
@@ -473,6 +476,18 @@ START_TEST(what_is_odd_and_legal_is_a_warning)
 }
 END_TEST
 
+START_TEST(who_is_answered_waits_for_seconds)
+{
+	load_good("sources: {a: {plugin: tape, path: a}, b: {plugin: desk},\n"
+	          "  c: {plugin: desk, give-back-after: 1h}}\n" SINKS);
+
+	ck_assert_int_eq(setup->sources[0].give_back_us, INT64_C(600000000));
+	ck_assert_int_eq(setup->sources[1].give_back_us, INT64_C(10000000));
+	ck_assert_int_eq(setup->sources[2].give_back_us,
+	                 INT64_C(3600000000));
+}
+END_TEST
+
 START_TEST(a_discarded_kind_goes_nowhere_without_routes)
 {
 	load_good(SOURCES SINKS "discard: [prompt]\n");
@@ -649,6 +664,7 @@ int main(void)
 	tcase_add_checked_fixture(good, start, stop);
 	tcase_add_test(good, the_least_configuration_has_all_defaults);
 	tcase_add_test(good, everything_that_can_be_said_is_heard);
+	tcase_add_test(good, who_is_answered_waits_for_seconds);
 	tcase_add_test(good, a_discarded_kind_goes_nowhere_without_routes);
 	tcase_add_test(good,
 		a_discarded_kind_may_go_to_a_sink_that_is_not_required);

@@ -23,6 +23,9 @@ struct bursar_header {
  */
 #define BURSAR_MESSAGE_OVERSIZE    2u
 
+/* Why a message of a kind that its sender may not send is refused. */
+#define BURSAR_NOT_ALLOWED "its sender may not send records of that kind"
+
 struct bursar_message {
 	uint64_t token;		/* names it in settle(); the source's choice */
 	uint64_t lane;		/* settled in order within a lane */
@@ -45,6 +48,13 @@ struct bursar_message {
 	 */
 	const struct bursar_header *fixed;
 	size_t             fixed_count;
+
+	/*
+	 * Kinds that its sender may send: bit n for kind number n; 0: all.
+	 * One that becomes a record of another kind is REFUSED, with the text
+	 * BURSAR_NOT_ALLOWED.
+	 */
+	uint64_t           kinds;
 
 	/*
 	 * Where it stood, for people: a file's path, a queue's name; offset
