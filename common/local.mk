@@ -56,3 +56,9 @@ noinst_LTLIBRARIES += %D%/libcolumns.la %D%/librollup.la
 %C%_librollup_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
 %C%_librollup_la_SOURCES = %D%/rollup.c %D%/rollup.h
 %C%_librollup_la_LIBADD = %D%/libcolumns.la
+
+# Users name libjson.la and libkeyfile.la as well.
+noinst_LTLIBRARIES += %D%/libtokens.la
+%C%_libtokens_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir) $(SODIUM_CFLAGS)
+%C%_libtokens_la_SOURCES = %D%/tokens.c %D%/tokens.h
+%C%_libtokens_la_LIBADD = $(SODIUM_LIBS)

@@ -220,7 +220,13 @@ static bool take(struct cli *cli, const struct parser *parser, int got,
 		                   cli_common_options[i - parser->own].letter,
 		                   optarg);
 	}
+	if (cli->given_count == CLI_MAX_GIVEN) {
+		cli->status = cli_usage_error(cli, "too many options");
+		return false;
+	}
 	value[i] = optarg != NULL ? optarg : "";
+	cli->given[cli->given_count].option = i;
+	cli->given[cli->given_count++].value = value[i];
 	return options[i].argument == NULL ||
 	       strcmp(options[i].argument, CLI_FORMATS) != 0 ||
 	       take_format(cli, value[i]);

@@ -47,6 +47,7 @@
 #include "setup.h"
 
 #define CLI_MAX_OPTIONS 32
+#define CLI_MAX_GIVEN   64	/* options on one command line */
 
 /* Exit statuses. */
 enum {
@@ -102,6 +103,11 @@ struct cli {
 	FILE            *err;
 	int              status;	/* after cli_parse() said false */
 	const struct command *command;	/* the one that runs */
+	struct {
+		size_t      option;	/* its place in the table */
+		const char *value;
+	} given[CLI_MAX_GIVEN];		/* as they were given, one by one */
+	size_t           given_count;
 	struct setup    *setup;		/* see cli_setup() */
 };
 
@@ -112,8 +118,8 @@ void cli_finish(struct cli *cli);
 /*
  * Parses the options of the command that runs.  Afterwards value[i] belongs to
  * options[i] of its table: the text given, "" for one that takes none, NULL
- * where it was not given; the last one counts.  argc and argv are moved to the
- * operands.  -h, -V, -c FILE and --format are done here.
+ * where it was not given; the last one counts, and cli->given has them all.
+ * argc and argv are moved to the operands.  -h, -V, -c FILE and --format are done here.
  *
  * Returns true, or false: leave with cli->status at once.
  */

@@ -20,6 +20,7 @@ const struct command *const commands[] = {
 	&command_export,
 	&command_backup,
 	&command_crypto,
+	&command_token,
 	NULL
 };
 

@@ -21,6 +21,7 @@ extern const struct command command_export;
 extern const struct command command_plugins;
 extern const struct command command_purge;
 extern const struct command command_report;
+extern const struct command command_token;
 extern const struct command command_verify;
 
 /* Whether it is a reason of dead letters, or NULL; if not, says so. */

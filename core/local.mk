@@ -43,6 +43,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	%D%/cmd_replay.c \
 	%D%/cmd_report.c \
 	%D%/cmd_status.c \
+	%D%/cmd_token.c \
 	%D%/cmd_verify.c \
 	%D%/commands.c \
 	%D%/commands.h \
@@ -126,6 +127,8 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	common/libbase64.la \
 	common/librfc3339.la \
 	common/librollup.la \
+	common/libtokens.la \
+	common/libkeyfile.la \
 	$(LTDL_LIBS) $(JANSSON_LIBS) $(YAML_LIBS) $(SODIUM_LIBS) -lpthread
 
 bin_PROGRAMS += %D%/bursar
