@@ -5,7 +5,8 @@
 
 . "$top_srcdir/tests/command.sh"
 use_plugins
-needs source_file format_ledger sink_sqlite crypto_cluster crypto_sodium crypto_vault
+needs source_file source_http format_ledger sink_sqlite crypto_cluster \
+    crypto_sodium crypto_vault
 
 mkdir -m 0700 "$work/state" "$work/etc"
 sed -e "s,/var/lib/bursar,$work/state,; s,/etc/bursar,$work/etc," \

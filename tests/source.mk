@@ -22,3 +22,15 @@ endif
 	-DTOP_SRCDIR='"$(abs_top_srcdir)"'
 %C%_test_source_amqp_LDADD    = $(fakehost_libs) $(SOURCE_AMQP_LIBS)
 EXTRA_%C%_test_source_amqp_DEPENDENCIES = plugins/sources/source_amqp.la
+
+# At real sockets.
+if HAVE_CHECK
+if BUILD_SOURCE_HTTP
+check_PROGRAMS += %D%/test_source_http
+endif
+endif
+%C%_test_source_http_SOURCES  = %D%/test_source_http.c
+%C%_test_source_http_CPPFLAGS = $(fakehost_cppflags) $(SOURCE_HTTP_CFLAGS)
+%C%_test_source_http_LDADD    = core/libcore.la $(fakehost_libs) \
+	$(SOURCE_HTTP_LIBS)
+EXTRA_%C%_test_source_http_DEPENDENCIES = plugins/sources/source_http.la

@@ -36,3 +36,23 @@ endif
 %C%_source_amqp_la_CPPFLAGS = $(plugin_cppflags) $(SOURCE_AMQP_CFLAGS)
 %C%_source_amqp_la_LDFLAGS = $(plugin_ldflags)
 %C%_source_amqp_la_LIBADD = $(SOURCE_AMQP_LIBS)
+
+if BUILD_SOURCE_HTTP
+sources_LTLIBRARIES += %D%/source_http.la
+endif
+
+%C%_source_http_la_SOURCES = \
+	%D%/http.c \
+	%D%/http_answer.c \
+	%D%/http_body.c \
+	%D%/http_body.h \
+	%D%/http_files.c \
+	%D%/http_place.c \
+	%D%/http_request.c \
+	%D%/http_server.c \
+	%D%/http_source.h \
+	%D%/http_wait.c
+%C%_source_http_la_CPPFLAGS = $(plugin_cppflags) $(SOURCE_HTTP_CFLAGS)
+%C%_source_http_la_LDFLAGS = $(plugin_ldflags)
+%C%_source_http_la_LIBADD = common/libtokens.la common/libjson.la \
+	common/libkeyfile.la $(SOURCE_HTTP_LIBS)

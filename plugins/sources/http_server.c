@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * http_server.c - the library, its connections and their times
+ *
+ * The library knows one time only, how long a connection may be silent; a
+ * client that sends a byte now and then would keep it for ever, and a suspended
+ * connection has no time at all.  So each connection stands in a list with what
+ * it is doing and since when, and one that takes too long is shut down under
+ * the library, which then finds it closed.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "http_source.h"
+
+#define LAST_ANSWERS_US INT64_C(2000000)	/* to go out at the end */
+#define SPARE_SLOTS     4096	/* requests that were answered in time and are
+				 * not yet settled */
+#define PRIORITIES      "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+
+int64_t http_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* --- connections ---------------------------------------------------------- */
+
+static void open_link(struct http_server *server, int fd, void **context)
+{
+	struct http_link *link = calloc(1, sizeof(*link));
+
+	*context = link;
+	if (link == NULL) {
+		shutdown(fd, SHUT_RDWR);
+		return;
+	}
+	link->fd = fd;
+	link->since = http_now();
+	pthread_mutex_lock(&server->lock);
+	link->next = server->links;
+	if (link->next != NULL) {
+		link->next->previous = link;
+	}
+	server->links = link;
+	pthread_mutex_unlock(&server->lock);
+}
+
+/* The descriptor is still open here, so nobody shuts down another's. */
+static void close_link(struct http_server *server, struct http_link *link)
+{
+	if (link == NULL) {
+		return;
+	}
+	pthread_mutex_lock(&server->lock);
+	*(link->previous != NULL ? &link->previous->next : &server->links) =
+		link->next;
+	if (link->next != NULL) {
+		link->next->previous = link->previous;
+	}
+	pthread_mutex_unlock(&server->lock);
+	free(link);
+}
+
+static void on_connection(void *context, struct MHD_Connection *connection,
+                          void **link, enum MHD_ConnectionNotificationCode code)
+{
+	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+		open_link(context, MHD_get_connection_info(connection,
+			MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd, link);
+	} else {
+		close_link(context, *link);
+		*link = NULL;
+	}
+}
+
+static int64_t limit_of(const struct http_server *server,
+                        const struct http_link *link)
+{
+	switch (link->phase) {
+	case HTTP_HEADER:
+		return server->limits.header_us;
+	case HTTP_BODY:
+	case HTTP_ANSWERING:
+		return server->limits.body_us;
+	case HTTP_SUSPENDED:
+		return INT64_MAX;
+	case HTTP_IDLE:
+		break;
+	}
+	return server->limits.idle_us;
+}
+
+static void cut_slow_links(struct http_server *server, int64_t now)
+{
+	pthread_mutex_lock(&server->lock);
+	for (struct http_link *link = server->links; link != NULL;
+	     link = link->next) {
+		if (!link->cut && now - link->since > limit_of(server, link)) {
+			link->cut = true;
+			server->figures.cut += link->phase != HTTP_IDLE;
+			shutdown(link->fd, SHUT_RDWR);
+		}
+	}
+	pthread_mutex_unlock(&server->lock);
+}
+
+/* --- requests ------------------------------------------------------------- */
+
+static enum MHD_Result first_call(struct http_server *server,
+                                  struct MHD_Connection *connection,
+                                  const char *url, const char *method,
+                                  void **context)
+{
+	struct http_link *link = MHD_get_connection_info(connection,
+		MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+	struct http_request *r = link == NULL ? NULL :
+		http_request_begin(server, connection, link, url, method);
+
+	if (r == NULL) {
+		return MHD_NO;
+	}
+	*context = r;
+	return http_request_is_hasty(r) ? http_respond(r) : MHD_YES;
+}
+
+static enum MHD_Result on_request(void *server,
+                                  struct MHD_Connection *connection,
+                                  const char *url, const char *method,
+                                  const char *version, const char *data,
+                                  size_t *size, void **context)
+{
+	struct http_request *r = *context;
+
+	(void)version;
+	if (r == NULL) {
+		return first_call(server, connection, url, method, context);
+	}
+	if (*size > 0) {
+		const size_t taken = *size;
+
+		*size = 0;
+		return http_request_take(r, data, taken) ? MHD_YES : MHD_NO;
+	}
+	if (r->left || !http_request_whole(r)) {
+		return http_respond(r);
+	}
+	/* Before anybody else may resume it. */
+	MHD_suspend_connection(connection);
+	http_request_wait(r);
+	return MHD_YES;
+}
+
+static void on_completed(void *server, struct MHD_Connection *connection,
+                         void **context,
+                         enum MHD_RequestTerminationCode code)
+{
+	(void)server, (void)connection;
+	if (*context != NULL) {
+		http_request_end(*context,
+		                 code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+		*context = NULL;
+	}
+}
+
+/* --- the library ---------------------------------------------------------- */
+
+/* What it has to say at start is why it does not start; later it is about
+ * clients. */
+__attribute__((format(printf, 2, 0)))
+static void on_words(void *context, const char *fmt, va_list ap)
+{
+	struct http_server *server = context;
+
+	if (pthread_equal(server->starter, pthread_self())) {
+		vsnprintf(server->said, sizeof(server->said), fmt, ap);
+		server->said[strcspn(server->said, "\n")] = '\0';
+	}
+}
+
+int http_server_init(struct http_server *server,
+                     const struct bursar_host *host, struct bursar_error *err)
+{
+	pthread_condattr_t attributes;
+
+	server->host = host;
+	pthread_mutex_init(&server->lock, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&server->quiet, &attributes);
+	pthread_condattr_destroy(&attributes);
+	server->slot_count = server->limits.connections + SPARE_SLOTS;
+	server->slots = calloc(server->slot_count, sizeof(*server->slots));
+	server->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (server->slots == NULL || server->bell < 0) {
+		return bursar_fail(err, ENOMEM, "out of memory or of "
+		                   "descriptors");
+	}
+	return 0;
+}
+
+void http_server_finish(struct http_server *server)
+{
+	for (size_t i = 0; i < server->slot_count && server->slots; i++) {
+		if (server->slots[i] != NULL) {
+			server->slots[i]->unsettled = 0;
+			http_request_drop(server->slots[i]);
+		}
+	}
+	free(server->slots);
+	if (server->bell >= 0) {
+		close(server->bell);
+	}
+	pthread_cond_destroy(&server->quiet);
+	pthread_mutex_destroy(&server->lock);
+}
+
+/* Seconds of silence, as the library counts them: a second guard behind ours. */
+static unsigned silence(const struct http_limits *limits)
+{
+	int64_t longest = limits->header_us;
+
+	longest = limits->body_us > longest ? limits->body_us : longest;
+	longest = limits->idle_us > longest ? limits->idle_us : longest;
+	return (unsigned)(longest / 1000000 + 5);
+}
+
+int http_server_start(struct http_server *server, int listener,
+                      const char *cert, const char *key,
+                      struct bursar_error *err)
+{
+	const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD |
+		MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
+		(cert != NULL ? MHD_USE_TLS : 0);
+	struct MHD_OptionItem tls[] = {
+		{ MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)cert },
+		{ MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)key },
+		{ MHD_OPTION_HTTPS_PRIORITIES, 0,
+		  (void *)(uintptr_t)PRIORITIES },
+		{ MHD_OPTION_END, 0, NULL },
+	};
+
+	server->said[0] = '\0';
+	server->starter = pthread_self();
+	server->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request,
+		server,
+		MHD_OPTION_EXTERNAL_LOGGER, on_words, server,
+		MHD_OPTION_LISTEN_SOCKET, listener,
+		MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
+		MHD_OPTION_CONNECTION_LIMIT, server->limits.connections,
+		MHD_OPTION_PER_IP_CONNECTION_LIMIT, server->limits.per_address,
+		MHD_OPTION_CONNECTION_TIMEOUT, silence(&server->limits),
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, server->limits.header,
+		MHD_OPTION_STRICT_FOR_CLIENT, 1,
+		MHD_OPTION_ARRAY, cert != NULL ? tls : &tls[3],
+		MHD_OPTION_END);
+	return server->daemon != NULL ? 0 :
+	       bursar_fail(err, EINVAL, "the server does not start: %s",
+	                   server->said[0] != '\0' ? server->said : "no "
+	                   "reason given");
+}
+
+/* Answers that were made have a moment to go out. */
+static void wait_for_answers(struct http_server *server)
+{
+	const int64_t until = http_now() + LAST_ANSWERS_US;
+	const struct timespec then = {
+		.tv_sec = until / 1000000, .tv_nsec = until % 1000000 * 1000,
+	};
+
+	pthread_mutex_lock(&server->lock);
+	while (server->answering > 0 &&
+	       pthread_cond_timedwait(&server->quiet, &server->lock,
+	                              &then) == 0) {
+	}
+	pthread_mutex_unlock(&server->lock);
+}
+
+void http_server_stop(struct http_server *server)
+{
+	if (server->daemon == NULL) {
+		return;
+	}
+	const MHD_socket listener = MHD_quiesce_daemon(server->daemon);
+	if (listener != MHD_INVALID_SOCKET) {
+		close(listener);
+	}
+	pthread_mutex_lock(&server->lock);
+	server->closing = true;
+	pthread_mutex_unlock(&server->lock);
+	http_answer_due(server, INT64_MAX);
+	wait_for_answers(server);
+	MHD_stop_daemon(server->daemon);
+	server->daemon = NULL;
+}
+
+void http_server_tend(struct http_server *server, int64_t now)
+{
+	cut_slow_links(server, now);
+	http_answer_due(server, now);
+}

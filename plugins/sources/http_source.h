@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * http_source.h - what the files of the source http share
+ *
+ * The library's one thread takes connections, reads requests whole, finds
+ * their records and suspends them; the core's thread takes the records, says
+ * what became of them and resumes each request when all of it is known.  One
+ * lock guards all that both of them touch; nobody waits for anything else
+ * while holding it, and the library is never called with it.
+ *
+ *	begin -> take* -> whole -> (suspended) -> answered -> respond -> end
+ *	   '-------------- refused --------------^
+ *
+ * A request lives until its connection is done with it and every record that
+ * was handed out is settled, whichever comes last.
+ */
+#ifndef HTTP_SOURCE_H
+#define HTTP_SOURCE_H
+
+#include <pthread.h>
+
+#include <microhttpd.h>
+
+#include <bursar/source.h>
+
+#include "common/tokens.h"
+#include "http_body.h"
+
+#define HTTP_MAX_REASON 300	/* bytes of why a record was refused */
+#define HTTP_RETRY_S    "5"	/* when to come again, by Retry-After */
+
+struct http_limits {
+	size_t   body;			/* bytes, unpacked or not */
+	size_t   pending;		/* bytes of all requests in memory */
+	size_t   header;
+	size_t   records;		/* in a request */
+	unsigned connections;
+	unsigned per_address;
+	int64_t  header_us;		/* time for ... */
+	int64_t  body_us;		/* ... body or answer */
+	int64_t  idle_us;		/* ... between two requests */
+	int64_t  answer_us;		/* until everything is stored */
+};
+
+/* --- connections ---------------------------------------------------------- */
+
+enum http_phase {
+	HTTP_HEADER,		/* the first header is awaited */
+	HTTP_BODY,		/* a body comes in, or is thrown away */
+	HTTP_SUSPENDED,		/* answered by the deadline of its request */
+	HTTP_ANSWERING,		/* the answer goes out */
+	HTTP_IDLE,		/* the next request is awaited */
+};
+
+struct http_link {
+	struct http_link *next, *previous;
+	int     fd;
+	enum http_phase phase;
+	int64_t since;
+	bool    cut;		/* shut down; the library will see it */
+};
+
+/* --- requests ------------------------------------------------------------- */
+
+enum http_status {
+	HTTP_PENDING,		/* nothing is known yet */
+	HTTP_STORED,
+	HTTP_DUPLICATE,
+	HTTP_REJECTED,
+	HTTP_RETRY,
+	HTTP_STATUSES
+};
+
+struct http_record {
+	struct bursar_span text;	/* of the body, as long as that is here */
+	enum http_status   status;
+	char              *reason;	/* of REJECTED; may be NULL */
+};
+
+/* The tokens of one reading of the file; freed with the last request. */
+struct http_tokens {
+	struct tokens *tokens;
+	unsigned       holders;		/* guarded by the server's lock */
+};
+
+struct http_request {
+	struct http_server    *server;
+	struct MHD_Connection *connection;	/* NULL: done with it */
+	struct http_link      *link;
+
+	/* By the header: */
+	bool     lines;			/* JSON lines, not one value */
+	enum http_packing packing;
+	struct http_tokens *tokens;	/* held; NULL: none are asked for */
+	const struct token *token;
+	char    *origin;
+	char    *key;			/* Idempotency-Key, as it came */
+	bool     keeps_open;		/* false: the answer ends it */
+
+	struct http_bytes body;
+	size_t   came;			/* bytes of body, kept or not */
+	size_t   charged;		/* of the server's memory */
+
+	struct http_record *records;
+	size_t   count;
+	size_t   handed;		/* to the core, from the first on */
+	size_t   unsettled;		/* of these */
+	uint32_t slot;
+	bool     has_slot;
+
+	/* Suspended requests, the oldest first. */
+	struct http_request *next, *previous;
+	int64_t  deadline;
+	bool     waiting;		/* is in that list */
+	bool     left;			/* was, and has its answer */
+	bool     returned;		/* a record was: no more are handed out */
+
+	unsigned code;			/* of the answer; 0: none yet */
+	const char *allow;		/* header Allow, or NULL */
+	char    *answer;
+	size_t   answer_size;
+};
+
+/* --- the server ----------------------------------------------------------- */
+
+struct http_figures {
+	int64_t requests, refused, unauthorized, timeouts, cut, unanswered;
+};
+
+struct http_server {
+	const struct bursar_host *host;
+	struct http_limits limits;
+	struct MHD_Daemon *daemon;	/* NULL: not listening */
+	int      bell;			/* rung for the core's thread */
+	pthread_t starter;
+	char     said[200];		/* the library's words to the starter */
+
+	pthread_mutex_t lock;		/* guards what follows */
+	pthread_cond_t  quiet;		/* answering became 0 */
+	bool     parked;
+	bool     closing;
+	struct http_tokens *tokens;	/* NULL: none are asked for */
+	struct http_link   *links;
+	struct http_request *first, *last;	/* waiting */
+	struct http_request *hand_out;	/* first with records to hand out */
+	size_t   charged;
+	size_t   answering;		/* answers not yet sent */
+	struct http_request **slots;
+	size_t   slot_count;
+	size_t   slot_hint;
+	struct http_figures figures;
+};
+
+/* http_place.c - where to listen */
+
+struct http_place {
+	char     text[64];		/* as it is shown: 127.0.0.1:8377 */
+	uint16_t port;
+	bool     loopback;		/* nobody off this machine reaches it */
+	char     address[46];		/* numeric, without brackets */
+};
+
+/* Parses HOST:PORT, [ADDRESS]:PORT or localhost:PORT; addresses are numeric.
+ * Returns 0, or -1 with *err filled. */
+int http_place_parse(struct http_place *place, const char *text,
+                     struct bursar_error *err);
+
+/* A socket that listens there, or -1 with *err filled; err->code is
+ * EADDRINUSE where somebody else does. */
+int http_place_listen(const struct http_place *place, struct bursar_error *err);
+
+/* http_files.c - files that are read again when they change */
+
+/* What a file looked like; equal while it stays as it is. */
+struct http_look {
+	uint64_t device, inode, size;
+	int64_t  changed_ns, modified_ns;
+};
+/* False: it is not there. */
+bool http_look_at(const char *path, struct http_look *look);
+bool http_look_same(const struct http_look *a, const struct http_look *b);
+
+/* The whole of a small text file, to be freed; NULL with *err filled.  secret:
+ * nobody but its owner may reach it. */
+char *http_file_load(const char *path, bool secret, struct bursar_error *err);
+
+/* http_server.c - the library, connections and their times */
+
+int http_server_init(struct http_server *server,
+                     const struct bursar_host *host, struct bursar_error *err);
+void http_server_finish(struct http_server *server);
+
+/*
+ * Listens on the socket, which it takes where that works.  cert and key: PEM,
+ * both NULL for plain HTTP.  Returns 0, or -1 with *err filled.
+ */
+int http_server_start(struct http_server *server, int listener,
+                      const char *cert, const char *key,
+                      struct bursar_error *err);
+
+/* Answers who waits, lets answers go out for a moment, ends all. */
+void http_server_stop(struct http_server *server);
+
+/* Cuts connections that take too long and answers requests that waited too
+ * long; the core's thread, now and then. */
+void http_server_tend(struct http_server *server, int64_t now);
+
+/* http_request.c - one request from its header to its answer; the functions
+ * of the library's thread */
+
+struct http_request *http_request_begin(struct http_server *server,
+                                        struct MHD_Connection *connection,
+                                        struct http_link *link,
+                                        const char *url, const char *method);
+
+/* Whether its answer cannot wait until the body is through. */
+bool http_request_is_hasty(const struct http_request *r);
+
+/* Takes a part of the body.  False: the connection has to end. */
+bool http_request_take(struct http_request *r, const char *data, size_t size);
+
+/* The body is whole.  True: suspend, then http_request_wait(); false: there is
+ * an answer. */
+bool http_request_whole(struct http_request *r);
+
+/* The connection is done with it.  sent: the answer went out. */
+void http_request_end(struct http_request *r, bool sent);
+
+/* http_wait.c - suspended requests, between both threads */
+
+/* Puts a suspended request where the core finds it; may answer it at once. */
+void http_request_wait(struct http_request *r);
+
+/* Hands records out until there is no more room. */
+void http_hand_out(struct http_server *server, struct bursar_batch *batch);
+
+void http_settle(struct http_server *server,
+                 const struct bursar_settled *settled, size_t count);
+
+/* Answers every suspended request that is due; INT64_MAX: all. */
+void http_answer_due(struct http_server *server, int64_t now);
+
+/* Frees a request that nobody needs any more; with the lock. */
+void http_request_drop(struct http_request *r);
+
+/* Answers a request, takes it out of those that wait and puts it into *list
+ * (by `next`), to be resumed; with the lock. */
+void http_request_leave(struct http_request *r, struct http_request **list);
+
+/* Resumes the requests of a list; without the lock. */
+void http_resume(struct http_request *list);
+
+/* http_answer.c - what a request is told */
+
+/* An answer for the whole request; the sentence is static. */
+void http_refuse(struct http_request *r, unsigned code, const char *sentence);
+
+/* The same with the text of *err. */
+void http_refuse_for(struct http_request *r, unsigned code,
+                     const struct bursar_error *err);
+
+/* An answer from what became of its records; what is pending is to be sent
+ * again. */
+void http_answer(struct http_request *r);
+
+/* Gives the answer to the library. */
+enum MHD_Result http_respond(struct http_request *r);
+
+/* More memory for a request.  False: there is no more; without the lock. */
+bool http_charge(struct http_request *r, size_t more);
+
+int64_t http_now(void);
+
+#endif

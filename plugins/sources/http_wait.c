@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * http_wait.c - suspended requests, between the library and the core
+ *
+ * They stand in one list, the oldest first; records are handed out from
+ * `hand_out` on, so what stands before it is all with the core.  A request that
+ * has its answer leaves the list at once, and stays in its slot until the core
+ * has settled what it was handed.
+ */
+#include "config.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "http_source.h"
+
+#define INDEX_BITS 24		/* of a token; the rest is the slot */
+
+static uint64_t token_of(const struct http_request *r, size_t i)
+{
+	return (uint64_t)r->slot << INDEX_BITS | i;
+}
+
+static bool is_handed_out(const struct http_request *r)
+{
+	return r->handed == r->count || r->returned;
+}
+
+/* --- slots ---------------------------------------------------------------- */
+
+static bool take_slot(struct http_request *r)
+{
+	struct http_server *server = r->server;
+
+	for (size_t i = 0; i < server->slot_count; i++) {
+		const size_t slot = (server->slot_hint + i) %
+			server->slot_count;
+
+		if (server->slots[slot] == NULL) {
+			server->slots[slot] = r;
+			server->slot_hint = slot + 1;
+			r->slot = (uint32_t)slot;
+			r->has_slot = true;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void free_body(struct http_request *r)
+{
+	r->server->charged -= r->body.room;
+	r->charged -= r->body.room;
+	http_bytes_finish(&r->body);
+}
+
+void http_request_drop(struct http_request *r)
+{
+	struct http_server *server = r->server;
+
+	if (r->connection != NULL || r->unsettled > 0) {
+		return;
+	}
+	assert(!r->waiting);
+	if (r->has_slot) {
+		server->slots[r->slot] = NULL;
+		server->slot_hint = r->slot;
+	}
+	server->charged -= r->charged;
+	for (size_t i = 0; i < r->count; i++) {
+		free(r->records[i].reason);
+	}
+	if (r->tokens != NULL && --r->tokens->holders == 0) {
+		tokens_destroy(r->tokens->tokens);
+		free(r->tokens);
+	}
+	http_bytes_finish(&r->body);
+	free(r->records);
+	free(r->origin);
+	free(r->key);
+	free(r->answer);
+	free(r);
+}
+
+/* --- the list ------------------------------------------------------------- */
+
+static void enter(struct http_request *r)
+{
+	struct http_server *server = r->server;
+
+	r->waiting = true;
+	r->previous = server->last;
+	if (server->last != NULL) {
+		server->last->next = r;
+	} else {
+		server->first = r;
+	}
+	server->last = r;
+	if (server->hand_out == NULL) {
+		server->hand_out = r;
+	}
+}
+
+void http_request_leave(struct http_request *r, struct http_request **list)
+{
+	struct http_server *server = r->server;
+
+	assert(r->waiting);
+	if (server->hand_out == r) {
+		server->hand_out = r->next;
+	}
+	*(r->previous != NULL ? &r->previous->next : &server->first) = r->next;
+	*(r->next != NULL ? &r->next->previous : &server->last) = r->previous;
+	r->waiting = false;
+	r->left = true;
+	r->returned = true;
+	server->answering++;
+	free_body(r);
+	http_answer(r);
+	r->keeps_open = !server->closing;
+	r->link->phase = HTTP_ANSWERING;
+	r->link->since = http_now();
+	r->previous = NULL;
+	r->next = *list;
+	*list = r;
+}
+
+void http_resume(struct http_request *list)
+{
+	while (list != NULL) {
+		/* From then on it is the library's thread's. */
+		struct http_request *next = list->next;
+
+		list->next = NULL;
+		MHD_resume_connection(list->connection);
+		list = next;
+	}
+}
+
+static void ring(const struct http_server *server)
+{
+	const uint64_t one = 1;
+
+	/* Full means that it rings already. */
+	if (write(server->bell, &one, sizeof(one)) < 0) {
+		return;
+	}
+}
+
+void http_request_wait(struct http_request *r)
+{
+	struct http_server *server = r->server;
+	struct http_request *list = NULL;
+
+	pthread_mutex_lock(&server->lock);
+	r->deadline = http_now() + server->limits.answer_us;
+	r->link->phase = HTTP_SUSPENDED;
+	const bool wakes = server->hand_out == NULL;
+	enter(r);
+	if (server->parked || server->closing || !take_slot(r)) {
+		http_request_leave(r, &list);
+	}
+	pthread_mutex_unlock(&server->lock);
+	if (list != NULL) {
+		http_resume(list);
+	} else if (wakes) {
+		ring(server);
+	}
+}
+
+void http_answer_due(struct http_server *server, int64_t now)
+{
+	struct http_request *list = NULL;
+
+	pthread_mutex_lock(&server->lock);
+	while (server->first != NULL && server->first->deadline <= now) {
+		server->figures.timeouts++;
+		http_request_leave(server->first, &list);
+	}
+	pthread_mutex_unlock(&server->lock);
+	http_resume(list);
+}
+
+/* --- records -------------------------------------------------------------- */
+
+/* Hands out what has room; false: there is no more of it. */
+static bool hand_out(struct http_request *r, struct bursar_batch *batch)
+{
+	struct bursar_message message = {
+		.lane = r->slot,
+		.place = { r->server->host->name,
+		           strlen(r->server->host->name) },
+		.origin = { r->origin, strlen(r->origin) },
+	};
+
+	if (r->token != NULL) {
+		message.fixed = r->token->fixed;
+		message.fixed_count = r->token->fixed_count;
+		message.kinds = r->token->kinds;
+	}
+	while (r->handed < r->count) {
+		message.token = token_of(r, r->handed);
+		message.body = r->records[r->handed].text;
+		message.offset = r->handed;
+		message.line = r->handed + 1;
+		if (batch->room == 0 || !batch->add(batch, &message)) {
+			return false;
+		}
+		r->handed++;
+		r->unsettled++;
+	}
+	return true;
+}
+
+void http_hand_out(struct http_server *server, struct bursar_batch *batch)
+{
+	pthread_mutex_lock(&server->lock);
+	while (server->hand_out != NULL) {
+		struct http_request *r = server->hand_out;
+
+		if (!is_handed_out(r) && !hand_out(r, batch)) {
+			break;
+		}
+		free_body(r);	/* the core has copies */
+		server->hand_out = r->next;
+	}
+	pthread_mutex_unlock(&server->lock);
+}
+
+static void note(struct http_request *r, size_t i,
+                 const struct bursar_settled *settled)
+{
+	static const enum http_status statuses[] = {
+		[BURSAR_STORED] = HTTP_STORED,
+		[BURSAR_DUPLICATE] = HTTP_DUPLICATE,
+		[BURSAR_CONFLICT] = HTTP_REJECTED,
+		[BURSAR_REFUSED] = HTTP_REJECTED,
+		[BURSAR_RETURNED] = HTTP_RETRY,
+	};
+	struct http_record *record = &r->records[i];
+
+	record->status = statuses[settled->outcome];
+	if (record->status == HTTP_REJECTED && settled->reason != NULL) {
+		record->reason = strndup(settled->reason, HTTP_MAX_REASON);
+	}
+	r->returned = r->returned || record->status == HTTP_RETRY;
+	r->unsettled--;
+}
+
+void http_settle(struct http_server *server,
+                 const struct bursar_settled *settled, size_t count)
+{
+	struct http_request *list = NULL;
+
+	pthread_mutex_lock(&server->lock);
+	for (size_t i = 0; i < count; i++) {
+		struct http_request *r =
+			server->slots[settled[i].token >> INDEX_BITS];
+
+		note(r, settled[i].token & ((1u << INDEX_BITS) - 1),
+		     &settled[i]);
+		if (r->unsettled > 0 || !is_handed_out(r)) {
+			continue;
+		}
+		if (r->waiting) {
+			http_request_leave(r, &list);
+		} else {
+			http_request_drop(r);
+		}
+	}
+	pthread_mutex_unlock(&server->lock);
+	http_resume(list);
+}
