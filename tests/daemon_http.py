@@ -1,0 +1,575 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Over HTTP into a ledger: what was answered as stored is stored, once,
+whatever becomes of clients, sink and daemon."""
+import gzip
+import http.client
+import json
+import os
+import random
+import re
+import resource
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+
+sys.dont_write_bytecode = True
+import daemon  # noqa: E402
+from daemon import check, equal  # noqa: E402
+
+CLIENTS = daemon.scaled(16, 4)
+RECORDS = daemon.scaled(150, 40)	# of each client
+KILLS = daemon.scaled(5, 3)
+CONNECTIONS = 5000
+TLS_DAYS = "2"
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+class Server:
+    """A daemon that listens, and requests to it."""
+
+    def __init__(self, ground, before=(), source=None, **more):
+        self.ground, self.before = ground, before
+        self.port = free_port()
+        self.source = {"plugin": "http", "kind": "metering",
+                       "listen": "127.0.0.1:%d" % self.port}
+        self.source.update(source or {})
+        self.more = more
+        self.configure()
+        self.process = None
+
+    def configure(self):
+        tree = self.ground.configure(**self.more)
+        tree["sources"] = {"in": self.source}
+        self.ground.write_text("bursar.yaml", json.dumps(tree))
+
+    def start(self):
+        self.process = self.ground.start(before=self.before)
+        self.process.wait_event("listening")
+        return self
+
+    def connect(self, timeout=60):
+        return http.client.HTTPConnection("127.0.0.1", self.port,
+                                          timeout=timeout)
+
+    def post(self, records, connection=None, token=None, path="/v1/records",
+             method="POST", **headers):
+        """Status, headers and the object that was answered."""
+        body = records if isinstance(records, bytes) else \
+            json.dumps(records).encode()
+        head = {"Content-Type": "application/json"}
+        if token:
+            head["Authorization"] = "Bearer " + token
+        head.update({name.replace("_", "-"): value
+                     for name, value in headers.items()})
+        own = connection or self.connect()
+        try:
+            own.request(method, path, body, head)
+            answer = own.getresponse()
+            text = answer.read()
+            return answer.status, answer.headers, json.loads(text)
+        finally:
+            if connection is None:
+                own.close()
+
+
+def statuses(told):
+    return [one["status"] for one in told["records"]]
+
+
+def facts(first, count):
+    return [daemon.fact(n) for n in range(first, first + count)]
+
+
+def add_token(ground, name, *arguments):
+    out = ground.bursar("token", "add", name, *arguments, "--file",
+                        ground.path("tokens"))
+    return out.splitlines()[0]
+
+
+# --- answers ---------------------------------------------------------------------
+
+def every_status_is_answered(ground):
+    server = Server(ground, source={"max-body": "64k"}).start()
+    status, headers, told = server.post(facts(1, 3))
+    equal((status, statuses(told)), (200, ["stored"] * 3), "200: stored")
+    equal(headers["Content-Type"], "application/json", "as JSON")
+    status, _, told = server.post(facts(2, 3))
+    equal((status, statuses(told)), (200, ["duplicate"] * 2 + ["stored"]),
+          "200: duplicates are as good")
+    clash = daemon.fact(1, worker_id="somebody else")
+    status, _, told = server.post([daemon.fact(5), clash, {"body": 7}])
+    equal((status, statuses(told)), (207, ["stored"] + ["rejected"] * 2),
+          "207: some are")
+    check(all("reason" in one for one in told["records"][1:]),
+          "what is rejected has a reason", told)
+    status, _, told = server.post([clash])
+    equal((status, told["rejected"]), (422, 1), "422: none is")
+    for body, want in ((b"[1", 400), (b"", 400), (b"x" * 70000, 413)):
+        equal(server.post(body)[0], want, "%d" % want)
+    equal(server.post(b"{}", Content_Type="text/plain")[0], 415, "415")
+    equal(server.post(b"{}", path="/v2")[0], 404, "404")
+    status, headers, _ = server.post(b"", method="GET")
+    equal((status, headers["Allow"]), (405, "POST"), "405 says what is")
+    bomb = gzip.compress(b" " * (64 << 20))
+    check(len(bomb) < 70000, "a bomb of %d bytes" % len(bomb))
+    equal(server.post(bomb[:64000], Content_Encoding="gzip")[0], 413,
+          "is refused")
+    equal(ground.ids(), ["fact-%08d" % n for n in range(1, 6)],
+          "what was answered as stored is stored")
+    equal(ground.letters(), [], "what was answered is no dead letter")
+    equal(server.process.stop(), 0, "TERM ends it with 0")
+    daemon.check_sound(ground)
+    daemon.check_rollups(ground)
+
+
+def a_key_makes_a_request_the_same(ground):
+    server = Server(ground).start()
+    bodies = [daemon.body_of_fact(n) for n in range(3)]
+    for want in ("stored", "duplicate"):
+        told = server.post(bodies, Idempotency_Key="batch 1")[2]
+        equal(statuses(told), [want] * 3, want)
+    for _ in range(2):
+        server.post(bodies)
+    ids = ground.ids()
+    equal([one for one in ids if "batch" in one],
+          ["-:batch 1:%d" % n for n in range(3)],
+          "the id is token, key and index")
+    equal(len(ids), 9, "without a key each request is new")
+    server.process.stop()
+
+
+def tokens_are_held_to_what_they_may(ground):
+    add = add_token(ground, "meter", "--kinds", "metering", "--set",
+                    "team=support", "--set", "cost_center=c1")
+    server = Server(ground, source={"token-file": ground.path("tokens"),
+                                    "kind": ""})
+    del server.source["kind"]
+    server.configure()
+    server.start()
+    equal(server.post(facts(1, 1))[0], 401, "401 without a token")
+    equal(server.post(facts(1, 1), token="x")[0], 401, "401 with another")
+    forged = daemon.fact(2, team="finance")
+    equal(server.post([forged], token=add)[0], 200, "its own kind is taken")
+    status, _, told = server.post([daemon.prompt(1)], token=add)
+    equal(status, 403, "403: another kind is not")
+    status, _, told = server.post(
+        [daemon.fact(3), daemon.prompt(2),
+         {"routing_key": "audit.tool.x", "body": {"message_id": "t"}}],
+        token=add)
+    equal(statuses(told), ["stored", "rejected", "rejected"],
+          "by envelope or routing key")
+    rows = ground.rows("SELECT DISTINCT team, cost_center FROM "
+                       "metering_records")
+    equal([tuple(row) for row in rows], [("support", "c1")],
+          "fixed fields win")
+    equal(ground.count("prompt") + ground.count("tool"), 0, "nothing else")
+
+    both = add_token(ground, "both")
+    server.process.wait_event("tokens-reloaded")
+    equal(server.post([daemon.prompt(1)], token=both)[0], 200,
+          "a new token is known without a word")
+    ground.bursar("token", "remove", "meter", "--file",
+                  ground.path("tokens"))
+    server.process.signal(signal.SIGHUP)
+    server.process.wait_event("tokens-reloaded", 2)
+    equal(server.post(facts(9, 1), token=add)[0], 401,
+          "one that was taken away is not")
+    log = server.process.log()
+    check(add not in log and both not in log, "no token is logged")
+    check("worker-" not in log, "no body is logged")
+    server.source["listen"] = "0.0.0.0:%d" % server.port
+    del server.source["token-file"]
+    server.configure()
+    out = ground.bursar("check", status=1)
+    check("token-file" in out, "check says what is missing elsewhere", out)
+    server.process.stop()
+
+
+def nothing_is_told_of_what_does_not_open(ground):
+    daemon.need("crypto_sodium")
+    for name in ("keys", "others"):
+        out = subprocess.run(
+            [daemon.BURSAR, "crypto", "keygen", "--plugin", "sodium", "--id",
+             name], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            env=daemon.environment(), check=True).stdout
+        with open(ground.path(name), "wb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(out)
+    crypto = {"own": {"plugin": "sodium", "keys-file": ground.path("keys")}}
+    server = Server(ground, source={"crypto": "own"}, crypto=crypto)
+    del server.source["kind"]
+    ground.configure(crypto={"own": {
+        "plugin": "sodium", "keys-file": ground.path("others")}})
+    alien = daemon.sealed(ground, "own", [daemon.prompt(1)])[0]
+    server.configure()
+    good = daemon.sealed(ground, "own", [daemon.prompt(n) for n in (2, 3)])
+    broken = json.loads(json.dumps(good[1]))
+    text = broken["body_base64"]
+    broken["body_base64"] = text[:20] + \
+        ("A" if text[20] != "A" else "B") + text[21:]
+    headless = dict(good[1], headers={})
+    server.start()
+    told = server.post([alien, broken, headless] * 8)[2]
+    equal({one.get("reason") for one in told["records"]},
+          {"it cannot be decrypted"}, "one answer for every failure")
+    before = time.monotonic()
+    equal(server.post(good)[2]["stored"], 2, "what opens is stored")
+    check(time.monotonic() - before < 5, "and at once")
+    server.process.stop()
+
+
+# --- conservation ----------------------------------------------------------------
+
+class Client(threading.Thread):
+    """Sends until all was answered as stored, like any good client."""
+
+    def __init__(self, server, number, seed):
+        super().__init__(daemon=True)
+        self.server, self.random = server, random.Random(seed)
+        self.left = facts(number * RECORDS, RECORDS)
+        self.wrong = []
+        self.tries = 0
+
+    def run(self):
+        until = time.monotonic() + 4 * daemon.PATIENCE
+        while self.left and time.monotonic() < until:
+            part = self.left[:self.random.choice((1, 5, 20))]
+            self.tries += 1
+            try:
+                told = self.server.post(part)[2]
+            except (OSError, http.client.HTTPException, ValueError):
+                time.sleep(self.random.uniform(0, 0.1))
+                continue
+            if "records" not in told:
+                time.sleep(self.random.uniform(0, 0.1))
+                continue
+            for one, record in zip(told["records"], part):
+                if one["status"] in ("stored", "duplicate"):
+                    self.left.remove(record)
+                elif one["status"] != "retry":
+                    self.wrong.append(one)
+
+
+def each_id_once_whatever_is_killed(ground):
+    server = Server(ground, linger="1ms").start()
+    chance = random.Random(daemon.SEED)
+    clients = [Client(server, n, chance.random()) for n in range(CLIENTS)]
+    for client in clients:
+        client.start()
+    hits = 0
+    while hits < KILLS and any(client.is_alive() for client in clients):
+        before = ground.count()
+        daemon.wait_for(lambda: ground.count() > before or not
+                        any(client.is_alive() for client in clients),
+                        "something is stored")
+        time.sleep(chance.uniform(0, 0.1))
+        if chance.random() < 0.3:
+            server.process.stop()
+        else:
+            server.process.kill()
+        hits += any(client.left for client in clients)
+        server.start()
+    for client in clients:
+        client.join(4 * daemon.PATIENCE)
+    equal([len(client.left) for client in clients], [0] * CLIENTS,
+          "every client has its answers")
+    equal([client.wrong for client in clients], [[]] * CLIENTS,
+          "nobody was refused")
+    check(hits >= min(KILLS, 2), "%d kills hit clients, %d requests" % (
+        hits, sum(client.tries for client in clients)))
+    daemon.once_each(ground.ids(),
+                     ["fact-%08d" % n for n in range(CLIENTS * RECORDS)],
+                     "each id is stored once")
+    equal(server.process.stop(), 0, "TERM ends it with 0")
+    daemon.check_sound(ground)
+    daemon.check_rollups(ground)
+    ground.bursar("verify")
+
+
+def a_sink_that_is_away_is_503_and_passes(ground):
+    server = Server(ground, source={"give-back-after": "300ms",
+                                    "answer-timeout": "10s"}).start()
+    equal(server.post(facts(1, 1))[0], 200, "before")
+    lock = ground.database()
+    lock.isolation_level = None
+    lock.execute("BEGIN EXCLUSIVE")
+    status, headers, told = server.post(facts(2, 5))
+    equal((status, told["retry"]), (503, 5), "503: nothing is known")
+    check(int(headers["Retry-After"]) > 0, "Retry-After says when")
+    before = time.monotonic()
+    equal(server.post(facts(7, 1))[0], 503, "the next one is told")
+    check(time.monotonic() - before < 2, "at once")
+    lock.execute("ROLLBACK")
+    lock.close()
+    daemon.wait_for(lambda: server.post(facts(2, 6))[0] == 200,
+                    "it works again")
+    equal(len(ground.ids()), 7, "each once")
+    server.process.stop()
+
+
+def term_answers_everybody(ground):
+    server = Server(ground, source={"answer-timeout": "1m"},
+                    drain_timeout="300ms").start()
+    equal(server.post(facts(1, 1))[0], 200, "it is up")
+    lock = ground.database()
+    lock.isolation_level = None
+    lock.execute("BEGIN EXCLUSIVE")
+    got = []
+    threads = [threading.Thread(
+        target=lambda n=n: got.append(server.post(facts(10 * n, 2))[0]))
+        for n in range(1, 21)]
+    for thread in threads:
+        thread.start()
+    daemon.wait_for(lambda: ground.part("sources", "in").get(
+        "in_flight_messages", 0) >= 20, "some are in flight")
+    server.process.signal(signal.SIGTERM)
+    for thread in threads:
+        thread.join(daemon.PATIENCE)
+    equal(got, [503] * 20, "everybody is answered")
+    server.process.wait()
+    lock.execute("ROLLBACK")
+    lock.close()
+
+
+# --- clients that behave badly ---------------------------------------------------
+
+HOLD = r"""
+import resource, socket, sys, time
+port, want = int(sys.argv[1]), int(sys.argv[2])
+held = []
+for n in range(want):
+    one = socket.create_connection(("127.0.0.1", port), 10)
+    if n % 3 == 1:
+        one.sendall(b"POST /v1/records HTT")
+    elif n % 3 == 2:
+        one.sendall(b"POST /v1/records HTTP/1.1\r\nHost: x\r\n"
+                    b"Content-Type: application/json\r\n"
+                    b"Content-Length: 1000\r\n\r\n[")
+    held.append(one)
+print(len(held), flush=True)
+sys.stdin.read()
+"""
+
+
+def resident_kb(process):
+    with open("/proc/%d/status" % process.pid, encoding="ascii") as file:
+        return int(re.search(r"VmRSS:\s*(\d+)", file.read()).group(1))
+
+
+def thousands_of_idle_connections_change_nothing(ground):
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    many = CONNECTIONS if hard == resource.RLIM_INFINITY else \
+        min(CONNECTIONS, hard - 400)
+    before = ["prlimit", "--nofile=%d" % (many + 300)]
+    if shutil.which("prlimit") is None:
+        raise daemon.Skip("prlimit is not installed")
+    server = Server(ground, before, {
+        "connections": many + 100, "connections-per-address": many + 100,
+        "header-timeout": "5m", "body-timeout": "5m"}).start()
+    server.post(facts(0, 1))
+    alone = resident_kb(server.process)
+    holder = subprocess.Popen(
+        before + ["python3", "-c", HOLD, str(server.port), str(many)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        preexec_fn=daemon._die_with_parent)
+    try:
+        equal(int(holder.stdout.readline()), many,
+              "%d connections stand half open" % many)
+        begin = time.monotonic()
+        for n in range(1, 51):
+            status = server.post(facts(n, 1))[0]
+            if status != 200:
+                break
+        took = time.monotonic() - begin
+        equal(status, 200, "others are served all the same")
+        check(took < 20, "50 requests in %.2f s" % took)
+        grown = (resident_kb(server.process) - alone) / many
+        check(grown < 24 or daemon.runtime_of_sanitizer(),
+              "%.1f KB a connection" % grown)
+    finally:
+        holder.stdin.close()
+        holder.wait()
+    equal(server.post(facts(51, 1))[0], 200, "and when they are gone")
+    equal(server.process.stop(), 0, "TERM ends it with 0")
+
+
+def slow_clients_are_cut(ground):
+    if shutil.which("slowhttptest") is None:
+        raise daemon.Skip("slowhttptest is not installed")
+    server = Server(ground, source={
+        "header-timeout": "1s", "body-timeout": "1s", "idle-timeout": "1s",
+        "connections": 200, "connections-per-address": 150}).start()
+    for mode in ("-H", "-B", "-X"):
+        attack = subprocess.Popen(
+            ["slowhttptest", "-c", "120", mode, "-i", "1", "-r", "100",
+             "-l", "6", "-t", "POST", "-p", "3", "-u",
+             "http://127.0.0.1:%d/v1/records" % server.port],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            cwd=ground.folder, preexec_fn=daemon._die_with_parent)
+        served = 0
+        while attack.poll() is None:
+            served += server.post(facts(served, 1))[0] == 200
+            time.sleep(0.2)
+        check(served >= 10, "%s: %d requests of others were served" % (
+            mode, served))
+    text = json.dumps(ground.state())
+    check("in" in text, "it runs")
+    equal(server.process.stop(), 0, "TERM ends it with 0")
+
+
+# --- TLS -------------------------------------------------------------------------
+
+def make_certificate(ground, name):
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+         "ec_paramgen_curve:P-256", "-nodes", "-days", TLS_DAYS, "-subj",
+         "/CN=" + name, "-addext", "subjectAltName=IP:127.0.0.1", "-keyout",
+         ground.path("key.new"), "-out", ground.path("cert.new")],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    os.chmod(ground.path("key.new"), 0o600)
+    os.rename(ground.path("key.new"), ground.path("key"))
+    os.rename(ground.path("cert.new"), ground.path("cert"))
+
+
+def with_tls_and_a_renewed_certificate(ground):
+    if shutil.which("openssl") is None:
+        raise daemon.Skip("openssl is not installed")
+    make_certificate(ground, "first")
+    server = Server(ground, source={"cert-file": ground.path("cert"),
+                                    "key-file": ground.path("key")}).start()
+
+    def serial():
+        try:
+            return ssl.get_server_certificate(("127.0.0.1", server.port))
+        except OSError:
+            return None
+
+    def post(number):
+        context = ssl.create_default_context(cafile=ground.path("cert"))
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", server.port, context=context, timeout=30)
+        return server.post(facts(number, 1), connection)[0]
+
+    equal(post(1), 200, "a client that checks the certificate is served")
+    old = serial()
+    make_certificate(ground, "second")
+    daemon.wait_for(lambda: serial() not in (None, old),
+                    "the new certificate is shown")
+    equal(post(2), 200, "a client that knows the new one is served")
+    server.process.stop()
+    os.chmod(ground.path("key"), 0o644)
+    out = ground.bursar("check", status=1)
+    check("chmod 600" in out, "a key that others can read is refused", out)
+
+
+# --- a reload --------------------------------------------------------------------
+
+def a_reload_goes_on_listening(ground):
+    server = Server(ground).start()
+    equal(server.post(facts(1, 1))[0], 200, "before")
+    server.source["max-records"] = 2
+    server.configure()
+    server.process.signal(signal.SIGHUP)
+    server.process.wait_event("listening", 2)
+    equal(server.post(facts(2, 2))[0], 200, "after")
+    equal(server.post(facts(4, 3))[0], 413, "with what was changed")
+    server.process.stop()
+
+
+# --- what the documentation shows ------------------------------------------------
+
+def blocks(language):
+    path = os.path.join(os.environ.get("top_srcdir") or
+                        os.path.join(daemon.HERE, ".."), "docs",
+                        "producers.md")
+    with open(path, encoding="utf-8") as file:
+        return re.findall(r"```%s\n(.*?)```" % language, file.read(), re.S)
+
+
+def run_shown(ground, server, command, text, token):
+    """One example, at the port of this run."""
+    text = text.replace("127.0.0.1:8377", "127.0.0.1:%d" % server.port)
+    done = subprocess.run(
+        command + [text], cwd=ground.folder, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env=daemon.environment(TOKEN=token, PATH=os.path.dirname(
+            daemon.BURSAR) + ":" + os.environ["PATH"]),
+        timeout=daemon.PATIENCE, check=False)
+    check(done.returncode == 0, "%s: %s" % (
+        command[0], text.strip().splitlines()[0][:50]),
+          done.stdout.decode())
+    return done.stdout.decode()
+
+
+def the_examples_work_as_they_are_shown(ground):
+    yaml = blocks("yaml")
+    shells = blocks("sh")
+    make_token, one, many, append = shells
+    server = Server(ground)
+    token = run_shown(ground, server, ["sh", "-ec"],
+                      make_token + 'echo "$TOKEN"', "").splitlines()[-1]
+    rest = "sinks: {ledger: {plugin: sqlite, path: ledger.db}}\n" \
+        "state-dir: state\n"
+    files = yaml[1].split("\n", 1)[1]
+    ground.write_text("bursar.yaml", yaml[0].replace(
+        "127.0.0.1:8377", "127.0.0.1:%d" % server.port) + files + rest)
+    ground.bursar("check")
+    server.process = ground.start()
+    server.process.wait_event("listening")
+    if shutil.which("curl"):
+        told = run_shown(ground, server, ["sh", "-ec"], one, token)
+        check(json.loads(blocks("json")[0]) ==
+              json.loads(told[told.index("{"):]),
+              "the answer is the one that is shown", told)
+        run_shown(ground, server, ["sh", "-ec"], many, token)
+        run_shown(ground, server, ["sh", "-ec"], many, token)
+        daemon.once_each(ground.ids(), [
+            "call-1", "gateway:batch-7:0", "gateway:batch-7:1"],
+            "curl: each once")
+    before = len(ground.ids())
+    run_shown(ground, server, ["python3", "-c"], blocks("python")[0], token)
+    equal(len(ground.ids()), before + 1, "python: stored")
+    if shutil.which("node"):
+        run_shown(ground, server, ["node", "-e"], blocks("js")[0], token)
+        equal(ground.value("SELECT count(*) FROM metering_records WHERE "
+                           "provider = 'ollama'"), 1, "node: stored")
+    else:
+        print("node is not installed")
+    run_shown(ground, server, ["sh", "-ec"], append, token)
+    daemon.wait_for(lambda: "call-3" in ground.ids(), "the file is read")
+    equal(server.post(json.loads(blocks("json")[1]), token=token)[0], 200,
+          "an envelope: stored")
+    equal(ground.value("SELECT count(*) FROM metering_records WHERE "
+                       "team IS NOT 'support'"), 1, "by that token's team")
+    server.process.stop()
+    if os.path.exists(os.path.join(daemon.PLUGINS, "sources",
+                                   "source_amqp.la")):
+        ground.write_text("bursar.yaml", yaml[2] + rest)
+        check("source 'metering': amqp" in ground.bursar("check"),
+              "the broker's configuration is right")
+
+
+if not os.path.exists(os.path.join(daemon.PLUGINS, "sources",
+                                   "source_http.la")):
+    print("skipped: source_http was not built")
+    sys.exit(daemon.SKIP)
+daemon.main(every_status_is_answered, a_key_makes_a_request_the_same,
+            tokens_are_held_to_what_they_may,
+            nothing_is_told_of_what_does_not_open,
+            each_id_once_whatever_is_killed,
+            a_sink_that_is_away_is_503_and_passes, term_answers_everybody,
+            thousands_of_idle_connections_change_nothing,
+            slow_clients_are_cut, with_tls_and_a_renewed_certificate,
+            a_reload_goes_on_listening,
+            the_examples_work_as_they_are_shown)
