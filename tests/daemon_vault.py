@@ -165,7 +165,6 @@ def a_new_secret_is_found_by_the_message_that_needs_it(ground):
     ground.write("audit/a", prompts(ground, 0, 10))
     wait_prompts(ground, 10)
     write_secret(server, new_secret())
-    time.sleep(1.1)
     ground.append("audit/a", prompts(ground, 10, 10))
     wait_prompts(ground, 20)
     end(ground, server, process, names(0, 20))

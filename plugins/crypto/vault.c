@@ -17,7 +17,8 @@
 #include "vault.h"
 
 /* A message that does not open may be sealed under a secret that is newer than
- * the last look.  Senders can make such messages, so not for each of them. */
+ * the last look.  Senders can make such messages, so not for each of them: the
+ * first one is reason to look at once, and the next ones after a while. */
 #define LOOK_FOR_NEWER_US INT64_C(1000000)
 
 static const char *const encodings[] = {
@@ -231,11 +232,13 @@ static bool unseal_some(struct bursar_crypto *crypto,
 static bool found_newer(struct bursar_crypto *crypto)
 {
 	const struct cluster_ring *before = crypto->ring;
+	const int64_t now = vault_now();
 
 	if (crypto->state != VAULT_READY ||
-	    vault_now() < crypto->looked_at + LOOK_FOR_NEWER_US) {
+	    now < crypto->sought_at + LOOK_FOR_NEWER_US) {
 		return false;
 	}
+	crypto->sought_at = now;
 	look(crypto);
 	return crypto->ring != NULL && crypto->ring != before;
 }
@@ -492,7 +495,9 @@ static const char manual[] =
 "touched.  Vault is asked again after about retry/100, then less and less often "
 "down to once in `retry`, or when its Retry-After says.  Where a person must "
 "act (denied, no such secret, a certificate) it is asked about once in "
-"`retry`.  Nothing of this makes a dead letter.\n"
+"`retry`.  Nothing of this makes a dead letter: only a message that does not "
+"open under the secrets at hand becomes one, as with any crypto.  If Vault was "
+"away just then and had a newer secret, bursar replay opens it later.\n"
 "\n"
 "TLS is always checked.  Proxies of the environment are not used.  A standby "
 "that redirects is followed only to hosts in redirect-hosts, as the token goes "

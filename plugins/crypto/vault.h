@@ -225,6 +225,7 @@ struct bursar_crypto {
 	bool             was_stale;
 	unsigned         failures;	/* in a row */
 	int64_t          looked_at;	/* us, monotonic */
+	int64_t          sought_at;	/* ... for a newer secret */
 	int64_t          next_look;
 };
 
