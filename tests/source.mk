@@ -34,3 +34,11 @@ endif
 %C%_test_source_http_LDADD    = core/libcore.la $(fakehost_libs) \
 	$(SOURCE_HTTP_LIBS)
 EXTRA_%C%_test_source_http_DEPENDENCIES = plugins/sources/source_http.la
+
+if BUILD_SOURCE_HTTP
+fuzzers += %D%/fuzz_http
+endif
+%C%_fuzz_http_SOURCES  = %D%/fuzz_http.c plugins/sources/http_body.c \
+	plugins/sources/http_body.h
+%C%_fuzz_http_CPPFLAGS = $(json_cppflags) $(SOURCE_HTTP_CFLAGS)
+%C%_fuzz_http_LDADD    = $(fuzz_main) common/libjson.la $(SOURCE_HTTP_LIBS)
