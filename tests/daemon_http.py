@@ -229,6 +229,47 @@ def nothing_is_told_of_what_does_not_open(ground):
     server.process.stop()
 
 
+def usage_of_a_gateway_is_metering(ground):
+    server = Server(ground)
+    del server.source["kind"]
+    server.configure()
+    server.start()
+    body = {"model": "anthropic/claude-sonnet-4", "provider": "anthropic",
+            "service": "chat", "operation": "agent/chat",
+            "input_tokens": 2300, "output_tokens": 311,
+            "total_tokens": 2611, "latency_ms": 2310, "status": "ok",
+            "error_type": None,
+            "raw_usage": {"input": 300, "output": 311, "cacheRead": 1900,
+                          "cacheWrite": 100, "totalTokens": 2611}}
+
+    def post(what, **headers):
+        return server.post(what, path="/v1/usage", **headers)
+
+    status, _, told = post(body, X_Database_Id="db 1", X_Entity_Id='e"1')
+    equal((status, told), (202, {"accepted": True}), "202: accepted")
+    row = ground.rows("SELECT * FROM metering_records")[0]
+    equal([row[name] for name in (
+        "model_id", "provider", "request_type", "operation", "status",
+        "input_tokens", "output_tokens", "total_tokens", "latency_ms",
+        "cache_read_input_tokens", "cache_write_input_tokens")],
+          ["anthropic/claude-sonnet-4", "anthropic", "chat", "agent/chat",
+           "ok", 300, 311, 2611, 2310, 1900, 100], "as it was said")
+    extra = json.loads(row["extra_json"])
+    equal([extra["database_id"], extra["entity_id"]], ["db 1", 'e"1'],
+          "ids are kept")
+    equal(post(body)[0], 400, "400 without X-Database-Id")
+    equal(post({"provider": "x"}, X_Database_Id="d")[0], 400,
+          "400 without model")
+    equal(post({"model": "m", "service": "embed", "input_tokens": "many"},
+               X_Database_Id="d")[0], 202, "the least is enough")
+    row = ground.rows("SELECT * FROM metering_records WHERE model_id = 'm'")
+    equal([row[0][name] for name in ("provider", "request_type",
+                                     "operation", "input_tokens")],
+          ["unknown", "embed", "external", None],
+          "what is no number is not said")
+    server.process.stop()
+
+
 # --- conservation ----------------------------------------------------------------
 
 class Client(threading.Thread):
@@ -570,7 +611,7 @@ if not os.path.exists(os.path.join(daemon.PLUGINS, "sources",
 daemon.main(every_status_is_answered, a_key_makes_a_request_the_same,
             tokens_are_held_to_what_they_may,
             nothing_is_told_of_what_does_not_open,
-            each_id_once_whatever_is_killed,
+            usage_of_a_gateway_is_metering, each_id_once_whatever_is_killed,
             a_sink_that_is_away_is_503_and_passes, term_answers_everybody,
             thousands_of_idle_connections_change_nothing,
             slow_clients_are_cut, with_tls_and_a_renewed_certificate,

@@ -33,9 +33,7 @@ static char no_memory[] = "{\"error\":\"out of memory\"}";
 
 /* --- text ----------------------------------------------------------------- */
 
-/* Writes a JSON string's inside; room for 6 bytes a byte.  Text that is not
- * clean loses what is not. */
-static size_t put_escaped(char *out, const char *text)
+size_t http_put_escaped(char *out, const char *text)
 {
 	const char *end = text + strlen(text);
 	char *at = out;
@@ -78,7 +76,7 @@ static void set_error(struct http_request *r, unsigned code, const char *text)
 		return;
 	}
 	memcpy(answer, "{\"error\":\"", 10);
-	size = 10 + put_escaped(answer + 10, text);
+	size = 10 + http_put_escaped(answer + 10, text);
 	memcpy(answer + size, "\"}\n", 3);
 	r->answer = answer;
 	r->answer_size = size + 3;
@@ -160,7 +158,7 @@ static size_t put_record(char *out, size_t i, const struct http_record *record)
 	if (record->status == HTTP_REJECTED && record->reason != NULL) {
 		memcpy(out + size, ",\"reason\":\"", 11);
 		size += 11;
-		size += put_escaped(out + size, record->reason);
+		size += http_put_escaped(out + size, record->reason);
 		out[size++] = '"';
 	}
 	out[size++] = '}';
@@ -178,6 +176,13 @@ void http_answer(struct http_request *r)
 	r->code = code_of(&sums, r->count, &error);
 	if (out == NULL) {
 		out_of_memory(r);
+		return;
+	}
+	if (r->usage && r->code == 200) {
+		r->code = 202;
+		r->answer = out;
+		r->answer_size = (size_t)snprintf(out, sums.room,
+		                                  "{\"accepted\":true}\n");
 		return;
 	}
 	out[size++] = '{';

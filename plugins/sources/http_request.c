@@ -167,7 +167,8 @@ static void make_origin(struct http_request *r)
 static void check_place(struct http_request *r, const char *url,
                         const char *method)
 {
-	if (strcmp(url, "/v1/records") != 0) {
+	r->usage = strcmp(url, "/v1/usage") == 0;
+	if (!r->usage && strcmp(url, "/v1/records") != 0) {
 		http_refuse(r, 404, "there is nothing here; records go to "
 		            "/v1/records");
 	} else if (strcmp(method, "POST") != 0) {
@@ -188,6 +189,9 @@ static void check_header(struct http_request *r, const char *url,
 	for (size_t i = 0; r->code == 0 &&
 	                   i < sizeof(checks) / sizeof(checks[0]); i++) {
 		checks[i](r);
+	}
+	if (r->code == 0 && r->usage) {
+		http_usage_check(r);
 	}
 }
 
@@ -245,7 +249,7 @@ static void uncharge(struct http_request *r, size_t less)
 	pthread_mutex_unlock(&r->server->lock);
 }
 
-static void drop_body(struct http_request *r)
+void http_drop_body(struct http_request *r)
 {
 	const size_t room = r->body.room;
 
@@ -266,13 +270,13 @@ static void keep(struct http_request *r, const char *data, size_t size)
 		before;
 
 	if (more > 0 && !http_charge(r, more)) {
-		drop_body(r);
+		http_drop_body(r);
 		refuse_now(r);
 		return;
 	}
 	if (!http_bytes_reserve(&r->body, r->body.size + size)) {
 		uncharge(r, more);
-		drop_body(r);
+		http_drop_body(r);
 		http_refuse(r, 503, "out of memory");
 		return;
 	}
@@ -286,7 +290,7 @@ bool http_request_take(struct http_request *r, const char *data, size_t size)
 
 	r->came += size;
 	if (r->code == 0 && r->came > limit) {
-		drop_body(r);
+		http_drop_body(r);
 		http_refuse(r, 413, "the body is longer than this server "
 		            "takes; send less at a time");
 	}
@@ -310,7 +314,7 @@ static bool unpack(struct http_request *r)
 	}
 	const int result = http_unpack(r->packing, packed,
 	                               r->server->limits.body, &clear, &err);
-	drop_body(r);
+	http_drop_body(r);
 	if (result != 0) {
 		http_bytes_finish(&clear);
 		http_refuse_for(r, err.code == EFBIG ? 413 :
@@ -365,12 +369,13 @@ bool http_request_whole(struct http_request *r)
 {
 	struct http_list list = { 0 };
 
-	if (r->code == 0 && unpack(r) && split(r, &list)) {
+	if (r->code == 0 && unpack(r) &&
+	    (!r->usage || http_usage_translate(r)) && split(r, &list)) {
 		make_records(r, &list);
 	}
 	http_list_finish(&list);
 	if (r->code != 0) {
-		drop_body(r);
+		http_drop_body(r);
 	}
 	return r->code == 0;
 }

@@ -202,7 +202,9 @@ int http_server_init(struct http_server *server,
 	server->slot_count = server->limits.connections + SPARE_SLOTS;
 	server->slots = calloc(server->slot_count, sizeof(*server->slots));
 	server->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (server->slots == NULL || server->bell < 0) {
+	server->json = json_reader_create();
+	if (server->slots == NULL || server->bell < 0 ||
+	    server->json == NULL) {
 		return bursar_fail(err, ENOMEM, "out of memory or of "
 		                   "descriptors");
 	}
@@ -218,6 +220,7 @@ void http_server_finish(struct http_server *server)
 		}
 	}
 	free(server->slots);
+	json_reader_destroy(server->json);
 	if (server->bell >= 0) {
 		close(server->bell);
 	}

@@ -24,6 +24,7 @@
 
 #include <bursar/source.h>
 
+#include "common/json.h"
 #include "common/tokens.h"
 #include "http_body.h"
 
@@ -90,6 +91,7 @@ struct http_request {
 	struct http_link      *link;
 
 	/* By the header: */
+	bool     usage;			/* of a gateway: see http_usage.c */
 	bool     lines;			/* JSON lines, not one value */
 	enum http_packing packing;
 	struct http_tokens *tokens;	/* held; NULL: none are asked for */
@@ -132,6 +134,7 @@ struct http_server {
 	const struct bursar_host *host;
 	struct http_limits limits;
 	struct MHD_Daemon *daemon;	/* NULL: not listening */
+	struct json_reader *json;	/* the library's thread's */
 	int      bell;			/* rung for the core's thread */
 	pthread_t starter;
 	char     said[200];		/* the library's words to the starter */
@@ -224,8 +227,18 @@ bool http_request_take(struct http_request *r, const char *data, size_t size);
  * an answer. */
 bool http_request_whole(struct http_request *r);
 
+/* Frees the body. */
+void http_drop_body(struct http_request *r);
+
 /* The connection is done with it.  sent: the answer went out. */
 void http_request_end(struct http_request *r, bool sent);
+
+/* http_usage.c - usage of gateways; refuse what is none */
+
+void http_usage_check(struct http_request *r);
+
+/* Makes the body a message of ours; false: there is an answer. */
+bool http_usage_translate(struct http_request *r);
 
 /* http_wait.c - suspended requests, between both threads */
 
@@ -263,6 +276,10 @@ void http_refuse_for(struct http_request *r, unsigned code,
 /* An answer from what became of its records; what is pending is to be sent
  * again. */
 void http_answer(struct http_request *r);
+
+/* Writes the inside of a JSON string, at most two bytes a byte.  What is no
+ * clean text becomes a question mark.  Returns how many bytes. */
+size_t http_put_escaped(char *out, const char *text);
 
 /* Gives the answer to the library. */
 enum MHD_Result http_respond(struct http_request *r);
