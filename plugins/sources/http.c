@@ -34,6 +34,7 @@ struct bursar_source {
 	const char *token_file, *cert_file, *key_file;
 	struct http_look token_look, cert_look, key_look;
 	int64_t tend_at, look_at;
+	bool    gave;		/* the last read() brought records */
 };
 
 /* --- options -------------------------------------------------------------- */
@@ -364,7 +365,8 @@ static void silence(int bell)
 	}
 }
 
-/* Waits for the first records, and not for more. */
+/* Waits for the first records, and not for more.  Who has just brought some
+ * says at once that there are no others: clients wait for the commit. */
 static bool read_some(struct bursar_source *source, struct bursar_batch *batch,
                       int wake, int64_t deadline)
 {
@@ -380,7 +382,10 @@ static bool read_some(struct bursar_source *source, struct bursar_batch *batch,
 		}
 		silence(server->bell);
 		http_hand_out(server, batch);
-		if (batch->room < room || http_now() >= deadline) {
+		const bool gave = source->gave;
+
+		source->gave = batch->room < room;
+		if (source->gave || gave || http_now() >= deadline) {
 			return true;
 		}
 		const int64_t until = source->tend_at < deadline
