@@ -59,6 +59,7 @@ static bool core_runs;
 static int wake;
 static _Atomic bool stopping, holding, full;
 static _Atomic size_t got_count;
+static _Atomic size_t most = MAX_GOT;	/* messages that are taken */
 static struct got got[MAX_GOT];
 static size_t settled_count;
 
@@ -87,7 +88,7 @@ static bool add(struct bursar_batch *batch, const struct bursar_message *m)
 	const size_t count = got_count;
 	struct got *g = &got[count];
 
-	if (full || batch->room == 0 || count == MAX_GOT) {
+	if (full || batch->room == 0 || count >= most) {
 		return false;
 	}
 	batch->room--;
@@ -881,6 +882,20 @@ START_TEST(answers_in_time_whatever_the_core_does)
 }
 END_TEST
 
+START_TEST(what_is_returned_ends_its_request)
+{
+	most = 2;
+	start();
+
+	ck_assert_int_eq(post_json("[\"later\",\"later\",3,4]"), 503);
+	says("\"retry\":4");
+	most = MAX_GOT;
+	ck_assert_int_eq(post_json("[5]"), 200);
+	ck_assert_uint_eq(got_count, 3);
+	ck_assert_str_eq(got[2].body, "5");
+}
+END_TEST
+
 START_TEST(while_it_is_parked_everybody_is_told_to_come_again)
 {
 	start();
@@ -966,6 +981,7 @@ static Suite *suite(void)
 		  bounds_the_memory_of_all_requests, cuts_who_is_slow,
 		  bounds_connections_of_an_address } },
 		{ "Waiting", { answers_in_time_whatever_the_core_does,
+		  what_is_returned_ends_its_request,
 		  while_it_is_parked_everybody_is_told_to_come_again,
 		  who_waits_is_answered_when_it_closes,
 		  a_client_that_has_gone_takes_nothing_with_it } },
