@@ -625,6 +625,13 @@ static int64_t next_deadline(const struct intake *in)
 	                                                     : tick;
 }
 
+/* Senders that wait for their answers send nothing more until they have them:
+ * a look is enough to know whether writers need not linger. */
+static bool only_looks(const struct intake *in)
+{
+	return in->decoding && in->ops->answers;
+}
+
 static void read_once(struct intake *in)
 {
 	struct bursar_error err = { 0 };
@@ -648,7 +655,9 @@ static void read_once(struct intake *in)
 	set_decoding(in, in->decoding && wanted);
 	const enum bursar_verdict verdict =
 		in->ops->read(in->source, &in->batch, in->bell,
-		              wanted ? deadline : clock_mono_us(), &err);
+		              wanted && !only_looks(in) ? deadline
+		                                        : clock_mono_us(),
+		              &err);
 
 	struct flight *flight = in->filling;
 	in->filling = NULL;

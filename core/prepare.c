@@ -72,7 +72,7 @@ static enum step letter(struct preparer *p, struct flight_message *m,
                         const char *reason, const char *text,
                         struct bursar_error *err)
 {
-	if (m->sealed && m->flight->answers) {
+	if (m->sealed && p->source->strangers) {
 		text = undecryptable_text;
 	}
 	if (letter_write(p->box, m, reason, text, NULL, NULL, err) != 0) {
@@ -203,7 +203,7 @@ static enum step take_plain(struct preparer *p, struct flight_message *m,
 {
 	switch (sealed->result) {
 	case BURSAR_OPENED:
-		if (sealed->legacy && m->flight->answers) {
+		if (sealed->legacy && p->source->strangers) {
 			return letter(p, m, DEAD_UNDECRYPTABLE,
 			              undecryptable_text, err);
 		}
@@ -211,7 +211,7 @@ static enum step take_plain(struct preparer *p, struct flight_message *m,
 		break;
 	case BURSAR_BROKEN:
 		/* One sender's mistakes do not slow down the others. */
-		p->broken_in_row += !m->flight->answers;
+		p->broken_in_row += !p->source->strangers;
 		return letter(p, m, DEAD_UNDECRYPTABLE, undecryptable_text, err);
 	case BURSAR_NO_KEY:
 		return letter(p, m, DEAD_NO_KEY,

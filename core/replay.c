@@ -154,6 +154,8 @@ static size_t replace_sources(const struct setup *setup,
 			sources[count] = setup->sources[i];
 			sources[count].item.plugin = &letters_plugin;
 			sources[count].item.options = options;
+			/* Who replays has the key. */
+			sources[count].strangers = false;
 			count++;
 		}
 	}

@@ -384,9 +384,10 @@ static void finish_source(const struct build *build,
 		(size_t)options_number(options, "window-messages");
 	source->window_bytes = (size_t)options_number(options, "window-bytes");
 	source->give_back_us = options_number(options, "give-back-after") * 1000;
-	if (!options_given(options, "give-back-after", NULL) &&
-	    source->item.plugin != NULL &&
-	    source->item.plugin->ops.source->answers) {
+	source->strangers = source->item.plugin != NULL &&
+		source->item.plugin->ops.source->answers;
+	if (source->strangers &&
+	    !options_given(options, "give-back-after", NULL)) {
 		source->give_back_us = ANSWERS_GIVE_BACK_US;
 	}
 }

@@ -36,6 +36,9 @@ struct setup_source {
 	struct setup_item *crypto;	/* NULL: none */
 	const struct bursar_kind *kind;	/* NULL: by envelope or routing key */
 	bool   require_encryption;
+	bool   strangers;		/* senders are told what became of each
+					 * message: they may learn nothing of
+					 * what does not open */
 	size_t window_messages;		/* in flight at most */
 	size_t window_bytes;
 	int64_t give_back_us;		/* age at which what is in flight goes

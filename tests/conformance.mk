@@ -28,5 +28,6 @@ tests_bursar_conformance_LDADD = \
 
 
 dist_check_SCRIPTS += tests/conformance.sh
+EXTRA_DIST += tests/conformance_http.py
 EXTRA_tests_bursar_conformance_DEPENDENCIES = $(test_modules) \
 	tests/modules/service_clock.la

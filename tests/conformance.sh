@@ -138,6 +138,11 @@ keeps source file -o 'path=@DIR@/*.jsonl' -n 40 -i "$lines >@DIR@/a.jsonl"
 keeps source file -o 'path=@DIR@/*.jsonl' -o follow=true -n 80 \
 	-i "{ $lines; } >@DIR@/a.jsonl; { $lines; } | sed s/m/n/ >@DIR@/b.jsonl"
 keeps source file -o 'path=@DIR@/*' -n 40 -i "{ $lines; } | gzip >@DIR@/a.gz"
+# Clients that send until they are answered.
+port=$(python3 -c 'import socket
+s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+keeps source http -o "listen=127.0.0.1:$port" -n 40 \
+	-i "$top_srcdir/tests/conformance_http.py @DIR@ $port"
 keeps crypto none
 keeps crypto sodium
 keeps crypto sodium -k sealed

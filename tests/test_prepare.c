@@ -688,7 +688,7 @@ START_TEST(tells_a_sender_one_thing_of_all_that_does_not_open)
 		.body = span("x"), .content_encoding = span("encrypted/alien"),
 	};
 
-	flight->answers = true;
+	source.strangers = flight->answers = true;
 	for (int i = 0; i < 4; i++) {
 		sent[i] = send_sealed(bodies[i]);
 	}
@@ -712,7 +712,7 @@ END_TEST
 
 START_TEST(a_sender_that_is_answered_slows_nobody_down)
 {
-	flight->answers = true;
+	source.strangers = true;
 	for (int i = 0; i < 20; i++) {
 		send_sealed("broken");
 	}

@@ -483,6 +483,7 @@ START_TEST(who_is_answered_waits_for_seconds)
 
 	ck_assert_int_eq(setup->sources[0].give_back_us, INT64_C(600000000));
 	ck_assert_int_eq(setup->sources[1].give_back_us, INT64_C(10000000));
+	ck_assert(!setup->sources[0].strangers && setup->sources[1].strangers);
 	ck_assert_int_eq(setup->sources[2].give_back_us,
 	                 INT64_C(3600000000));
 }

@@ -34,7 +34,6 @@ struct bursar_source {
 	const char *token_file, *cert_file, *key_file;
 	struct http_look token_look, cert_look, key_look;
 	int64_t tend_at, look_at;
-	bool    gave;		/* the last read() brought records */
 };
 
 /* --- options -------------------------------------------------------------- */
@@ -365,8 +364,7 @@ static void silence(int bell)
 	}
 }
 
-/* Waits for the first records, and not for more.  Who has just brought some
- * says at once that there are no others: clients wait for the commit. */
+/* Waits for the first records, and not for more. */
 static bool read_some(struct bursar_source *source, struct bursar_batch *batch,
                       int wake, int64_t deadline)
 {
@@ -382,10 +380,7 @@ static bool read_some(struct bursar_source *source, struct bursar_batch *batch,
 		}
 		silence(server->bell);
 		http_hand_out(server, batch);
-		const bool gave = source->gave;
-
-		source->gave = batch->room < room;
-		if (source->gave || gave || http_now() >= deadline) {
+		if (batch->room < room || http_now() >= deadline) {
 			return true;
 		}
 		const int64_t until = source->tend_at < deadline
@@ -409,6 +404,14 @@ static void source_close(struct bursar_source *source)
 	free(source);
 }
 
+/* A path may hold anything, an error is one line. */
+static void one_line(struct bursar_error *err)
+{
+	for (char *at = err->text; (at = strpbrk(at, "\r\n")) != NULL;) {
+		*at = '?';
+	}
+}
+
 static struct bursar_source *source_open(const struct bursar_host *host,
                                          struct bursar_error *err)
 {
@@ -424,6 +427,7 @@ static struct bursar_source *source_open(const struct bursar_host *host,
 	fit_connections(source);
 	if (http_server_init(&source->server, host, err) != 0 ||
 	    read_options(source, err) != 0) {
+		one_line(err);
 		source_close(source);
 		return NULL;
 	}

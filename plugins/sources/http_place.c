@@ -21,10 +21,10 @@
 
 #define BACKLOG 1024
 
-static int bad_place(const char *text, struct bursar_error *err)
+static int bad_place(struct bursar_error *err)
 {
-	return bursar_fail(err, EINVAL, "listen: '%.60s' is no ADDRESS:PORT, "
-	                   "such as 127.0.0.1:8377 or [::1]:8377", text);
+	return bursar_fail(err, EINVAL, "listen: is no ADDRESS:PORT, such as "
+	                   "127.0.0.1:8377 or [::1]:8377");
 }
 
 static bool parse_port(const char *text, uint16_t *port)
@@ -79,7 +79,7 @@ int http_place_parse(struct http_place *place, const char *text,
 	    (!six && strchr(text, ':') != colon) ||
 	    (size_t)(end - begin) >= sizeof(place->address) ||
 	    !parse_port(colon + 1, &place->port)) {
-		return bad_place(text, err);
+		return bad_place(err);
 	}
 	snprintf(place->address, sizeof(place->address), "%.*s",
 	         (int)(end - begin), begin);
@@ -88,7 +88,7 @@ int http_place_parse(struct http_place *place, const char *text,
 	}
 	struct addrinfo *found = resolve(place);
 	if (found == NULL) {
-		return bad_place(text, err);
+		return bad_place(err);
 	}
 	freeaddrinfo(found);
 	snprintf(place->text, sizeof(place->text), six ? "[%s]:%u" : "%s:%u",
@@ -104,7 +104,7 @@ int http_place_listen(const struct http_place *place, struct bursar_error *err)
 	int fd = -1;
 
 	if (found == NULL) {
-		return bad_place(place->text, err);
+		return bad_place(err);
 	}
 	fd = socket(found->ai_family,
 	            SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -13,10 +13,15 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include <sodium.h>
 
 #include "http_source.h"
 
-#define INDEX_BITS 24		/* of a token; the rest is the slot */
+#define DIGEST_SIZE   (2 * TOKEN_HASH + 1)
+#define OVERSIZE_KEPT ((size_t)64 << 10)
+#define INDEX_BITS    24		/* of a token; the rest is the slot */
 
 static uint64_t token_of(const struct http_request *r, size_t i)
 {
@@ -185,6 +190,26 @@ void http_answer_due(struct http_server *server, int64_t now)
 
 /* --- records -------------------------------------------------------------- */
 
+/* What the core would cut is cut here: bursar/message.h says how. */
+static void cut(struct bursar_message *message, size_t longest,
+                char digest[DIGEST_SIZE])
+{
+	uint8_t hash[TOKEN_HASH];
+
+	message->flags = 0;
+	if (message->body.size <= longest) {
+		return;
+	}
+	token_hash(message->body, hash);
+	sodium_bin2hex(digest, DIGEST_SIZE, hash, sizeof(hash));
+	message->flags = BURSAR_MESSAGE_OVERSIZE;
+	message->full_size = message->body.size;
+	message->digest = (struct bursar_span){ digest, DIGEST_SIZE - 1 };
+	if (message->body.size > OVERSIZE_KEPT) {
+		message->body.size = OVERSIZE_KEPT;
+	}
+}
+
 /* Hands out what has room; false: there is no more of it. */
 static bool hand_out(struct http_request *r, struct bursar_batch *batch)
 {
@@ -194,6 +219,8 @@ static bool hand_out(struct http_request *r, struct bursar_batch *batch)
 		           strlen(r->server->host->name) },
 		.origin = { r->origin, strlen(r->origin) },
 	};
+
+	char digest[DIGEST_SIZE];
 
 	if (r->token != NULL) {
 		message.fixed = r->token->fixed;
@@ -205,6 +232,7 @@ static bool hand_out(struct http_request *r, struct bursar_batch *batch)
 		message.body = r->records[r->handed].text;
 		message.offset = r->handed;
 		message.line = r->handed + 1;
+		cut(&message, batch->max_message, digest);
 		if (batch->room == 0 || !batch->add(batch, &message)) {
 			return false;
 		}
