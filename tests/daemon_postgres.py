@@ -80,6 +80,10 @@ def texts_of_all_kinds_are_kept(ground):
         '"permanent"}}' % (n, text, text) for n, text in enumerate(bodies)])
     ground.once()
     equal(ground.count("prompt"), len(bodies), "all are stored")
+    equal([row[0].replace("\\u0000", "NUL") for row in sql(
+        "SELECT model_id FROM prompt_records ORDER BY message_id")],
+        ["NUL", "aNULb", "\U0001f600", "\u00e9\n\t\\", "\U0001f600"],
+        "NUL is its escape in a column")
     rows = dict(sql("SELECT message_id, request_json FROM prompt_records"))
     equal([json.loads(rows["p%d" % n]) for n in range(len(bodies))],
           [json.loads('{"text":"%s"}' % text) for text in bodies],

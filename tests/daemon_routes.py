@@ -232,31 +232,40 @@ def equal_calls_whose_commit_is_not_answered(ground):
     ground.check_ledger()
 
 
+def start_one_of_three(ground, n, **more):
+    ground.state_dir = ground.path("state-%d" % n)
+    ground.configure(batch_records=200, state_dir=ground.state_dir, **more)
+    return ground.follow()
+
+
 def several_daemons_share_a_queue(ground):
-    """And the database: one of them is killed now and then."""
+    """And the database.  One is killed when it has stored what the others
+    will be sent."""
     ground.declare("--quorum")
     ground.publish(facts(0, 3 * MANY))
-    processes, read = [], []
+    network = ground.network("PG")
+    first = start_one_of_three(ground, 0, sink={
+        "conninfo": real.through(network, real.address("PG"))})
+    ground.wait_settled(1)
+    network.cut_at(b"COMMIT", behind=True)
+    daemon.wait_for(lambda: network.struck == 1, "a commit is not answered")
+    network.cut()
+    first.kill()
+    network.resume()
+    processes = [start_one_of_three(ground, n) for n in range(3)]
+    ground.publish(facts(3 * MANY, 3 * MANY), "--rate", "2000")
+    ground.wait_stored(6 * MANY)
+    parts = []
     for n in range(3):
         ground.state_dir = ground.path("state-%d" % n)
-        ground.configure(batch_records=200, state_dir=ground.state_dir)
-        processes.append(ground.follow())
-    daemon.wait_for(lambda: ground.count() > 0, "something is stored")
-    processes[0].kill()
-    sender = real.InBackground(lambda: ground.publish(
-        facts(3 * MANY, 3 * MANY), "--rate", "2000"))
-    ground.state_dir = ground.path("state-0")
-    ground.configure(batch_records=200, state_dir=ground.state_dir)
-    processes[0] = ground.follow()
-    sender.done()
-    ground.wait_stored(6 * MANY)
-    for n, process in enumerate(processes):
-        ground.state_dir = ground.path("state-%d" % n)
         daemon.wait_for(lambda: settled(ground), "all are settled")
-        read.append(ground.part("sources", "in")["read"])
+        parts.append(ground.part("sources", "in"))
     for process in processes:
         equal(process.stop(), 0, "TERM ends it with 0")
-    check(all(read), "each did some of the work: %s" % read)
+    check(all(part["read"] for part in parts),
+          "each did some of the work: %s" % [part["read"] for part in parts])
+    check(any(part["duplicates"] for part in parts),
+          "what the first had stored is a duplicate for the others", parts)
     equal(ground.ready(), 0, "the queue is empty")
     daemon.once_each(ground.ids(), names(0, 6 * MANY), "each is stored once")
     equal(ground.letters(), [], "no dead letters")
