@@ -191,6 +191,39 @@ START_TEST(people_read_times_and_dollars)
 }
 END_TEST
 
+START_TEST(dollars_and_times_to_their_ends)
+{
+	static const int64_t all[] = {
+		0, 1, -1, 999999999, 1000000000, -1000000001, 9999000000000,
+		10000000000000, 123456789012345678, INT64_MAX, INT64_MIN,
+	};
+	const size_t count = sizeof(all) / sizeof(all[0]);
+
+	open_sink();
+	for (size_t i = 0; i < count; i++) {
+		char id[8];
+
+		snprintf(id, sizeof(id), "m%zu", i);
+		struct bursar_record *record = add(id);
+		set_number(record, "cost_reported_usd", all[i]);
+		bursar_set_number(record, BURSAR_INSERTED_AT, all[i]);
+	}
+	write_all();
+	ck_assert_int_eq(integer("SELECT count(DISTINCT cost_reported_nano) "
+		"FROM metering_records"), (int64_t)count);
+	ck_assert_int_eq(integer("SELECT count(*) FROM metering_records WHERE "
+		"CAST(cost_reported_usd AS text) IS DISTINCT FROM "
+		"CAST(cost_reported_nano * 0.000000001 AS text)"), 0);
+	ck_assert_int_eq(integer("SELECT count(*) FROM metering_records WHERE "
+		"extract(epoch FROM inserted_at) * 1000000 = inserted_us"),
+		(int64_t)count - 2);
+	ck_assert_str_eq(text("SELECT max(inserted_at) FROM metering_records"),
+	                 "294247-01-10 04:00:54.775807+00");
+	ck_assert_int_eq(integer("SELECT inserted_us FROM metering_records "
+		"WHERE inserted_at IS NULL"), INT64_MIN);
+}
+END_TEST
+
 START_TEST(ids_grow_and_are_never_used_again)
 {
 	open_sink();
@@ -1535,6 +1568,7 @@ static Suite *make_suite(void)
 
 	sinksuite_add(suite);
 	CASE(suite, "rows", people_read_times_and_dollars,
+	     dollars_and_times_to_their_ends,
 	     ids_grow_and_are_never_used_again, columns_have_these_types);
 	CASE(suite, "duplicates",
 	     new_records_go_by_copy_and_known_ones_with_care,

@@ -275,6 +275,13 @@ static inline void copy_bytes(struct copy *copy, const void *data, size_t size)
 	}
 }
 
+#define COPY_READABLE 16	/* beyond a number, for each of these two */
+
+/* A time as timestamptz, NULL where that has no such time; nano-dollars as
+ * numeric dollars. */
+void copy_time(struct copy *copy, int64_t us);
+void copy_dollars(struct copy *copy, int64_t nano);
+
 /* Sends what has gathered, if that is a lot.  False: the end will say why. */
 bool copy_push(struct copy *copy);
 /* Sends the rest; what comes of it is known when copy_end() returns, and until

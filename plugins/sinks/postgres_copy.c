@@ -4,7 +4,8 @@
  * Rows by COPY, in PostgreSQL's binary format: nothing to escape, so nothing
  * that can be taken for something else.
  *
- * Format: the manual's page of COPY, "Binary Format".
+ * Format: the manual's page of COPY, "Binary Format"; of a timestamptz and a
+ * numeric, timestamptz_recv() and numeric_recv() of the server.
  */
 #include "config.h"
 
@@ -18,6 +19,10 @@
 
 #define MOST  (UINT32_C(1) << 30)	/* bytes of a row; as many as it takes */
 #define WIDEST 12			/* a number, with its size */
+
+/* In microseconds since 1970: the first of a timestamp, and its own zero. */
+#define FIRST_TIME INT64_C(-210866803200000000)
+#define TIME_ZERO  INT64_C(946684800000000)
 
 static const char signature[] = "PGCOPY\n\377\r\n";	/* and its NUL */
 
@@ -89,6 +94,46 @@ bool copy_row(struct copy *copy, size_t columns, size_t bytes)
 	}
 	copy_put(copy, &word, sizeof(word));
 	return true;
+}
+
+void copy_time(struct copy *copy, int64_t us)
+{
+	if (us < FIRST_TIME) {
+		copy_null(copy);
+	} else {
+		copy_int8(copy, us - TIME_ZERO);
+	}
+}
+
+/* Digits are those of base 10000, three of them behind the point. */
+void copy_dollars(struct copy *copy, int64_t nano)
+{
+	const uint64_t size = nano < 0 ? -(uint64_t)nano : (uint64_t)nano;
+	const uint64_t whole = size / 1000000000;
+	const uint64_t rest = size % 1000000000 * 1000;
+	const uint16_t digits[] = {
+		(uint16_t)(whole / 100000000), (uint16_t)(whole / 10000 % 10000),
+		(uint16_t)(whole % 10000), (uint16_t)(rest / 100000000),
+		(uint16_t)(rest / 10000 % 10000), (uint16_t)(rest % 10000),
+	};
+	const size_t all = sizeof(digits) / sizeof(digits[0]);
+	size_t first = 0;
+
+	while (first < all && digits[first] == 0) {
+		first++;
+	}
+	const uint16_t header[] = {
+		htobe16((uint16_t)(all - first)), htobe16((uint16_t)(2 - first)),
+		htobe16(nano < 0 ? 0x4000 : 0), htobe16(9),
+	};
+	copy_size(copy, (uint32_t)(sizeof(header) +
+	                           (all - first) * sizeof(digits[0])));
+	copy_put(copy, header, sizeof(header));
+	for (size_t i = first; i < all; i++) {
+		const uint16_t word = htobe16(digits[i]);
+
+		copy_put(copy, &word, sizeof(word));
+	}
 }
 
 static bool send_all(struct copy *copy)

@@ -23,6 +23,8 @@
 struct kind_rows {
 	struct parts parts;
 	struct text  columns;	/* of the COPY, and how it is done */
+	size_t      *readable;	/* fields that are stored for people as well */
+	size_t       readable_count;
 };
 
 struct chunk {
@@ -45,17 +47,31 @@ struct rows {
 
 /* --- life ---------------------------------------------------------------- */
 
-static void write_columns(struct kind_rows *rows)
+/* False: out of memory. */
+static bool write_columns(struct kind_rows *rows)
 {
 	const struct bursar_kind *kind = rows->parts.kind;
 	char name[COLUMNS_NAME_MAX];
+
+	rows->readable = calloc(kind->field_count, sizeof(*rows->readable));
+	if (rows->readable == NULL) {
+		return false;
+	}
 
 	text_add(&rows->columns, "(id");
 	for (size_t i = 0; i < kind->field_count; i++) {
 		text_add(&rows->columns, ", \"%s\"",
 		         columns_stored(&kind->fields[i], name));
 	}
+	for (size_t i = 0; i < kind->field_count; i++) {
+		if (columns_differ(&kind->fields[i])) {
+			rows->readable[rows->readable_count++] = i;
+			text_add(&rows->columns, ", \"%s\"",
+			         kind->fields[i].name);
+		}
+	}
 	text_add(&rows->columns, ") FROM STDIN (FORMAT binary)");
+	return !rows->columns.failed;
 }
 
 /*
@@ -123,8 +139,7 @@ static bool open_kind(struct rows *rows, const struct bursar_kind *kind)
 			return false;
 		}
 	}
-	write_columns(of_kind);
-	return !of_kind->columns.failed;
+	return write_columns(of_kind);
 }
 
 enum bursar_verdict rows_open(struct rows **opened, struct db *db,
@@ -160,6 +175,7 @@ void rows_close(struct rows *rows)
 	for (size_t i = 0; i < rows->kind_count; i++) {
 		parts_finish(&rows->kinds[i].parts);
 		text_finish(&rows->kinds[i].columns);
+		free(rows->kinds[i].readable);
 	}
 	for (size_t i = 0; i < CELL_KEYS + ROLLUP_COLUMNS; i++) {
 		text_finish(&rows->arrays[i]);
@@ -433,15 +449,30 @@ static size_t text_bytes(const struct bursar_record *record)
 	return bytes;
 }
 
+static void add_readable(struct copy *copy, const struct bursar_field *field,
+                         const struct bursar_value *value)
+{
+	if (!value->is_set) {
+		copy_null(copy);
+	} else if (field->type == BURSAR_TIME) {
+		copy_time(copy, value->number);
+	} else {
+		copy_dollars(copy, value->number);
+	}
+}
+
 /* False: out of memory. */
 static bool add_row(struct rows *rows, const struct bursar_record *record,
                     const struct place *place)
 {
 	const struct bursar_kind *kind = record->kind;
+	const struct kind_rows *of_kind = &rows->kinds[kind->number];
+	const size_t readable = of_kind->readable_count;
 	struct copy *copy = &rows->copy;
 
-	if (!copy_row(copy, kind->field_count + 1,
-	              text_bytes(record) + place->id.size)) {
+	if (!copy_row(copy, kind->field_count + readable + 1,
+	              text_bytes(record) + place->id.size +
+	              readable * COPY_READABLE)) {
 		return false;
 	}
 	copy_int8(copy, parts_first_id(place->block) | take_number(rows));
@@ -451,6 +482,11 @@ static bool add_row(struct rows *rows, const struct bursar_record *record,
 		} else {
 			add_field(copy, &kind->fields[i], &record->values[i]);
 		}
+	}
+	for (size_t i = 0; i < readable; i++) {
+		const size_t at = of_kind->readable[i];
+
+		add_readable(copy, &kind->fields[at], &record->values[at]);
 	}
 	return true;
 }

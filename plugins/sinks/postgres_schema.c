@@ -19,9 +19,6 @@
 /* One half of an advisory lock; the other is the schema. */
 #define LOCK_CLASS 0x62727372	/* "brsr" */
 
-/* The earliest time that a timestamp holds, in microseconds. */
-#define FIRST_TIME "-210866803200000000"
-
 /* --- step 1: tables ------------------------------------------------------ */
 
 static bool is_text(const struct bursar_field *field)
@@ -35,21 +32,14 @@ static const char *column_type(const struct bursar_field *field)
 		: field->type == BURSAR_BOOL ? "smallint" : "bigint";
 }
 
-/* The column that shows a time or money to people. */
+/*
+ * The column that shows a time or money to people.  It is written as any other:
+ * to have the server compute it takes a tenth of all that storing a fact does.
+ */
 static void add_readable(struct text *sql, const struct bursar_field *field)
 {
-	char name[COLUMNS_NAME_MAX];
-
-	columns_stored(field, name);
-	if (field->type == BURSAR_TIME) {
-		text_add(sql, "\"%s\" timestamptz GENERATED ALWAYS AS (CASE "
-		         "WHEN \"%s\" >= " FIRST_TIME " THEN to_timestamp("
-		         "\"%s\" / 1e6::float8) END) STORED", field->name, name,
-		         name);
-	} else {
-		text_add(sql, "\"%s\" numeric GENERATED ALWAYS AS "
-		         "(\"%s\" * 0.000000001) STORED", field->name, name);
-	}
+	text_add(sql, "\"%s\" %s", field->name,
+	         field->type == BURSAR_TIME ? "timestamptz" : "numeric");
 }
 
 /* Numbers stand before texts, so that nothing is lost between them. */
