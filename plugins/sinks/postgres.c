@@ -186,6 +186,7 @@ static enum bursar_verdict copy_keys(struct bursar_sink *sink,
 	return verdict;
 }
 
+/* Begins the transaction. */
 static enum bursar_verdict take_keys(struct bursar_sink *sink,
                                      struct batch *batch,
                                      struct attempt *attempt, size_t *culprit,
@@ -196,7 +197,10 @@ static enum bursar_verdict take_keys(struct bursar_sink *sink,
 	if (attempt->copy_keys) {
 		return copy_keys(sink, batch, attempt, culprit, err);
 	}
-	verdict = keys_take(sink->keys, batch, culprit, err);
+	verdict = db_exec(&sink->db, "BEGIN", err);
+	if (verdict == BURSAR_DONE) {
+		verdict = keys_take(sink->keys, batch, culprit, err);
+	}
 	return verdict == BURSAR_DONE
 	       ? rows_plan(sink->rows, batch, culprit, err) : verdict;
 }
@@ -223,9 +227,6 @@ static enum bursar_verdict try(struct bursar_sink *sink, struct batch *batch,
 {
 	enum bursar_verdict verdict = rows_prepare(sink->rows, batch, err);
 
-	if (verdict == BURSAR_DONE) {
-		verdict = db_exec(&sink->db, "BEGIN", err);
-	}
 	if (verdict == BURSAR_DONE) {
 		verdict = take_keys(sink, batch, attempt, culprit, err);
 	}

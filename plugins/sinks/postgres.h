@@ -213,10 +213,19 @@ struct copy {
 	size_t size;
 	size_t room;
 	bool   failed;		/* memory was short */
+	bool   open;		/* the server waits for rows */
+	bool   refused;		/* a question before it found nothing */
+	enum bursar_verdict verdict;	/* on what stands before it */
+	struct bursar_error why;
 };
 
 void copy_finish(struct copy *copy);
-/* `sql` is a COPY ... FROM STDIN (FORMAT binary). */
+/*
+ * `sql` ends in a COPY ... FROM STDIN (FORMAT binary); where a SELECT before it
+ * has no row nothing is copied, and the end fails with `refused`.  Nothing is
+ * waited for: what the server says of it is heard with the first rows that are
+ * sent, and told by copy_end().
+ */
 enum bursar_verdict copy_begin(struct copy *copy, struct db *db,
                                const char *sql, struct bursar_error *err);
 /*
@@ -325,7 +334,7 @@ void keys_close(struct keys *keys);
 /* Whether nothing tells of duplicates: keys_copy() may be tried. */
 bool keys_look_new(struct keys *keys, const struct batch *batch);
 /*
- * Within a transaction: adds the keys of the batch, on the assumption that none
+ * Begins a transaction: adds the keys of the batch, on the assumption that none
  * is there, and fills outcomes and places as if that were so.  Whether it is
  * keys_copied() says: where not it fails with *known set, and the transaction
  * with it.

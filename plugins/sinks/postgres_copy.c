@@ -57,26 +57,16 @@ static bool reserve(struct copy *copy, size_t more)
 enum bursar_verdict copy_begin(struct copy *copy, struct db *db,
                                const char *sql, struct bursar_error *err)
 {
-	enum bursar_verdict verdict = BURSAR_DONE;
-	PGresult *result;
-
 	copy->db = db;
 	copy->size = 0;
 	copy->failed = false;
+	copy->open = false;
+	copy->refused = false;
+	copy->verdict = BURSAR_DONE;
+	memset(&copy->why, 0, sizeof(copy->why));
 	if (PQsendQuery(db->conn, sql) == 0) {
 		return db_fail(db, NULL, DB_OURS, err);
 	}
-	result = db_next(db);
-	if (PQresultStatus(result) != PGRES_COPY_IN) {
-		verdict = db_fail(db, result, DB_OURS, err);
-		PQclear(result);
-		while (PQstatus(db->conn) == CONNECTION_OK &&
-		       (result = db_next(db)) != NULL) {
-			PQclear(result);
-		}
-		return verdict;
-	}
-	PQclear(result);
 	if (reserve(copy, sizeof(signature) + 8)) {
 		copy_put(copy, signature, sizeof(signature));
 		copy_size(copy, 0);	/* flags */
@@ -136,12 +126,44 @@ void copy_dollars(struct copy *copy, int64_t nano)
 	}
 }
 
+static void hear(struct copy *copy, const PGresult *result)
+{
+	const ExecStatusType status = PQresultStatus(result);
+
+	if (status == PGRES_TUPLES_OK) {
+		copy->refused |= PQntuples(result) == 0;
+	} else if (status == PGRES_COPY_IN) {
+		copy->open = true;
+	} else if (status != PGRES_COMMAND_OK &&
+	           copy->verdict == BURSAR_DONE) {
+		copy->verdict = db_fail(copy->db, result, DB_OURS, &copy->why);
+	}
+}
+
+/* Waits until the server wants rows; false: it does not. */
+static bool is_open(struct copy *copy)
+{
+	struct db *db = copy->db;
+	PGresult *result;
+
+	while (!copy->open && copy->verdict == BURSAR_DONE) {
+		result = db_next(db);
+		if (result == NULL) {
+			copy->verdict = db_fail(db, NULL, DB_OURS, &copy->why);
+			break;
+		}
+		hear(copy, result);
+		PQclear(result);
+	}
+	return copy->open;
+}
+
 static bool send_all(struct copy *copy)
 {
 	PGconn *conn = copy->db->conn;
 	size_t at = 0;
 
-	if (copy->failed) {
+	if (copy->failed || !is_open(copy) || copy->refused) {
 		return false;
 	}
 	while (at < copy->size) {
@@ -180,6 +202,9 @@ void copy_last(struct copy *copy, bool cancel)
 	} else if (!cancel && !send_all(copy)) {
 		why = "not all was sent";
 	}
+	if (!is_open(copy)) {
+		return;
+	}
 	while (PQputCopyEnd(copy->db->conn, why) == 0) {
 		if (!db_flush(copy->db)) {
 			break;
@@ -197,6 +222,13 @@ enum bursar_verdict copy_end(struct copy *copy, struct bursar_error *err)
 	if (copy->failed) {
 		bursar_fail(err, ENOMEM, "%s: out of memory", db->label);
 		verdict = BURSAR_RETRY;
+	} else if (copy->refused) {
+		bursar_fail(err, EAGAIN, "%s: a table was taken away",
+		            db->label);
+		verdict = BURSAR_RETRY;
+	} else if (copy->verdict != BURSAR_DONE) {
+		bursar_fail(err, copy->why.code, "%s", copy->why.text);
+		verdict = copy->verdict;
 	}
 	while ((result = db_next(db)) != NULL) {
 		if (PQresultStatus(result) != PGRES_COMMAND_OK &&

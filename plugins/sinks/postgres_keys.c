@@ -234,7 +234,7 @@ static enum bursar_verdict copy_groups(struct keys *keys,
 {
 	const int64_t day = today(keys);
 	enum bursar_verdict verdict = copy_begin(&keys->copy, keys->db,
-		"COPY bursar_keys (content_check, day, key) FROM STDIN "
+		"BEGIN; COPY bursar_keys (content_check, day, key) FROM STDIN "
 		"(FORMAT binary)", err);
 
 	if (verdict != BURSAR_DONE) {

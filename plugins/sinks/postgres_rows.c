@@ -519,38 +519,15 @@ static const struct part *part_of(struct parts *parts,
 		return NULL;
 	}
 	const struct part *part = &parts->list[parts->latest];
-	return parts_first_id(last) < part->to ? part : NULL;
-}
-
-/*
- * Makes sure that the table still is a partition, and stays one to the end of
- * the transaction.
- */
-static enum bursar_verdict hold_part(struct rows *rows, const struct part *part,
-                                     bool *held, struct bursar_error *err)
-{
-	struct db_values values = { 0 };
-	struct text sql = { 0 };
-	int64_t there = 0;
-	enum bursar_verdict verdict;
-
-	text_add(&sql, "LOCK TABLE ONLY \"%s\" IN ROW EXCLUSIVE MODE",
-	         part->name);
-	verdict = db_exec_text(rows->db, &sql, err);
-	db_add_text(&values, part->name);
-	if (verdict == BURSAR_DONE) {
-		verdict = db_integer(rows->db, "SELECT count(*) FROM pg_class "
-		                     "WHERE oid = quote_ident($1)::regclass "
-		                     "AND relispartition", &values, 0, &there,
-		                     err);
-	}
-	*held = there == 1;
-	return verdict;
+	return parts_first_id(last) < part->to &&
+	       strpbrk(part->name, "\"'\\") == NULL ? part : NULL;
 }
 
 /*
  * Where all go into one partition they go straight into it: to find the one of
- * each row takes as long as a fifth of storing it.
+ * each row takes as long as a fifth of storing it.  The lock and the question
+ * make sure that the table still is one, and stays one to the end of the
+ * transaction.
  */
 static enum bursar_verdict begin_copy(struct rows *rows,
                                       const struct batch *batch, size_t from,
@@ -558,21 +535,19 @@ static enum bursar_verdict begin_copy(struct rows *rows,
 {
 	struct kind_rows *kind = &rows->kinds[batch->places[from].kind];
 	const struct part *part = part_of(&kind->parts, batch, from, to);
-	enum bursar_verdict verdict = BURSAR_DONE;
+	enum bursar_verdict verdict = BURSAR_RETRY;
 	struct text sql = { 0 };
-	bool held = false;
 
 	if (part != NULL) {
-		verdict = hold_part(rows, part, &held, err);
+		text_add(&sql, "LOCK TABLE ONLY \"%s\" IN ROW EXCLUSIVE MODE; "
+		         "SELECT 1 FROM pg_class WHERE oid = '\"%s\"'"
+		         "::regclass AND relispartition; ", part->name,
+		         part->name);
 	}
-	if (verdict != BURSAR_DONE) {
-		return verdict;
-	}
-	text_add(&sql, "COPY \"%s\" %s", held ? part->name
+	text_add(&sql, "COPY \"%s\" %s", part != NULL ? part->name
 	         : kind->parts.kind->table, kind->columns.data);
 	if (sql.failed) {
 		bursar_fail(err, ENOMEM, "out of memory");
-		verdict = BURSAR_RETRY;
 	} else {
 		verdict = copy_begin(&rows->copy, rows->db, sql.data, err);
 	}
@@ -617,7 +592,8 @@ static enum bursar_verdict blame_part(struct rows *rows,
 {
 	const struct db *db = rows->db;
 
-	if ((verdict == BURSAR_REJECT && strcmp(db->state, "23514") == 0 &&
+	if ((verdict != BURSAR_DONE && rows->copy.refused) ||
+	    (verdict == BURSAR_REJECT && strcmp(db->state, "23514") == 0 &&
 	     db->constraint[0] == '\0') ||
 	    (verdict == BURSAR_CONFIG && strcmp(db->state, "42P01") == 0)) {
 		for (size_t i = 0; i < rows->kind_count; i++) {
