@@ -137,6 +137,9 @@ void text_clear(struct text *text);
 enum bursar_verdict db_exec_text(struct db *db, struct text *text,
                                  struct bursar_error *err);
 
+/* Room for so many bytes more, which the caller fills; NULL: out of memory. */
+char *text_room(struct text *text, size_t size);
+
 /* Big-endian, as the protocol has numbers. */
 void text_put16(struct text *text, int value);
 void text_put32(struct text *text, int64_t value);

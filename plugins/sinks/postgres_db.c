@@ -60,6 +60,19 @@ void text_put(struct text *text, const void *data, size_t size)
 	text->data[text->size] = '\0';
 }
 
+char *text_room(struct text *text, size_t size)
+{
+	char *room;
+
+	if (!text_reserve(text, size)) {
+		return NULL;
+	}
+	room = text->data + text->size;
+	text->size += size;
+	text->data[text->size] = '\0';
+	return room;
+}
+
 void text_add(struct text *text, const char *fmt, ...)
 {
 	va_list ap;

@@ -309,7 +309,7 @@ static void put_integer(struct text *array, int64_t value)
 	text_put64(array, value);
 }
 
-static void put_cell(struct text *arrays, const struct rollup_cell *cell)
+static void put_key(struct text *arrays, const struct rollup_cell *cell)
 {
 	put_span(&arrays[0], (struct bursar_span){ cell->dimension,
 	                                           strlen(cell->dimension) });
@@ -317,8 +317,20 @@ static void put_cell(struct text *arrays, const struct rollup_cell *cell)
 	put_integer(&arrays[2], cell->cell);
 	put_span(&arrays[3], cell->provider);
 	put_span(&arrays[4], cell->model_id);
-	for (size_t i = 0; i < ROLLUP_COLUMNS; i++) {
-		put_integer(&arrays[CELL_KEYS + i], cell->columns[i]);
+}
+
+/* There are some forty of these for each cell. */
+static void put_column(struct text *array, const struct rollup_cell *const *cells,
+                       size_t count, size_t column)
+{
+	struct { uint32_t size; uint64_t value; } __attribute__((packed)) word;
+	char *room = text_room(array, count * sizeof(word));
+
+	for (size_t i = 0; i < count && room != NULL; i++) {
+		word.size = htobe32(sizeof(word.value));
+		word.value = htobe64((uint64_t)cells[i]->columns[column]);
+		memcpy(room, &word, sizeof(word));
+		room += sizeof(word);
 	}
 }
 
@@ -334,7 +346,11 @@ static void fill_arrays(struct rows *rows)
 		            ? DB_TEXT : DB_INT8, rows->cell_count);
 	}
 	for (size_t i = 0; i < rows->cell_count; i++) {
-		put_cell(rows->arrays, cells[i]);
+		put_key(rows->arrays, cells[i]);
+	}
+	for (size_t i = 0; i < ROLLUP_COLUMNS; i++) {
+		put_column(&rows->arrays[CELL_KEYS + i], cells,
+		           rows->cell_count, i);
 	}
 	for (int i = 0; i < CELL_KEYS + ROLLUP_COLUMNS; i++) {
 		rows->cells_lost |= rows->arrays[i].failed;
