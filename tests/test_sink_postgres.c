@@ -198,13 +198,12 @@ START_TEST(dollars_and_times_to_their_ends)
 		10000000000000, 123456789012345678, INT64_MAX, INT64_MIN,
 	};
 	const size_t count = sizeof(all) / sizeof(all[0]);
+	char ids[sizeof(all) / sizeof(all[0])][24];
 
 	open_sink();
 	for (size_t i = 0; i < count; i++) {
-		char id[8];
-
-		snprintf(id, sizeof(id), "m%zu", i);
-		struct bursar_record *record = add(id);
+		snprintf(ids[i], sizeof(ids[i]), "m%zu", i);
+		struct bursar_record *record = add(ids[i]);
 		set_number(record, "cost_reported_usd", all[i]);
 		bursar_set_number(record, BURSAR_INSERTED_AT, all[i]);
 	}
