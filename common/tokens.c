@@ -142,7 +142,7 @@ static int read_hash(struct reading *in, struct token *token)
 	size_t size;
 
 	if (!text_of(in, json_member(&in->doc, 0, "sha256"), &hex) ||
-	    hex.size != 2 * TOKEN_HASH ||
+	    hex.size != 2 * sizeof(token->hash) ||
 	    sodium_hex2bin(token->hash, TOKEN_HASH, hex.data, hex.size, NULL,
 	                   &size, NULL) != 0 || size != TOKEN_HASH) {
 		return bad_line(in, "sha256 is not 64 hex digits");

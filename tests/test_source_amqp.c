@@ -326,7 +326,8 @@ static void proxy_pass(int i, int side)
 		proxy_drop(i);
 		return;
 	}
-	if (side == 1 && (proxy.limit -= got_bytes) == 0) {
+	if (side == 1 &&
+	    atomic_fetch_sub(&proxy.limit, got_bytes) == got_bytes) {
 		proxy.mode = HOLD;
 	}
 	if (send(proxy.pairs[i][!side], buffer, (size_t)got_bytes,

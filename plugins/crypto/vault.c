@@ -338,11 +338,12 @@ static enum bursar_verdict vault_seal(struct bursar_crypto *crypto,
                                       struct bursar_arena *arena,
                                       struct bursar_error *err)
 {
-	const size_t most = crypto->kv != NULL ? CLUSTER_MAX_PLAIN
-	                                       : VAULT_TRANSIT_MAX_PLAIN;
 	struct bursar_error why = { 0 };
 
 	assert(crypto != NULL && out != NULL);
+
+	const size_t most = crypto->kv != NULL ? CLUSTER_MAX_PLAIN
+	                                       : VAULT_TRANSIT_MAX_PLAIN;
 
 	if (plain.size == 0 || plain.size > most) {
 		bursar_fail(err, EINVAL, "%s", plain.size == 0

@@ -123,7 +123,7 @@ char *vault_path_escape(const char *option, const char *text,
 
 /* --- vault_login.c ------------------------------------------------------- */
 
-#define VAULT_MAX_TOKEN 4096
+#define VAULT_MAX_TOKEN ((size_t)4096)
 
 struct vault_login {
 	struct vault_text token;	/* size 0: none */

@@ -33,7 +33,7 @@ static int grow(struct vault_text *text, size_t size)
 	if (data == NULL) {
 		return ENOMEM;
 	}
-	if (text->size > 0) {
+	if (text->data != NULL) {
 		memcpy(data, text->data, text->size);
 	}
 	memset(data + text->size, 0, room + SPARE - text->size);

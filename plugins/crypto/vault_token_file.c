@@ -55,7 +55,7 @@ static int check(const char *path, const struct stat *st,
 		                   "owner can get at it; run: chmod 600 %s",
 		                   path, path);
 	}
-	if (st->st_size > VAULT_MAX_TOKEN) {
+	if (st->st_size > (off_t)VAULT_MAX_TOKEN) {
 		return bursar_fail(err, EINVAL, "token-file %s: too long for a "
 		                   "token", path);
 	}

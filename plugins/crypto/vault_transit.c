@@ -21,7 +21,7 @@
 #define MAX_REQUEST ((size_t)30 << 20)	/* Vault takes 32 MiB */
 #define BATCH_ITEMS 1000
 #define BATCH_BYTES ((size_t)4 << 20)	/* asked for at once, or one item */
-#define ITEM_SPARE  64			/* of JSON around a ciphertext */
+#define ITEM_SPARE  ((size_t)64)		/* of JSON around a ciphertext */
 #define PREFIX      "vault:v"
 #define PREFIX_SIZE (sizeof(PREFIX) - 1)
 

@@ -95,7 +95,8 @@ static bool add_password(struct words *words, const struct bursar_host *host)
 static void add_given(struct words *words, const PQconninfoOption *given)
 {
 	for (const PQconninfoOption *o = given; o->keyword != NULL; o++) {
-		if (o->val != NULL && strcmp(o->keyword, "client_encoding")) {
+		if (o->val != NULL &&
+		    strcmp(o->keyword, "client_encoding") != 0) {
 			add(words, o->keyword, o->val);
 		}
 	}

@@ -14,7 +14,7 @@
 
 #include "postgres.h"
 
-#define CHUNK (64u << 10)
+#define CHUNK ((size_t)64 << 10)
 #define KEPT  (1u << 20)	/* memory of the buffer between batches */
 
 #define MOST  (UINT32_C(1) << 30)	/* bytes of a row; as many as it takes */

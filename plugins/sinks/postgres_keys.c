@@ -337,7 +337,7 @@ static int compare_rows(const void *left, const void *right)
 static struct key_row *match(struct key_row *rows, size_t count,
                              const PGresult *result, int at)
 {
-	struct key_row wanted;
+	struct key_row wanted = { 0 };
 
 	if (PQgetlength(result, at, 0) != KEY_SIZE) {
 		return NULL;

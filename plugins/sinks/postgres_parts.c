@@ -35,28 +35,40 @@ void parts_finish(struct parts *parts)
 
 /* --- which there are ----------------------------------------------------- */
 
+/* 'NUMBER', or `open`, which leaves *bound alone. */
+static bool read_bound(const char *text, const char *open, int64_t *bound)
+{
+	char *end;
+
+	if (strncmp(text, open, strlen(open)) == 0) {
+		return true;
+	}
+	if (text[0] != '\'') {
+		return false;
+	}
+	errno = 0;
+	const long long number = strtoll(text + 1, &end, 10);
+	if (errno != 0 || end == text + 1 || *end != '\'') {
+		return false;
+	}
+	*bound = number;
+	return true;
+}
+
 /* "FOR VALUES FROM ('123') TO (MAXVALUE)"; false: no range of ids. */
 static bool read_bounds(const char *text, struct part *part)
 {
-	long long from, to;
-	const char *end = strstr(text, " TO (");
+	static const char begin[] = "FOR VALUES FROM (";
+	static const char middle[] = " TO (";
+	const char *end = strstr(text, middle);
 
-	if (strncmp(text, "FOR VALUES FROM (", 17) != 0 || end == NULL) {
+	if (strncmp(text, begin, strlen(begin)) != 0 || end == NULL) {
 		return false;
 	}
 	part->from = INT64_MIN;
 	part->to = INT64_MAX;
-	if (sscanf(text + 17, "'%lld'", &from) == 1) {
-		part->from = from;
-	} else if (strncmp(text + 17, "MINVALUE", 8) != 0) {
-		return false;
-	}
-	if (sscanf(end + 5, "'%lld'", &to) == 1) {
-		part->to = to;
-	} else if (strncmp(end + 5, "MAXVALUE", 8) != 0) {
-		return false;
-	}
-	return true;
+	return read_bound(text + strlen(begin), "MINVALUE", &part->from) &&
+	       read_bound(end + strlen(middle), "MAXVALUE", &part->to);
 }
 
 static int compare_parts(const void *left, const void *right)

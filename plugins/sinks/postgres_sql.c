@@ -267,9 +267,8 @@ static enum bursar_verdict take_result(struct db *db, struct rowset *set,
 static void drain_copy(struct db *db)
 {
 	char *data;
-	int size;
 
-	while ((size = PQgetCopyData(db->conn, &data, 0)) > 0) {
+	while (PQgetCopyData(db->conn, &data, 0) > 0) {
 		PQfreemem(data);
 	}
 }

@@ -84,7 +84,8 @@ static int print_integer(char *out, const amqp_field_value_t *value)
 	int64_t number;
 
 	switch ((amqp_field_value_kind_t)value->kind) {
-	case AMQP_FIELD_KIND_I8:  number = value->value.i8; break;
+	case AMQP_FIELD_KIND_I8:  number = (int)value->value.i8;
+		break;
 	case AMQP_FIELD_KIND_U8:  number = value->value.u8; break;
 	case AMQP_FIELD_KIND_I16: number = value->value.i16; break;
 	case AMQP_FIELD_KIND_U16: number = value->value.u16; break;

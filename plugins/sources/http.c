@@ -24,8 +24,8 @@
 
 #define TEND_US        INT64_C(100000)	/* between two looks at times */
 #define LOOK_US        INT64_C(1000000)	/* ... at files */
-#define LISTEN_WAIT_MS 20		/* ... for the port of another */
-#define OTHER_FILES    128		/* descriptors that the rest may need */
+#define LISTEN_WAIT_US INT64_C(20000)	/* ... for the port of another */
+#define OTHER_FILES    128u		/* descriptors that the rest may need */
 
 struct bursar_source {
 	struct http_server server;
@@ -68,7 +68,7 @@ static void fit_connections(struct bursar_source *source)
 	    *connections + OTHER_FILES <= limit.rlim_cur) {
 		return;
 	}
-	*connections = limit.rlim_cur > 2 * OTHER_FILES
+	*connections = limit.rlim_cur > (rlim_t)2 * OTHER_FILES
 	             ? (unsigned)limit.rlim_cur - OTHER_FILES : OTHER_FILES;
 	source->host->log(source->host, BURSAR_WARNING, "connections-lowered",
 	                  "connections=%u why=\"the process may have only %llu "
@@ -266,7 +266,7 @@ out:
 
 static int64_t later(int64_t now, int64_t deadline)
 {
-	const int64_t then = now + LISTEN_WAIT_MS * 1000;
+	const int64_t then = now + LISTEN_WAIT_US;
 
 	return then < deadline ? then : deadline;
 }
