@@ -507,7 +507,8 @@ def memory_does_not_grow(ground):
     ground.declare()
     ground.configure(source={"window-messages": 2000, "window-bytes": "2M"},
                      sinks={"ledger": {"plugin": "null"}})
-    # What a sanitizer keeps of what was freed is not ours.
+    # What a sanitizer keeps of what was freed is not ours; and that of
+    # threads notes which of them touched which memory, in more and more of it.
     process = ground.follow(env={"ASAN_OPTIONS": ":".join(
         filter(None, [os.environ.get("ASAN_OPTIONS"),
                       "quarantine_size_mb=1"]))})
@@ -520,7 +521,8 @@ def memory_does_not_grow(ground):
     # At first it grows to what a full window takes.
     most = 4000
     growth = seen[-1] - seen[rounds // 2 - 1]
-    check(growth <= most, "the second half adds %d kB" % growth, seen)
+    check(growth <= most or "tsan" in str(daemon.runtime_of_sanitizer()),
+          "the second half adds %d kB" % growth, seen)
     settle_all(ground, process, rounds * each)
 
 
