@@ -208,11 +208,12 @@ static void host_log(const struct bursar_host *host, enum bursar_level level,
 	pthread_mutex_unlock(&fake->lock);
 }
 
-unsigned fakehost_logged(const struct fakehost *host, const char *event)
+unsigned fakehost_logged(struct fakehost *host, const char *event)
 {
 	const size_t size = strlen(event);
 	unsigned count = 0;
 
+	pthread_mutex_lock(&host->lock);
 	for (const char *line = host->log; *line != '\0';) {
 		const char *name = strchr(line, ' ') + 1;
 		const char *end = strchr(name, ' ');
@@ -222,6 +223,7 @@ unsigned fakehost_logged(const struct fakehost *host, const char *event)
 		line = strchr(name, '\n');
 		line = line ? line + 1 : "";
 	}
+	pthread_mutex_unlock(&host->lock);
 	return count;
 }
 
@@ -245,24 +247,32 @@ static void host_count(const struct bursar_host *host, const char *name,
 
 	ck_assert_msg(size > 6 && strcmp(name + size - 6, "_total") == 0,
 	              "'%s' is no name for a counter", name);
+	pthread_mutex_lock(&self(host)->lock);
 	*figure(self(host), name) += more;
+	pthread_mutex_unlock(&self(host)->lock);
 }
 
 static void host_gauge(const struct bursar_host *host, const char *name,
                        int64_t value)
 {
+	pthread_mutex_lock(&self(host)->lock);
 	*figure(self(host), name) = value;
+	pthread_mutex_unlock(&self(host)->lock);
 }
 
-int64_t fakehost_figure(const struct fakehost *host, const char *name)
+int64_t fakehost_figure(struct fakehost *host, const char *name)
 {
+	int64_t value = 0;
+
+	pthread_mutex_lock(&host->lock);
 	for (size_t i = 0; i < FAKEHOST_FIGURES; i++) {
 		if (host->figures[i].name != NULL &&
 		    strcmp(host->figures[i].name, name) == 0) {
-			return host->figures[i].value;
+			value = host->figures[i].value;
 		}
 	}
-	return 0;
+	pthread_mutex_unlock(&host->lock);
+	return value;
 }
 
 /*

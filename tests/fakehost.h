@@ -31,7 +31,7 @@ struct fakehost {
 		int64_t     value;
 	} figures[FAKEHOST_FIGURES];
 	int64_t now_us;			/* what now() says; 0: the clock */
-	pthread_mutex_t lock;		/* of the log */
+	pthread_mutex_t lock;		/* of log and figures */
 	char   log[1 << 16];		/* "LEVEL EVENT TEXT\n", a string */
 	size_t log_size;
 };
@@ -50,10 +50,10 @@ void fakehost_declare(struct fakehost *host, const struct bursar_option *table);
 void fakehost_set(struct fakehost *host, const char *name, const char *value);
 
 /* A figure by its name; 0 where there is none. */
-int64_t fakehost_figure(const struct fakehost *host, const char *name);
+int64_t fakehost_figure(struct fakehost *host, const char *name);
 
 /* How many lines of that event were logged. */
-unsigned fakehost_logged(const struct fakehost *host, const char *event);
+unsigned fakehost_logged(struct fakehost *host, const char *event);
 
 /*
  * Loads a module of the build tree, by kind and name: "crypto", "sodium".
