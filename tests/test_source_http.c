@@ -24,6 +24,7 @@
 
 #include <check.h>
 #include <sodium.h>
+#define ZLIB_CONST
 #include <zlib.h>
 #include <zstd.h>
 
@@ -452,7 +453,7 @@ START_TEST(takes_lines_and_packed_bodies)
 
 	ck_assert_int_eq(deflateInit2(&zip, 6, Z_DEFLATED, 15 + 16, 8, 0),
 	                 Z_OK);
-	zip.next_in = (Bytef *)(uintptr_t)lines;
+	zip.next_in = (const Bytef *)lines;
 	zip.avail_in = sizeof(lines) - 1;
 	zip.next_out = (Bytef *)packed;
 	zip.avail_out = (uInt)room;

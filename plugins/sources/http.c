@@ -25,7 +25,7 @@
 #define TEND_US        INT64_C(100000)	/* between two looks at times */
 #define LOOK_US        INT64_C(1000000)	/* ... at files */
 #define LISTEN_WAIT_US INT64_C(20000)	/* ... for the port of another */
-#define OTHER_FILES    128u		/* descriptors that the rest may need */
+#define OTHER_FILES    ((rlim_t)128)	/* descriptors that the rest may need */
 
 struct bursar_source {
 	struct http_server server;
@@ -68,8 +68,8 @@ static void fit_connections(struct bursar_source *source)
 	    *connections + OTHER_FILES <= limit.rlim_cur) {
 		return;
 	}
-	*connections = limit.rlim_cur > (rlim_t)2 * OTHER_FILES
-	             ? (unsigned)limit.rlim_cur - OTHER_FILES : OTHER_FILES;
+	*connections = (unsigned)(limit.rlim_cur > 2 * OTHER_FILES
+	             ? limit.rlim_cur - OTHER_FILES : OTHER_FILES);
 	source->host->log(source->host, BURSAR_WARNING, "connections-lowered",
 	                  "connections=%u why=\"the process may have only %llu "
 	                  "open files: raise LimitNOFILE\"", *connections,

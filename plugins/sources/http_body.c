@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ZLIB_CONST		/* what is read may be const */
 #include <zlib.h>
 #include <zstd.h>
 
@@ -131,7 +132,7 @@ static int gunzip(struct bursar_span in, size_t limit, struct http_bytes *out,
 	if (inflateInit2(&zip, 15 + 16) != Z_OK) {
 		return no_memory(err);
 	}
-	zip.next_in = (Bytef *)(uintptr_t)in.data;
+	zip.next_in = (const Bytef *)in.data;
 	zip.avail_in = (uInt)in.size;
 	const int result = gunzip_all(&zip, limit, out, err);
 	inflateEnd(&zip);

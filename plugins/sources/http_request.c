@@ -46,7 +46,7 @@ static void check_token(struct http_request *r)
 			given, strlen(given),
 		});
 	}
-	if (r->token != NULL) {
+	if (tokens != NULL && r->token != NULL) {
 		r->tokens = tokens;
 		tokens->holders++;
 	} else if (tokens != NULL) {

@@ -24,7 +24,9 @@
 #define LAST_ANSWERS_US INT64_C(2000000)	/* to go out at the end */
 #define SPARE_SLOTS     4096	/* requests that were answered in time and are
 				 * not yet settled */
-#define PRIORITIES      "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+
+/* Not const only because the library takes all options that way. */
+static char priorities[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2";
 
 int64_t http_now(void)
 {
@@ -239,17 +241,15 @@ static unsigned silence(const struct http_limits *limits)
 }
 
 int http_server_start(struct http_server *server, int listener,
-                      const char *cert, const char *key,
-                      struct bursar_error *err)
+                      char *cert, char *key, struct bursar_error *err)
 {
 	const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD |
 		MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
 		(cert != NULL ? MHD_USE_TLS : 0);
 	struct MHD_OptionItem tls[] = {
-		{ MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)cert },
-		{ MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)key },
-		{ MHD_OPTION_HTTPS_PRIORITIES, 0,
-		  (void *)(uintptr_t)PRIORITIES },
+		{ MHD_OPTION_HTTPS_MEM_CERT, 0, cert },
+		{ MHD_OPTION_HTTPS_MEM_KEY, 0, key },
+		{ MHD_OPTION_HTTPS_PRIORITIES, 0, priorities },
 		{ MHD_OPTION_END, 0, NULL },
 	};
 

@@ -196,11 +196,10 @@ void http_server_finish(struct http_server *server);
 
 /*
  * Listens on the socket, which it takes where that works.  cert and key: PEM,
- * both NULL for plain HTTP.  Returns 0, or -1 with *err filled.
+ * only read, both NULL for plain HTTP.  Returns 0, or -1 with *err filled.
  */
 int http_server_start(struct http_server *server, int listener,
-                      const char *cert, const char *key,
-                      struct bursar_error *err);
+                      char *cert, char *key, struct bursar_error *err);
 
 /* Answers who waits, lets answers go out for a moment, ends all. */
 void http_server_stop(struct http_server *server);
