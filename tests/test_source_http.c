@@ -742,24 +742,57 @@ START_TEST(bounds_bodies_by_their_bytes_unpacked)
 }
 END_TEST
 
-START_TEST(a_body_that_never_ends_is_cut)
+static const char endless[] = "POST /v1/records HTTP/1.1\r\nHost: x\r\n"
+	JSON_TYPE "Transfer-Encoding: chunked\r\n\r\n";
+
+/* So many chunks of 4 KB, as far as they are taken. */
+static void put_chunks(int fd, int count)
+{
+	char whole[6 + 0x1000 + 2];
+
+	memcpy(whole, "1000\r\n", 6);
+	memset(whole + 6, ' ', 0x1000);
+	memcpy(whole + 6 + 0x1000, "\r\n", 2);
+	for (int i = 0; i < count; i++) {
+		put(fd, whole, sizeof(whole));
+	}
+}
+
+START_TEST(a_body_that_never_ends_is_told_and_cut)
 {
 	fakehost_set(&host, "max-body", "100K");
 	start();
 	const int fd = dial();
-	static const char head[] = "POST /v1/records HTTP/1.1\r\nHost: x\r\n"
-		JSON_TYPE "Transfer-Encoding: chunked\r\n\r\n";
-	put(fd, head, strlen(head));
-	for (int i = 0; i < 2000; i++) {
-		char whole[6 + 0x1000 + 2];
-
-		memcpy(whole, "1000\r\n", 6);
-		memset(whole + 6, ' ', 0x1000);
-		memcpy(whole + 6 + 0x1000, "\r\n", 2);
-		put(fd, whole, sizeof(whole));
-	}
-	ck_assert_int_eq(take_reply(fd), 0);
+	put(fd, endless, strlen(endless));
+	put_chunks(fd, 2000);
+	ck_assert_int_eq(take_reply(fd), 413);
+	says("Connection: close");
+	says("longer than this server takes");
+	put_chunks(fd, 10000);
+	ck_assert(closes_within(fd, 2000));
+	ck_assert_int_eq(send(fd, "x", 1, MSG_NOSIGNAL), -1);
 	close(fd);
+	ck_assert_int_eq(post_json("{}"), 200);
+}
+END_TEST
+
+/* Which is what most clients do: they read when all is sent. */
+START_TEST(who_sends_all_before_reading_is_told)
+{
+	static const char *const heads[] = {
+		JSON_TYPE, "Content-Type: text/plain\r\n",
+	};
+	static const int codes[] = { 413, 415 };
+	static char spaces[5 << 20];
+
+	fakehost_set(&host, "max-body", "1M");
+	start();
+	memset(spaces, ' ', sizeof(spaces));
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(post_bytes(heads[i], spaces, sizeof(spaces)),
+		                 codes[i]);
+		says("Connection: close");
+	}
 	ck_assert_int_eq(post_json("{}"), 200);
 }
 END_TEST
@@ -978,7 +1011,9 @@ static Suite *suite(void)
 		  refuses_what_is_no_place_to_listen,
 		  waits_for_a_port_that_is_taken } },
 		{ "Limits", { bounds_bodies_by_their_bytes_unpacked,
-		  a_body_that_never_ends_is_cut, bounds_records_and_nesting,
+		  a_body_that_never_ends_is_told_and_cut,
+		  who_sends_all_before_reading_is_told,
+		  bounds_records_and_nesting,
 		  bounds_the_memory_of_all_requests, cuts_who_is_slow,
 		  bounds_connections_of_an_address } },
 		{ "Waiting", { answers_in_time_whatever_the_core_does,

@@ -15,12 +15,14 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "common/utf8.h"
 #include "http_source.h"
 
 #define ITEM_SIZE   64		/* bytes of a record without its reason */
 #define HEAD_SIZE   300
+#define EARLY_SIZE  4096	/* of an answer that does not wait */
 
 static const char *const status_names[HTTP_STATUSES] = {
 	[HTTP_PENDING] = "retry", [HTTP_STORED] = "stored",
@@ -262,4 +264,60 @@ enum MHD_Result http_respond(struct http_request *r)
 		MHD_queue_response(r->connection, r->code, response);
 	MHD_destroy_response(response);
 	return result;
+}
+
+/* --- past the library ----------------------------------------------------- */
+
+struct text {
+	char   data[EARLY_SIZE];
+	size_t size;
+};
+
+__attribute__((format(printf, 2, 3)))
+static void put_text(struct text *text, const char *fmt, ...)
+{
+	const size_t room = sizeof(text->data) - text->size;
+	va_list ap;
+
+	va_start(ap, fmt);
+	const int size = vsnprintf(text->data + text->size, room, fmt, ap);
+	va_end(ap);
+	text->size += (size_t)size < room ? (size_t)size : room;
+}
+
+static enum MHD_Result put_header(void *context, enum MHD_ValueKind kind,
+                                  const char *name, const char *value)
+{
+	(void)kind;
+	put_text(context, "%s: %s\r\n", name, value);
+	return MHD_YES;
+}
+
+bool http_respond_early(struct http_request *r)
+{
+	struct text text = { .size = 0 };
+	const char *answer = r->answer != NULL ? r->answer : no_memory;
+	const size_t size = r->answer != NULL ? r->answer_size
+	                                      : strlen(no_memory);
+	const int fd = r->link->fd;
+
+	if (r->server->tls) {
+		return false;
+	}
+	r->keeps_open = false;
+	put_text(&text, "HTTP/1.1 %u %s\r\nContent-Length: %zu\r\n", r->code,
+	         MHD_get_reason_phrase_for(r->code), size);
+	struct MHD_Response *response = MHD_create_response_from_buffer(
+		0, NULL, MHD_RESPMEM_PERSISTENT);
+	if (response == NULL) {
+		return false;
+	}
+	add_headers(r, response);
+	MHD_get_response_headers(response, put_header, &text);
+	MHD_destroy_response(response);
+	put_text(&text, "\r\n%s", answer);
+	r->told_early = text.size < sizeof(text.data) &&
+		send(fd, text.data, text.size, MSG_NOSIGNAL) ==
+		(ssize_t)text.size && shutdown(fd, SHUT_WR) == 0;
+	return r->told_early;
 }

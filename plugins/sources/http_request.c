@@ -5,8 +5,11 @@
  *
  * All of it runs in the library's thread.  What is refused by its header is
  * told so after the body, which is thrown away: a client that is still sending
- * would not read the answer.  Only who asks first (Expect), or would send a
- * lot, is told at once.
+ * would not read the answer, and the rest of the body would be taken for the
+ * next request.  Who asks first (Expect) is told at once.  Who would send a
+ * lot, or does not end, is told meanwhile, see http_respond_early(); what it
+ * sends on is thrown away for a while, as a connection that is closed over
+ * unread bytes takes the answer with it.
  */
 #include "config.h"
 
@@ -21,7 +24,8 @@
 #include "http_source.h"
 
 #define MAX_KEY     255		/* characters of an Idempotency-Key */
-#define THROW_AWAY  ((size_t)1 << 20)	/* of a body that is refused */
+#define THROW_AWAY  ((size_t)1 << 20)	/* of a body that is refused ... */
+#define GO_ON       ((size_t)16 << 20)	/* ... and more, once it was told */
 #define BEARER      "Bearer "
 
 static const char *header(const struct http_request *r, const char *name)
@@ -215,13 +219,14 @@ struct http_request *http_request_begin(struct http_server *server,
 	link->since = http_now();
 	pthread_mutex_unlock(&server->lock);
 	check_header(r, url, method);
+	r->long_refused = r->code != 0 && said_length(r) > THROW_AWAY;
 	return r;
 }
 
 bool http_request_is_hasty(const struct http_request *r)
 {
-	return r->code != 0 && (header(r, "Expect") != NULL ||
-	                        said_length(r) > THROW_AWAY);
+	return (r->code != 0 && header(r, "Expect") != NULL) ||
+	       (r->long_refused && r->server->tls);
 }
 
 /* --- body ----------------------------------------------------------------- */
@@ -297,8 +302,12 @@ bool http_request_take(struct http_request *r, const char *data, size_t size)
 	if (r->code == 0) {
 		keep(r, data, size);
 	}
-	/* Who never ends is not told. */
-	return r->code == 0 || r->came <= limit + THROW_AWAY;
+	if (r->code != 0 && !r->told_early &&
+	    (r->long_refused || r->came > limit + THROW_AWAY) &&
+	    !http_respond_early(r)) {
+		return false;
+	}
+	return r->code == 0 || r->came <= limit + THROW_AWAY + GO_ON;
 }
 
 /* --- records -------------------------------------------------------------- */

@@ -154,6 +154,9 @@ static enum MHD_Result on_request(void *server,
 		*size = 0;
 		return http_request_take(r, data, taken) ? MHD_YES : MHD_NO;
 	}
+	if (r->told_early) {
+		return MHD_NO;
+	}
 	if (r->left || !http_request_whole(r)) {
 		return http_respond(r);
 	}
@@ -253,6 +256,7 @@ int http_server_start(struct http_server *server, int listener,
 		{ MHD_OPTION_END, 0, NULL },
 	};
 
+	server->tls = cert != NULL;
 	server->said[0] = '\0';
 	server->starter = pthread_self();
 	server->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request,

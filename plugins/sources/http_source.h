@@ -99,6 +99,8 @@ struct http_request {
 	char    *origin;
 	char    *key;			/* Idempotency-Key, as it came */
 	bool     keeps_open;		/* false: the answer ends it */
+	bool     long_refused;		/* by its header, with a long body */
+	bool     told_early;		/* see http_respond_early() */
 
 	struct http_bytes body;
 	size_t   came;			/* bytes of body, kept or not */
@@ -134,6 +136,7 @@ struct http_server {
 	const struct bursar_host *host;
 	struct http_limits limits;
 	struct MHD_Daemon *daemon;	/* NULL: not listening */
+	bool     tls;
 	struct json_reader *json;	/* the library's thread's */
 	int      bell;			/* rung for the core's thread */
 	pthread_t starter;
@@ -219,7 +222,8 @@ struct http_request *http_request_begin(struct http_server *server,
 /* Whether its answer cannot wait until the body is through. */
 bool http_request_is_hasty(const struct http_request *r);
 
-/* Takes a part of the body.  False: the connection has to end. */
+/* Takes a part of the body; may answer it.  False: the connection has to
+ * end. */
 bool http_request_take(struct http_request *r, const char *data, size_t size);
 
 /* The body is whole.  True: suspend, then http_request_wait(); false: there is
@@ -282,6 +286,14 @@ size_t http_put_escaped(char *out, const char *text);
 
 /* Gives the answer to the library. */
 enum MHD_Result http_respond(struct http_request *r);
+
+/*
+ * Answers a request whose body is still coming, and ends its connection's way
+ * to the client.  The library has no words for that, so this is written past
+ * it, from its own thread and in one piece.  False: it cannot be told, because
+ * of TLS or because its connection takes no bytes.
+ */
+bool http_respond_early(struct http_request *r);
 
 /* More memory for a request.  False: there is no more; without the lock. */
 bool http_charge(struct http_request *r, size_t more);
