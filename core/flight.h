@@ -49,6 +49,8 @@ struct flight_message {
 	_Atomic unsigned       waiting;	/* (record, required sink) pairs */
 	_Atomic unsigned       happened;	/* FLIGHT_* */
 	_Atomic(const char *)  reason;	/* of REFUSED: static, or kept */
+	_Atomic(const char *)  refuser;	/* sink that refused it, if no letter
+					 * says so; or NULL */
 	bool                   settled;
 	bool                   sealed;	/* it was delivered encrypted */
 };

@@ -255,6 +255,7 @@ static size_t list_settled(struct intake *in, struct flight *flight,
 			in->settled[count++] = (struct bursar_settled){
 				.token = m->delivered.token,
 				.outcome = BURSAR_RETURNED,
+				.message = &m->delivered,
 			};
 			continue;
 		}
@@ -273,6 +274,7 @@ static size_t list_settled(struct intake *in, struct flight *flight,
 			.reason = outcome == BURSAR_REFUSED ||
 			          outcome == BURSAR_CONFLICT
 			        ? atomic_load(&m->reason) : NULL,
+			.message = &m->delivered,
 		};
 		count++;
 	}
@@ -308,6 +310,31 @@ static void reopen_later(struct intake *in, const struct bursar_error *err)
 	wait_after_failure(in, BURSAR_DOWN);
 }
 
+/* What has to be on disk before senders are told.  Returns 0, or -1 with *err
+ * filled. */
+static int write_letters(struct intake *in, size_t count,
+                         struct bursar_error *err)
+{
+	bool added = false;
+
+	if (!in->ops->answers) {
+		return 0;
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (letter_besides(in->o.box, in->settling[i], &added,
+		                   err) != 0) {
+			return -1;
+		}
+	}
+	return added ? deadletters_sync(in->o.box->letters, err) : 0;
+}
+
+static void settle_later(struct intake *in, const struct bursar_error *err)
+{
+	set_state(in, INTAKE_HELD, err->text);
+	wait_after_failure(in, BURSAR_RETRY);
+}
+
 /* Tells the source of up to SETTLE_MAX messages.  Returns how many. */
 static size_t settle_some(struct intake *in)
 {
@@ -322,6 +349,10 @@ static size_t settle_some(struct intake *in)
 	if (count == 0 || in->source == NULL) {
 		return 0;
 	}
+	if (!in->recalling && write_letters(in, count, &err) != 0) {
+		settle_later(in, &err);
+		return 0;
+	}
 	switch (in->ops->settle(in->source, in->settled, count, &err)) {
 	case BURSAR_DONE:
 		break;
@@ -331,8 +362,7 @@ static size_t settle_some(struct intake *in)
 	case BURSAR_RETRY:
 	case BURSAR_REJECT:
 	case BURSAR_CONFIG:
-		set_state(in, INTAKE_HELD, err.text);
-		wait_after_failure(in, BURSAR_RETRY);
+		settle_later(in, &err);
 		return 0;
 	}
 	for (size_t i = 0; i < count; i++) {

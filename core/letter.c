@@ -48,6 +48,26 @@ static int64_t expiry(const struct retention *retention,
 	return first;
 }
 
+static int add(struct letterbox *box, struct flight_message *message,
+               const struct dead_letter *letter, struct bursar_error *err)
+{
+	if (atomic_fetch_or(&message->happened, FLIGHT_LETTERED) &
+	    FLIGHT_LETTERED) {
+		return 0;
+	}
+	if (deadletters_add(box->letters, letter, err) != 0) {
+		atomic_fetch_and(&message->happened, ~(unsigned)FLIGHT_LETTERED);
+		return -1;
+	}
+	return 0;
+}
+
+static bool is_told(const struct flight_message *message)
+{
+	return message->flight->answers &&
+	       !(message->delivered.flags & BURSAR_MESSAGE_UNANSWERED);
+}
+
 int letter_write(struct letterbox *box, struct flight_message *message,
                  const char *reason, const char *text,
                  const struct bursar_record *record, const char *sink,
@@ -64,16 +84,36 @@ int letter_write(struct letterbox *box, struct flight_message *message,
 	};
 
 	atomic_store(&message->reason, text);
-	if (message->flight->answers) {
+	if (is_told(message)) {
+		atomic_store(&message->refuser, sink);
 		return 0;
 	}
-	if (atomic_fetch_or(&message->happened, FLIGHT_LETTERED) &
-	    FLIGHT_LETTERED) {
+	return add(box, message, &letter, err);
+}
+
+int letter_besides(struct letterbox *box, struct flight_message *message,
+                   bool *added, struct bursar_error *err)
+{
+	const unsigned happened = atomic_load(&message->happened);
+
+	if (!is_told(message) || box->letters == NULL ||
+	    !(happened & (FLIGHT_REFUSED | FLIGHT_CONFLICT)) ||
+	    !(happened & (FLIGHT_STORED | FLIGHT_DUPLICATE)) ||
+	    happened & FLIGHT_RETURNED) {
 		return 0;
 	}
-	if (deadletters_add(box->letters, &letter, err) != 0) {
-		atomic_fetch_and(&message->happened, ~(unsigned)FLIGHT_LETTERED);
-		return -1;
-	}
-	return 0;
+	const struct dead_letter letter = {
+		.message = &message->delivered,
+		.kind = message->clear->kind,
+		.source = message->flight->source,
+		.reason = happened & FLIGHT_REFUSED ? DEAD_REFUSED
+		                                    : DEAD_ID_CONFLICT,
+		.text = atomic_load(&message->reason),
+		.sink = atomic_load(&message->refuser),
+		.expires = expiry(box->retention, message,
+		                  message->records->record),
+	};
+
+	*added = true;
+	return add(box, message, &letter, err);
 }

@@ -21,8 +21,8 @@ struct letterbox {
 };
 
 /*
- * Adds a letter for the message, unless it has one or its source answers its
- * sender; durable after deadletters_sync().
+ * Adds a letter for the message, unless it has one or its sender is told;
+ * durable after deadletters_sync().
  *
  * reason	DEAD_*
  * text		kept as the message's reason: static, or in its arena
@@ -35,5 +35,14 @@ int letter_write(struct letterbox *box, struct flight_message *message,
                  const char *reason, const char *text,
                  const struct bursar_record *record, const char *sink,
                  struct bursar_error *err);
+
+/*
+ * Adds the letter that a finished message needs although its sender is told:
+ * one sink has it and another refused it, which the sender cannot mend.  Does
+ * nothing for any other message.  As letter_write(); *added tells whether there
+ * is something to make durable.
+ */
+int letter_besides(struct letterbox *box, struct flight_message *message,
+                   bool *added, struct bursar_error *err);
 
 #endif

@@ -203,6 +203,7 @@ static enum bursar_verdict source_settle(struct bursar_source *source,
 	for (size_t i = 0; i < count && w.settled_count < MAX; i++) {
 		w.settled[w.settled_count].token = settled[i].token;
 		w.settled[w.settled_count].outcome = settled[i].outcome;
+		ck_assert_uint_eq(settled[i].message->token, settled[i].token);
 		snprintf(w.settled[w.settled_count].reason,
 		         sizeof(w.settled[0].reason), "%s",
 		         settled[i].reason != NULL ? settled[i].reason : "");
@@ -489,7 +490,7 @@ static void sink_close(struct bursar_sink *sink)
 
 static const struct bursar_option no_options[] = { { NULL } };
 static const char *const encodings[] = { "encrypted/test", NULL };
-static const struct bursar_source_ops source_ops = {
+static struct bursar_source_ops source_ops = {
 	.open = source_open, .read = source_read, .settle = source_settle,
 	.park = source_park, .close = source_close,
 };
@@ -565,6 +566,7 @@ static void prepare(void)
 	pthread_mutexattr_t attr;
 
 	memset(&w, 0, sizeof(w));
+	source_ops.answers = false;
 	pthread_mutexattr_init(&attr);
 	/* What a test waits for may ask for more. */
 	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
@@ -857,6 +859,54 @@ START_TEST(a_bad_record_stands_alone_and_the_others_are_stored)
 	ck_assert_uint_eq(w.sinks[0].count, 200);
 	ck_assert_int_eq(outcome_of(100), BURSAR_REFUSED);
 	ck_assert_uint_eq(letters_of(DEAD_REFUSED), 1);
+}
+END_TEST
+
+START_TEST(a_sender_is_told_instead_of_a_letter)
+{
+	source_ops.answers = true;
+	send("metering poison bad");
+	send("junk");
+	start();
+
+	WAIT_FOR(settled() == 2);
+	ck_assert_int_eq(outcome_of(0), BURSAR_REFUSED);
+	ck_assert_int_eq(outcome_of(1), BURSAR_REFUSED);
+	ck_assert_uint_eq(letters_of(DEAD_REFUSED), 0);
+	ck_assert_uint_eq(letters_of(DEAD_MALFORMED), 0);
+}
+END_TEST
+
+START_TEST(what_nobody_is_told_is_a_letter)
+{
+	source_ops.answers = true;
+	send("metering poison bad");
+	send("junk");
+	w.queue[0].flags = w.queue[1].flags = BURSAR_MESSAGE_UNANSWERED;
+	start();
+
+	WAIT_FOR(settled() == 2);
+	ck_assert_uint_eq(letters_of(DEAD_REFUSED), 1);
+	ck_assert_uint_eq(letters_of(DEAD_MALFORMED), 1);
+}
+END_TEST
+
+START_TEST(what_one_sink_has_and_another_refuses_is_a_letter_besides)
+{
+	source_ops.answers = true;
+	setup.routes[0] = 3;
+	w.sinks[1] = (struct world_sink){
+		.ids = { "one" }, .content = { "other" }, .count = 1,
+	};
+	send("metering one fine");
+	send("metering two fine");
+	start();
+
+	WAIT_FOR(settled() == 2);
+	ck_assert_int_eq(outcome_of(0), BURSAR_CONFLICT);
+	ck_assert_int_eq(outcome_of(1), BURSAR_STORED);
+	ck_assert_uint_eq(w.sinks[0].count, 2);
+	ck_assert_uint_eq(letters_of(DEAD_ID_CONFLICT), 1);
 }
 END_TEST
 
@@ -1510,6 +1560,10 @@ static void add_tests(TCase *t)
 	tcase_add_test(t, blocks_the_route_when_a_person_must_act_and_loses_nothing);
 	tcase_add_loop_test(t, a_bad_record_stands_alone_and_the_others_are_stored,
 	                    0, 4);
+	tcase_add_test(t, a_sender_is_told_instead_of_a_letter);
+	tcase_add_test(t, what_nobody_is_told_is_a_letter);
+	tcase_add_test(t,
+	               what_one_sink_has_and_another_refuses_is_a_letter_besides);
 	tcase_add_test(t, a_sink_that_refuses_everything_blocks_and_opens_by_itself);
 	tcase_add_test(t, a_duplicate_is_settled_and_stored_once);
 	tcase_add_test(t, an_id_with_other_content_is_a_dead_letter);

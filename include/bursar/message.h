@@ -22,6 +22,9 @@ struct bursar_header {
  * length, digest its SHA-256 as 64 hex digits.  It becomes a dead letter.
  */
 #define BURSAR_MESSAGE_OVERSIZE    2u
+/* Its source answers senders, but nobody will tell this one: should it be
+ * refused, it is kept as a dead letter like those of other sources. */
+#define BURSAR_MESSAGE_UNANSWERED  4u
 
 /* Why a message of a kind that its sender may not send is refused. */
 #define BURSAR_NOT_ALLOWED "its sender may not send records of that kind"

@@ -55,7 +55,8 @@ enum bursar_outcome {
 	BURSAR_DUPLICATE,	/* was there already, with the same content */
 	BURSAR_CONFLICT,	/* the id was there with other content */
 	BURSAR_REFUSED,		/* can never be stored; kept as a dead letter,
-				 * unless ops->answers is set */
+				 * unless ops->answers is set and no sink has
+				 * any of it */
 	BURSAR_RETURNED,	/* given back: deliver it again, later or to
 				 * somebody else */
 };
@@ -64,11 +65,15 @@ struct bursar_settled {
 	uint64_t token;
 	enum bursar_outcome outcome;
 	const char *reason;	/* REFUSED, CONFLICT: a sentence; else NULL */
+	/* As it was added, but for a body that was cut; lent for the call. */
+	const struct bursar_message *message;
 };
 
 struct bursar_source_ops {
 	/* Required.  True: settle() tells the sender what was refused and why,
-	 * so that a refused message need not be kept as well. */
+	 * so that a refused message need not be kept as well.  Where the
+	 * sender turns out to be gone, the message can be added once more, as
+	 * UNANSWERED. */
 	bool answers;
 
 	/*
