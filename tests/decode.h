@@ -19,6 +19,10 @@ extern struct bursar_record *decode_record;	/* NULL: none */
 extern size_t decode_count;			/* of records */
 extern struct bursar_error decode_error;
 
+/* Before decode_start(): options of the format that are true, divided by
+ * spaces; all others are false. */
+extern const char *decode_flags;
+
 void decode_start(const char *module);
 void decode_stop(void);
 

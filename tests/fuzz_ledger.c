@@ -154,9 +154,18 @@ static void set_body(struct bursar_message *message, const uint8_t *data,
 	message->body = (struct bursar_span){ body, size };
 }
 
+/* Every option that there is, so that its code is run. */
+static int64_t number(const struct bursar_host *host, const char *name)
+{
+	(void)host, (void)name;
+	return 1;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct bursar_host host = { .schema = &schema };
+	static const struct bursar_host host = {
+		.schema = &schema, .number = number,
+	};
 	static struct bursar_format *format;
 	static struct json_reader *reader;
 	struct bursar_error err = { 0 };

@@ -141,6 +141,16 @@ static const struct place places[] = {
 	M("{\"input_tokens\":5,\"output_tokens\":6}", "total_tokens", "unset"),
 	M("{\"cache_read_input_tokens\":5}", "cache_read_input_tokens", "5"),
 	M("{\"cache_write_input_tokens\":5}", "cache_write_input_tokens", "5"),
+	M("{\"cache_write_1h_input_tokens\":5}", "cache_write_1h_input_tokens",
+	  "5"),
+	M("{\"tokens\":{\"cache_write_1h\":5}}", "cache_write_1h_input_tokens",
+	  "5"),
+	M("{\"hidden_output_tokens\":5}", "hidden_output_tokens", "5"),
+	M("{\"hidden_output_tokens\":5}", "thinking_tokens", "unset"),
+	M("{\"pricing_mode\":\"batch\"}", "pricing_mode", "batch"),
+	M("{\"pricing_mode\":null}", "pricing_mode", "unset"),
+	M("{\"pricing_mode\":\"\"}", "pricing_mode", "unset"),
+	M("{\"service_tier\":\"flex\"}", "pricing_mode", "flex"),
 	M("{\"latency_ms\":5}", "latency_ms", "5"),
 	M("{\"wall_clock_ms\":5}", "wall_clock_ms", "5"),
 	M("{\"cost_usd\":0.00548848}", "cost_reported_usd", "5488480"),
@@ -967,6 +977,81 @@ START_TEST(escapes_a_nul_in_a_header)
 }
 END_TEST
 
+/* --- buckets --------------------------------------------------------- */
+
+static void again_with(const char *options)
+{
+	decode_stop();
+	decode_flags = options;
+	decode_start(FORMATS_DIR "/format_ledger");
+}
+
+START_TEST(buckets_stand_beside_each_other_unless_told)
+{
+	decode_text("metering", "{\"input_tokens\":100,\"output_tokens\":50,"
+	            "\"cache_read_input_tokens\":900,"
+	            "\"cache_write_input_tokens\":70,\"thinking_tokens\":20}");
+	is("input_tokens", "100");
+	is("output_tokens", "50");
+	is("thinking_tokens", "20");
+	is("hidden_output_tokens", "unset");
+	flags(0);
+}
+END_TEST
+
+START_TEST(takes_caches_out_of_input_where_they_are_counted_in)
+{
+	again_with("input-includes-cache");
+	decode_text("metering", "{\"input_tokens\":1000,"
+	            "\"cache_read_input_tokens\":600,"
+	            "\"cache_write_input_tokens\":100,"
+	            "\"cache_write_1h_input_tokens\":40}");
+	is("input_tokens", "300");
+	is("cache_read_input_tokens", "600");
+	is("cache_write_input_tokens", "100");
+	flags(0);
+	decode_text("metering", "{\"input_tokens\":7}");
+	is("input_tokens", "7");
+	decode_text("metering", "{\"cache_read_input_tokens\":7}");
+	is("input_tokens", "unset");
+	again_with("");
+}
+END_TEST
+
+START_TEST(a_contradiction_is_kept_and_flagged)
+{
+	again_with("input-includes-cache");
+	decode_text("metering", "{\"input_tokens\":10,"
+	            "\"cache_read_input_tokens\":11}");
+	is("input_tokens", "10");
+	flags(BURSAR_DQ_TOTAL);
+	again_with("");
+	decode_text("metering", "{\"output_tokens\":10,"
+	            "\"hidden_output_tokens\":11}");
+	is("output_tokens", "10");
+	flags(BURSAR_DQ_TOTAL);
+	decode_text("metering", "{\"cache_write_input_tokens\":1,"
+	            "\"cache_write_1h_input_tokens\":2}");
+	flags(BURSAR_DQ_TOTAL);
+}
+END_TEST
+
+START_TEST(thinking_within_output_is_hidden_output)
+{
+	again_with("output-includes-thinking");
+	decode_text("metering", "{\"output_tokens\":50,\"thinking_tokens\":20}");
+	is("output_tokens", "50");
+	is("thinking_tokens", "unset");
+	is("hidden_output_tokens", "20");
+	flags(0);
+	decode_text("metering", "{\"output_tokens\":50,\"thinking_tokens\":20,"
+	            "\"hidden_output_tokens\":5}");
+	is("thinking_tokens", "20");
+	is("hidden_output_tokens", "5");
+	again_with("");
+}
+END_TEST
+
 /* --- refusals -------------------------------------------------------- */
 
 static const char *const refused[] = {
@@ -1245,6 +1330,10 @@ static TCase *extra_case(void)
 	LOOP(t, refuses_what_is_no_object, refused);
 	tcase_add_test(t, says_what_it_got_instead_of_an_object);
 	tcase_add_test(t, stands_alone_from_message_to_message);
+	tcase_add_test(t, buckets_stand_beside_each_other_unless_told);
+	tcase_add_test(t, takes_caches_out_of_input_where_they_are_counted_in);
+	tcase_add_test(t, a_contradiction_is_kept_and_flagged);
+	tcase_add_test(t, thinking_within_output_is_hidden_output);
 	tcase_add_test(t, takes_members_in_any_order);
 	tcase_add_test(t, knows_names_longer_than_a_guess);
 	return t;

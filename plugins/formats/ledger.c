@@ -353,6 +353,9 @@ static const struct shape_rule metering_rules[] = {
 	  "output_tokens tokens.output_tokens tokens.output tokens_out" },
 	{ "thinking_tokens", shape_count,
 	  "thinking_tokens tokens.thinking_tokens tokens.thinking" },
+	{ "hidden_output_tokens", shape_count,
+	  "hidden_output_tokens tokens.hidden_output_tokens "
+	  "tokens.hidden_output" },
 	{ "total_tokens", shape_count,
 	  "total_tokens tokens.total_tokens tokens.total" },
 	{ "cache_read_input_tokens", shape_count,
@@ -361,6 +364,10 @@ static const struct shape_rule metering_rules[] = {
 	{ "cache_write_input_tokens", shape_count,
 	  "cache_write_input_tokens tokens.cache_write_input_tokens "
 	  "tokens.cache_write cache_write_tokens" },
+	{ "cache_write_1h_input_tokens", shape_count,
+	  "cache_write_1h_input_tokens tokens.cache_write_1h_input_tokens "
+	  "tokens.cache_write_1h cache_write_1h_tokens" },
+	{ "pricing_mode", shape_present, "pricing_mode service_tier" },
 	{ "latency_ms", shape_count, "latency_ms" },
 	{ "wall_clock_ms", shape_count, "wall_clock_ms" },
 	{ "cost_reported_usd", shape_money,
@@ -501,10 +508,14 @@ struct layout {
 	int thinking;
 	int cache_read;
 	int cache_write;
+	int cache_write_1h;
+	int hidden;
 };
 
 struct bursar_format {
 	struct json_reader *reader;
+	bool input_includes_cache;	/* as the configuration says */
+	bool output_includes_thinking;
 	struct layout layouts[KINDS];
 };
 
@@ -585,6 +596,52 @@ static void check_total(const struct layout *l, struct bursar_record *record)
 	}
 }
 
+/* Producers that count cached tokens as input, too: what is left of it is the
+ * input that was not cached.  Less than nothing is a contradiction, kept. */
+static void take_caches_out(const struct layout *l,
+                            struct bursar_record *record)
+{
+	struct bursar_value *input = value_of(l, record, l->input);
+	const uint64_t caches = number_of(l, record, l->cache_read) +
+	                        number_of(l, record, l->cache_write);
+
+	if (input == NULL || !input->is_set || caches == 0) {
+		return;
+	}
+	if (input->number < 0 || caches > (uint64_t)input->number) {
+		bursar_set_flag(record, BURSAR_DQ_TOTAL);
+		return;
+	}
+	input->number -= (int64_t)caches;
+}
+
+/* Reasoning that was counted as output already is a part of it. */
+static void hide_thinking(const struct layout *l, struct bursar_record *record)
+{
+	struct bursar_value *thinking = value_of(l, record, l->thinking);
+	struct bursar_value *hidden = value_of(l, record, l->hidden);
+
+	if (thinking == NULL || hidden == NULL || !thinking->is_set ||
+	    hidden->is_set) {
+		return;
+	}
+	*hidden = *thinking;
+	*thinking = (struct bursar_value){ 0 };
+}
+
+/* What is part of something is not more than it. */
+static void check_parts(const struct layout *l, struct bursar_record *record)
+{
+	if ((is_set(l, record, l->output) &&
+	     number_of(l, record, l->hidden) >
+	     number_of(l, record, l->output)) ||
+	    (is_set(l, record, l->cache_write) &&
+	     number_of(l, record, l->cache_write_1h) >
+	     number_of(l, record, l->cache_write))) {
+		bursar_set_flag(record, BURSAR_DQ_TOTAL);
+	}
+}
+
 static const struct layout *layout_of(const struct bursar_format *format,
                                       const struct bursar_kind *kind)
 {
@@ -631,7 +688,8 @@ static enum bursar_verdict read_body(struct bursar_format *format,
 	return BURSAR_DONE;
 }
 
-static bool fill(const struct layout *layout, const struct json_doc *doc,
+static bool fill(const struct bursar_format *format,
+                 const struct layout *layout, const struct json_doc *doc,
                  const struct bursar_message *message,
                  struct bursar_record *record, struct bursar_arena *arena)
 {
@@ -640,6 +698,13 @@ static bool fill(const struct layout *layout, const struct json_doc *doc,
 		return false;
 	}
 	check_total(layout, record);
+	if (format->input_includes_cache) {
+		take_caches_out(layout, record);
+	}
+	if (format->output_includes_thinking) {
+		hide_thinking(layout, record);
+	}
+	check_parts(layout, record);
 
 	/* The core knows the property; only an id of the body is news. */
 	if (message->message_id.size > 0) {
@@ -681,6 +746,9 @@ static bool layout_init(struct layout *layout, const struct bursar_kind *kind,
 	                                       "cache_read_input_tokens");
 	layout->cache_write = bursar_field_find(kind,
 	                                        "cache_write_input_tokens");
+	layout->cache_write_1h = bursar_field_find(
+		kind, "cache_write_1h_input_tokens");
+	layout->hidden = bursar_field_find(kind, "hidden_output_tokens");
 	return true;
 }
 
@@ -696,6 +764,10 @@ static struct bursar_format *ledger_open(const struct bursar_host *host,
 	if (format->reader == NULL) {
 		goto no_memory;
 	}
+	format->input_includes_cache =
+		host->number(host, "input-includes-cache") != 0;
+	format->output_includes_thinking =
+		host->number(host, "output-includes-thinking") != 0;
 	for (size_t i = 0; i < KINDS; i++) {
 		const struct bursar_kind *kind = bursar_kind_find(
 			host->schema, kinds[i].name, strlen(kinds[i].name));
@@ -734,7 +806,7 @@ static enum bursar_verdict ledger_decode(struct bursar_format *format,
 	}
 	record = records->add(records, layout->kind);
 	if (record == NULL ||
-	    !fill(layout, &doc, message, record, records->arena)) {
+	    !fill(format, layout, &doc, message, record, records->arena)) {
 		bursar_fail(err, ENOMEM, "out of memory");
 		return BURSAR_RETRY;
 	}
@@ -749,6 +821,12 @@ static const struct bursar_format_ops ops = {
 };
 
 static const struct bursar_option options[] = {
+	{ "input-includes-cache", BURSAR_TYPE_FLAG, "false",
+	  "Whether input_tokens of its producers count what was read from or "
+	  "put into a cache; they are taken out of it then." },
+	{ "output-includes-thinking", BURSAR_TYPE_FLAG, "false",
+	  "Whether output_tokens of its producers count thinking_tokens; those "
+	  "are stored as hidden_output_tokens then." },
 	{ NULL },
 };
 
