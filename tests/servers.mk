@@ -9,7 +9,8 @@ dist_check_SCRIPTS += \
 	%D%/daemon_amqp.py \
 	%D%/daemon_postgres.py \
 	%D%/daemon_routes.py \
-	%D%/daemon_samples.py
+	%D%/daemon_samples.py \
+	%D%/daemon_sealed_vault.py
 
 # Whatever happens: a minute of it here, SOAK_MINUTES by `make soak`.
 dist_check_SCRIPTS += %D%/chaos.py
