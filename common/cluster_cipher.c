@@ -30,6 +30,7 @@
 #define BLOCK_SIZE  16
 #define GCM_IV_SIZE 12
 #define TAG_SIZE    16
+#define ID_BYTES    8			/* of a hash, that name a key */
 #define TAG_TEXT    24			/* base64 of a tag */
 #define PREFIX      "gcm:"
 #define PREFIX_SIZE (sizeof(PREFIX) - 1)
@@ -48,6 +49,7 @@ struct cluster_ring {
 	size_t          page;
 	bool            locked;
 	size_t          count;
+	char            id[2 * ID_BYTES + 1];	/* of the first key */
 	size_t          recent;		/* the key that fitted last */
 	EVP_CIPHER     *gcm;
 	EVP_CIPHER     *cbc;
@@ -139,6 +141,24 @@ bool cluster_secret_is_valid(struct bursar_span secret, size_t bytes)
 	return true;
 }
 
+/* Hashed once more, under a word of its own. */
+static bool name_first(struct cluster_ring *ring)
+{
+	static const char word[] = "bursar key id";
+	unsigned char text[sizeof(word) + KEY_SIZE];
+	unsigned char hash[EVP_MAX_MD_SIZE];
+
+	memcpy(text, word, sizeof(word));
+	memcpy(text + sizeof(word), ring->keys[0], KEY_SIZE);
+	const int made = EVP_Digest(text, sizeof(text), hash, NULL,
+	                            EVP_sha256(), NULL);
+	OPENSSL_cleanse(text, sizeof(text));
+	for (size_t i = 0; i < ID_BYTES; i++) {
+		snprintf(ring->id + 2 * i, 3, "%02x", hash[i]);
+	}
+	return made == 1;
+}
+
 int cluster_ring_add(struct cluster_ring *ring, struct bursar_span secret,
                      struct bursar_error *err)
 {
@@ -157,11 +177,25 @@ int cluster_ring_add(struct cluster_ring *ring, struct bursar_span secret,
 	                            ring->keys[ring->count], NULL,
 	                            EVP_sha256(), NULL);
 	(void)mprotect(ring->keys, ring->page, PROT_READ);
-	if (made != 1) {
+	if (made != 1 || (ring->count == 0 && !name_first(ring))) {
 		return bursar_fail(err, EIO, "libcrypto cannot make a SHA-256");
 	}
 	ring->count++;
 	return 0;
+}
+
+struct bursar_span cluster_ring_copy_id(const struct cluster_ring *ring,
+                                        struct bursar_arena *arena)
+{
+	assert(ring != NULL && ring->count > 0);
+
+	const size_t size = 2 * ID_BYTES;
+	char *text = arena->alloc(arena, size);
+
+	if (text != NULL) {
+		memcpy(text, ring->id, size);
+	}
+	return (struct bursar_span){ text, text != NULL ? size : 0 };
 }
 
 size_t cluster_ring_count(const struct cluster_ring *ring)

@@ -53,6 +53,14 @@ int cluster_ring_add(struct cluster_ring *ring, struct bursar_span secret,
                      struct bursar_error *err);
 size_t cluster_ring_count(const struct cluster_ring *ring);
 
+/*
+ * The name of the first key, 16 hex digits of a hash of it: tells keys apart,
+ * and is of no use to find one.  A copy in the arena; data is NULL when memory
+ * is short.  The ring is not empty.
+ */
+struct bursar_span cluster_ring_copy_id(const struct cluster_ring *ring,
+                                        struct bursar_arena *arena);
+
 enum cluster_result {
 	CLUSTER_OPENED,
 	CLUSTER_BROKEN,		/* can never be opened; why is not told */

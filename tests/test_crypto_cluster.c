@@ -441,6 +441,23 @@ START_TEST(never_uses_an_iv_twice)
 }
 END_TEST
 
+/* Whoever keeps what was sealed finds what lies under an older key. */
+START_TEST(names_the_key_and_does_not_tell_it)
+{
+	const struct bursar_seal one = seal(golden, 132);
+	const struct bursar_seal two = seal("x", 1);
+
+	ck_assert_uint_eq(one.key_id.size, 16);
+	ck_assert_uint_ge(strspn(one.key_id.data, "0123456789abcdef"), 16);
+	ck_assert_mem_eq(one.key_id.data, two.key_id.data, 16);
+	ck_assert_ptr_null(memmem(SECRET, strlen(SECRET), one.key_id.data, 8));
+	open_with(OTHER_SECRET "\n" SECRET "\n");
+	const struct bursar_seal other = seal("x", 1);
+	ck_assert_mem_ne(one.key_id.data, other.key_id.data, 16);
+	assert_opened(unseal_seal(&one), golden, 132, false);
+}
+END_TEST
+
 START_TEST(seals_no_empty_text)
 {
 	struct bursar_seal out;
@@ -674,6 +691,7 @@ static Suite *suite(void)
 	tcase_add_test(sealing, seals_under_the_first_secret);
 	tcase_add_test(sealing, opens_what_it_sealed_at_any_size);
 	tcase_add_test(sealing, never_uses_an_iv_twice);
+	tcase_add_test(sealing, names_the_key_and_does_not_tell_it);
 	tcase_add_test(sealing, seals_no_empty_text);
 	tcase_add_test(sealing, asks_to_come_again_when_memory_is_short);
 	suite_add_tcase(s, sealing);

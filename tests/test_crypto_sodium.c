@@ -430,6 +430,8 @@ START_TEST(seals_under_the_first_secret_key)
 	ck_assert_uint_eq(made.header_count, 2);
 	assert_header(&made, 0, "x-bursar-key-id", "new");
 	assert_header(&made, 1, "iv", NULL);
+	ck_assert_uint_eq(made.key_id.size, 3);
+	ck_assert_mem_eq(made.key_id.data, "new", 3);
 	open_with("secret newer " KEY_A "\nsecret new " KEY_B "\n");
 	assert_opened(unseal_seal(&made), plain, PLAIN_SIZE);
 }

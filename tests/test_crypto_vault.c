@@ -421,6 +421,8 @@ START_TEST(older_versions_open_and_the_newest_seals)
 	open_it();
 	const struct bursar_seal new = seal(golden);
 
+	ck_assert_uint_eq(old.key_id.size, 16);
+	ck_assert_mem_ne(old.key_id.data, new.key_id.data, 16);
 	ck_assert_int_eq(unseal_golden(), BURSAR_DONE);
 	ck_assert_int_eq(result_of(&old), BURSAR_OPENED);
 	ck_assert_int_eq(result_of(&new), BURSAR_OPENED);
@@ -1023,6 +1025,9 @@ START_TEST(transit_opens_what_older_keys_sealed)
 	const struct bursar_seal new = seal(golden);
 
 	ck_assert_int_eq(strncmp(new.body.data, "vault:v2:", 9), 0);
+	ck_assert_uint_eq(new.key_id.size, 8);
+	ck_assert_mem_eq(old.key_id.data, "audit:v1", 8);
+	ck_assert_mem_eq(new.key_id.data, "audit:v2", 8);
 	ck_assert_int_eq(result_of(&old), BURSAR_OPENED);
 	ck_assert_int_eq(result_of(&new), BURSAR_OPENED);
 }

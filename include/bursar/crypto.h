@@ -41,6 +41,14 @@ struct bursar_seal {
 	struct bursar_span body;	/* in the arena */
 	struct bursar_header headers[4];/* in the arena */
 	size_t header_count;
+
+	/*
+	 * Names the key, so that what lies under an older one can be found
+	 * later: 1 to 96 visible ASCII characters, static or in the arena; no
+	 * secret, and another one for another key.  Not there: keys of this
+	 * crypto have no names.
+	 */
+	struct bursar_span key_id;
 };
 
 struct bursar_crypto_ops {

@@ -192,6 +192,11 @@ static enum bursar_verdict cluster_seal(struct bursar_crypto *crypto,
 	}
 	out->headers[0] = (struct bursar_header){ { "iv", 2 }, iv };
 	out->header_count = 1;
+	out->key_id = cluster_ring_copy_id(crypto->ring, arena);
+	if (out->key_id.data == NULL) {
+		bursar_fail(err, ENOMEM, "no memory to seal");
+		return BURSAR_RETRY;
+	}
 	return BURSAR_DONE;
 }
 

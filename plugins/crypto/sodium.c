@@ -471,8 +471,8 @@ static bool seal_with(const struct key *key, struct bursar_span plain,
 		return false;
 	}
 	memcpy(id, key->id, key->id_size);
-	add_header(out, KEY_ID_HEADER,
-	           (struct bursar_span){ id, key->id_size });
+	out->key_id = (struct bursar_span){ id, key->id_size };
+	add_header(out, KEY_ID_HEADER, out->key_id);
 	if (!(box ? seal_box(key, plain, sealed, out)
 	          : seal_secret(key, plain, sealed, out, arena))) {
 		return false;

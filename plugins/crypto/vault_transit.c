@@ -21,6 +21,7 @@
 #define MAX_REQUEST ((size_t)30 << 20)	/* Vault takes 32 MiB */
 #define BATCH_ITEMS 1000
 #define BATCH_BYTES ((size_t)4 << 20)	/* asked for at once, or one item */
+#define KEY_NAME_MAX 80			/* of a key id */
 #define ITEM_SPARE  ((size_t)64)		/* of JSON around a ciphertext */
 #define PREFIX      "vault:v"
 #define PREFIX_SIZE (sizeof(PREFIX) - 1)
@@ -391,7 +392,30 @@ static bool make_plain(struct bursar_span plain, struct vault_text *body)
 	return vault_text_add_word(body, "\"}") == 0;
 }
 
-static enum vault_state take_ciphertext(const struct vault_answer *answer,
+/* The key and its version, NAME:v3; data is NULL when memory is short. */
+static struct bursar_span make_key_id(const struct bursar_crypto *crypto,
+                                      struct bursar_span ciphertext,
+                                      struct bursar_arena *arena)
+{
+	const char *name = crypto->host->text(crypto->host, "key");
+	const char *version = ciphertext.data + PREFIX_SIZE - 1;
+	const char *end = memchr(version, ':', ciphertext.size - PREFIX_SIZE);
+	const size_t room = KEY_NAME_MAX + 16;
+	char *text = arena->alloc(arena, room);
+
+	if (text == NULL) {
+		return (struct bursar_span){ NULL, 0 };
+	}
+	const int size = snprintf(text, room, "%.*s:%.*s", KEY_NAME_MAX, name,
+	                          (int)(end - version), version);
+	for (int i = 0; i < size; i++) {
+		text[i] = text[i] < '!' || text[i] > '~' ? '_' : text[i];
+	}
+	return (struct bursar_span){ text, (size_t)size };
+}
+
+static enum vault_state take_ciphertext(struct bursar_crypto *crypto,
+                                        const struct vault_answer *answer,
                                         struct bursar_seal *out,
                                         struct bursar_arena *arena,
                                         struct bursar_error *err)
@@ -405,8 +429,9 @@ static enum vault_state take_ciphertext(const struct vault_answer *answer,
 		            "that Vault?");
 		return VAULT_AWAY;
 	}
+	const struct bursar_span id = make_key_id(crypto, text, arena);
 	char *body = arena->alloc(arena, text.size);
-	if (body == NULL) {
+	if (body == NULL || id.data == NULL) {
 		bursar_fail(err, ENOMEM, "no memory to seal a message");
 		return VAULT_UNKNOWN;
 	}
@@ -414,6 +439,7 @@ static enum vault_state take_ciphertext(const struct vault_answer *answer,
 	*out = (struct bursar_seal){
 		.encoding = VAULT_TRANSIT_ENCODING,
 		.body = { body, text.size },
+		.key_id = id,
 	};
 	return VAULT_READY;
 }
@@ -436,7 +462,7 @@ enum vault_state vault_transit_seal(struct bursar_crypto *crypto,
 	}
 	state = ask(crypto, crypto->transit.encrypt_path, &body, &answer, err);
 	if (state == VAULT_READY) {
-		state = take_ciphertext(&answer, out, arena, err);
+		state = take_ciphertext(crypto, &answer, out, arena, err);
 	}
 out:
 	vault_answer_clear(&answer);

@@ -129,6 +129,14 @@ static void seal(struct open_crypto *open, struct bursar_span plain,
 	expect(plain.size < 16 || memmem(out.body.data, out.body.size,
 	                                 plain.data, plain.size) == NULL,
 	       "the plain text stands in what seal() made of it");
+	expect(out.key_id.data == NULL ||
+	       (out.key_id.size >= 1 && out.key_id.size <= 96),
+	       "a key id of %zu bytes", out.key_id.size);
+	for (size_t i = 0; i < out.key_id.size; i++) {
+		expect(out.key_id.data[i] >= '!' && out.key_id.data[i] <= '~',
+		       "a key id has byte 0x%02x",
+		       (unsigned char)out.key_id.data[i]);
+	}
 	*letter = (struct letter){
 		.message = {
 			.body = out.body, .header_count = out.header_count,
