@@ -20,6 +20,7 @@
 
 #include <bursar/crypto.h>
 #include <bursar/format.h>
+#include <bursar/service.h>
 #include <bursar/sink.h>
 #include <bursar/source.h>
 
@@ -315,6 +316,53 @@ static void open_source(struct report *report, const char *what,
 	ops->close(source);
 }
 
+static void no_figures(const struct bursar_house *house, bursar_figure_fn *each,
+                       void *context)
+{
+	(void)house, (void)each, (void)context;
+}
+
+static char *no_state(const struct bursar_house *house)
+{
+	(void)house;
+	return NULL;
+}
+
+static enum bursar_verdict no_sql(const struct bursar_house *house,
+                                  const char *statement,
+                                  const struct bursar_cell *parameters,
+                                  size_t parameter_count, bursar_row_fn *row,
+                                  void *context, struct bursar_error *err)
+{
+	(void)house, (void)statement, (void)parameters, (void)parameter_count;
+	(void)row, (void)context;
+	bursar_fail(err, EAGAIN, "nothing is asked by a check");
+	return BURSAR_RETRY;
+}
+
+/* Opening answers nobody and makes no thread. */
+static void open_service(struct report *report, const char *what,
+                         const struct instance *instance)
+{
+	static const struct bursar_house house = {
+		.figures = no_figures, .state = no_state, .sql = no_sql,
+	};
+	const struct bursar_service_ops *ops = instance->plugin->ops.service;
+	struct bursar_error err = { 0 };
+	struct bursar_service *service = ops->open(&instance->host, &house,
+	                                           &err);
+
+	if (service == NULL) {
+		say_error(report, what, &err, BURSAR_CONFIG);
+		return;
+	}
+	say(report, FINE, what, NULL, "%s, its options; nobody is served",
+	    instance->plugin->name);
+	if (ops->close != NULL) {
+		ops->close(service);
+	}
+}
+
 static void check_item(struct report *report, const struct setup *setup,
                        const char *kind, const struct setup_item *item,
                        open_fn *open)
@@ -350,6 +398,10 @@ static void check_instances(struct report *report, const struct setup *setup)
 	for (size_t i = 0; i < setup->source_count; i++) {
 		check_item(report, setup, "source", &setup->sources[i].item,
 		           open_source);
+	}
+	for (size_t i = 0; i < setup->service_count; i++) {
+		check_item(report, setup, "service", &setup->services[i],
+		           open_service);
 	}
 }
 

@@ -17,8 +17,9 @@
 #include <unistd.h>
 
 #include "daemon.h"
+#include "figures.h"
 #include "log.h"
-#include "pipeline.h"
+#include "metrics.h"
 #include "services.h"
 #include "statedir.h"
 #include "status.h"
@@ -41,6 +42,7 @@ struct daemon {
 	struct services *services;	/* NULL: none, or not now */
 	int64_t housekeep_at;
 	int64_t progress, progress_at;	/* of --once: see stands_still() */
+	_Atomic int64_t busy_since;	/* us, monotonic: of this turn */
 	bool    ready;
 	bool    ended;
 	int     status;
@@ -96,8 +98,16 @@ static void log_error(const char *event, const struct bursar_error *err)
 static json_t *state_of(const struct daemon *d)
 {
 	json_t *state = pipeline_state(d->pipeline);
+	const int64_t busy = clock_mono_us() -
+		atomic_load(&((struct daemon *)(uintptr_t)d)->busy_since);
 
-	if (state != NULL && d->services != NULL) {
+	if (state == NULL) {
+		return NULL;
+	}
+	json_array_append_new(json_object_get(state, "threads"), json_pack(
+		"{ss sI}", "name", "main", "busy_ms",
+		(json_int_t)(busy / 1000)));
+	if (d->services != NULL) {
 		json_object_set_new(state, "services",
 		                    services_state(d->services));
 	}
@@ -114,6 +124,16 @@ static char *state_as_text(void *context)
 	return text;
 }
 
+static void tell_figures(void *context, bursar_figure_fn *each,
+                         void *each_context)
+{
+	struct daemon *d = context;
+
+	figures_each(d->pipeline, d->services, atomic_load(&d->busy_since),
+	             each, each_context);
+	figures_of_process(each, each_context);
+}
+
 static void close_services(struct daemon *d)
 {
 	services_stop(d->services);
@@ -125,7 +145,9 @@ static void close_services(struct daemon *d)
  * --once has none, so that it can go beside a daemon. */
 static void open_services(struct daemon *d)
 {
-	const struct services_options options = { state_as_text, d };
+	const struct services_options options = {
+		.state = state_as_text, .figures = tell_figures, .context = d,
+	};
 	struct bursar_error err = { 0 };
 
 	if (d->once || current(d)->service_count == 0) {
@@ -282,7 +304,7 @@ static void go_back(struct daemon *d, struct unit **pool)
  * The new configuration whole, or the old one stays.  What both have in common
  * stays open; what was in flight is stored or given back before.
  */
-static void reload(struct daemon *d)
+static void reload_all(struct daemon *d, bool *good)
 {
 	struct bursar_error err = { 0 };
 	struct unit *pool = NULL;
@@ -302,6 +324,7 @@ static void reload(struct daemon *d)
 	pipeline_stop(d->pipeline, timeout_ms, -1);
 	pipeline_release(d->pipeline, &pool);
 	if (open_pipeline(d, new, &pool, &err) == 0) {
+		*good = true;
 		log_set_level(new->log_level);
 		log_event(BURSAR_INFO, NULL, "reloaded", "sources=%zu sinks=%zu",
 		          new->source_count, new->sink_count);
@@ -314,6 +337,37 @@ static void reload(struct daemon *d)
 		open_services(d);
 		forget_setups(d);
 	}
+}
+
+static struct metric *reloads(const char *result)
+{
+	return metrics_get("bursar_config_reloads_total",
+	                   "Configurations that were read again.", true,
+	                   "result", result, NULL);
+}
+
+static struct metric *last_reload(void)
+{
+	return metrics_get("bursar_config_last_reload_successful",
+	                   "Whether the configuration that was read last is "
+	                   "in use.", false, NULL);
+}
+
+/* Figures that are there from the first moment on. */
+static void begin_reloads(void)
+{
+	reloads("success");
+	reloads("failure");
+	metric_set(last_reload(), 1);
+}
+
+static void reload(struct daemon *d)
+{
+	bool good = false;
+
+	reload_all(d, &good);
+	metric_add(reloads(good ? "success" : "failure"), 1);
+	metric_set(last_reload(), good);
 }
 
 /* --- events -------------------------------------------------------------- */
@@ -456,6 +510,7 @@ static void serve(struct daemon *d)
 		};
 		uint64_t rings;
 
+		atomic_store(&d->busy_since, clock_mono_us());
 		poll(fds, 3, TICK_MS);
 		if (fds[1].revents != 0 &&
 		    read(d->changed, &rings, sizeof(rings)) < 0) {
@@ -478,10 +533,12 @@ int daemon_run(struct setup *setup, bool once)
 	struct daemon d = {
 		.once = once, .lock = -1, .signals = -1, .changed = -1,
 		.listener = -1, .status = EXIT_SUCCESS,
+		.busy_since = clock_mono_us(),
 	};
 	struct bursar_error err = { 0 };
 
 	log_set_level(setup->log_level);
+	begin_reloads();
 	if (keep_setup(&d, setup) != 0) {
 		setup_destroy(setup);
 		return EXIT_FAILURE;

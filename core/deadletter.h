@@ -54,7 +54,8 @@
 #define DEAD_REFUSED      "refused"
 
 /* All of them, NULL behind the last. */
-extern const char *const dead_reasons[];
+#define DEAD_REASONS 9
+extern const char *const dead_reasons[DEAD_REASONS + 1];
 
 #define DEAD_NEVER INT64_MAX
 

@@ -37,6 +37,7 @@ enum {
 };
 
 struct flight;
+struct metric;
 
 struct flight_message {
 	struct flight_message *next;	/* in order of arrival */
@@ -83,6 +84,10 @@ struct flight {
 	int                    bell;		/* the intake's */
 	const char            *source;		/* its name; outlives all */
 	bool                   answers;		/* the source tells refusals */
+	size_t                 stamped;		/* messages with a time */
+	struct metric *const  *letters;		/* counts of dead letters, in
+						 * the order of dead_reasons;
+						 * NULL: not counted */
 };
 
 /* An empty flight with one holder; NULL: out of memory. */

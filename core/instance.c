@@ -26,11 +26,13 @@
 
 struct instance_private {
 	char *state_dir;
+	enum instance_use use;
 
 	/* Figures that were used before; names[i] is set before known. */
 	pthread_mutex_t lock;
 	struct metric  *figures[MAX_FIGURES];
 	char           *names[MAX_FIGURES];
+	bool            is_gauge[MAX_FIGURES];
 	size_t          known;
 	bool            full;	/* it was said that there are too many */
 };
@@ -140,6 +142,7 @@ static struct metric *figure(const struct instance *instance, const char *name,
 		return NULL;
 	}
 	p->names[p->known] = copy;
+	p->is_gauge[p->known] = !counter;
 	p->figures[p->known] = figure_create(instance, name, counter);
 	return p->figures[p->known++];
 }
@@ -226,6 +229,7 @@ struct instance *instance_create(const struct setup_item *item,
 		return NULL;
 	}
 	pthread_mutex_init(&private->lock, NULL);
+	private->use = use;
 	*instance = (struct instance){
 		.host = {
 			.name = item->name, .schema = &schema,
@@ -255,6 +259,10 @@ void instance_destroy(struct instance *instance)
 	}
 	struct instance_private *private = instance->private;
 	for (size_t i = 0; i < private->known; i++) {
+		/* What was counted stays so; what was is no more. */
+		if (private->is_gauge[i] && private->use == INSTANCE_RUN) {
+			metric_hide(private->figures[i]);
+		}
 		free(private->names[i]);
 	}
 	pthread_mutex_destroy(&private->lock);

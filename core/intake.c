@@ -34,6 +34,19 @@ const char *const intake_state_names[] = {
 	[INTAKE_ENDED] = "ended",
 };
 
+/* What messages are counted under, one of these each. */
+enum {
+	STORED, DUPLICATE, CONFLICT, REFUSED, RETURNED, DISCARDED,
+	VOID,			/* its source forgot it, with the connection */
+	OUTCOMES
+};
+
+static const char *const outcome_names[OUTCOMES] = {
+	[STORED] = "stored", [DUPLICATE] = "duplicate",
+	[CONFLICT] = "conflict", [REFUSED] = "refused",
+	[RETURNED] = "returned", [DISCARDED] = "discarded", [VOID] = "void",
+};
+
 struct intake {
 	struct bursar_batch batch;	/* what read() fills; first, see
 					 * intake_of() */
@@ -69,14 +82,37 @@ struct intake {
 	bool            recalled;	/* ... and was: until writers have it */
 	bool            told;		/* the source knows that it is parked */
 	bool            decoding;	/* counted in *o.decoding */
+	int64_t         read_bytes;	/* of bodies, by this read */
+	int64_t         redelivered;	/* messages, by this read */
 	struct lanes    lanes;
 	struct bursar_settled  settled[SETTLE_MAX];
 	struct flight_message *settling[SETTLE_MAX];
 
+	_Atomic int64_t busy_since;	/* us, monotonic: of this turn */
+
 	struct {
-		struct metric *read, *bytes, *stored, *duplicate, *conflict,
-			*refused, *returned, *discarded, *retries, *reopens;
+		struct metric *read, *bytes, *redelivered, *reopens;
+		struct metric *outcomes[OUTCOMES];
+		struct metric *retries[BURSAR_CONFIG + 1];
+		struct metric *letters[DEAD_REASONS];
+		struct histogram *settle_time, *age;
 	} m;
+};
+
+/* Microseconds. */
+static const struct histogram_shape settle_time_shape = {
+	"bursar_end_to_end_seconds",
+	"Time from the receipt of a message to its settlement.", 6,
+	14, { 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000,
+	      1000000, 2500000, 5000000, 10000000, 60000000 },
+};
+
+/* Milliseconds: a sum of microseconds would soon be too large. */
+static const struct histogram_shape age_shape = {
+	"bursar_message_age_seconds",
+	"Time from what a message says of itself to its settlement.", 3,
+	12, { 100, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 1800000,
+	      7200000, 86400000 },
 };
 
 static struct intake *intake_of(struct bursar_batch *batch)
@@ -133,7 +169,7 @@ static void set_decoding(struct intake *in, bool decoding)
 /* Not before then; doubled with every failure. */
 static void wait_after_failure(struct intake *in, enum bursar_verdict verdict)
 {
-	metric_add(in->m.retries, 1);
+	metric_add(in->m.retries[verdict], 1);
 	in->wait_until = clock_mono_us() +
 		(verdict == BURSAR_CONFIG ? in->o.look_us
 		                          : backoff_next(&in->backoff));
@@ -204,10 +240,16 @@ static void drop_settled(struct intake *in)
 	account(in);
 }
 
+static void count_void(struct intake *in, const struct flight *flight)
+{
+	metric_add(in->m.outcomes[VOID], (int64_t)flight->unsettled);
+}
+
 /* The tokens of all flights mean nothing any more. */
 static void void_tokens(struct intake *in)
 {
 	for (struct flight *f = in->first; f != NULL; f = f->next) {
+		count_void(in, f);
 		for (struct flight_message *m = f->first; m != NULL;
 		     m = m->next) {
 			m->settled = true;
@@ -223,6 +265,7 @@ static void forget_flights(struct intake *in)
 		struct flight *flight = in->first;
 
 		in->first = flight->next;
+		count_void(in, flight);
 		flight_release(flight);
 	}
 	in->last = NULL;
@@ -281,21 +324,90 @@ static size_t list_settled(struct intake *in, struct flight *flight,
 	return count;
 }
 
-static void count_outcome(struct intake *in, const struct flight_message *m,
-                          enum bursar_outcome outcome)
+static unsigned counted_under(const struct flight_message *m,
+                              enum bursar_outcome outcome)
 {
-	struct metric *const metrics[] = {
-		[BURSAR_STORED] = in->m.stored,
-		[BURSAR_DUPLICATE] = in->m.duplicate,
-		[BURSAR_CONFLICT] = in->m.conflict,
-		[BURSAR_REFUSED] = in->m.refused,
-		[BURSAR_RETURNED] = in->m.returned,
+	static const uint8_t outcomes[] = {
+		[BURSAR_STORED] = STORED, [BURSAR_DUPLICATE] = DUPLICATE,
+		[BURSAR_CONFLICT] = CONFLICT, [BURSAR_REFUSED] = REFUSED,
+		[BURSAR_RETURNED] = RETURNED,
 	};
 	const unsigned happened =
 		atomic_load(&((struct flight_message *)m)->happened);
 
-	metric_add(outcome != BURSAR_RETURNED && happened & FLIGHT_DISCARDED
-	           ? in->m.discarded : metrics[outcome], 1);
+	return outcome != BURSAR_RETURNED && happened & FLIGHT_DISCARDED
+	       ? DISCARDED : outcomes[outcome];
+}
+
+/* Ages of messages, by what they say of themselves: those of one second, as a
+ * broker tells it, often come together. */
+static void count_ages(struct intake *in, size_t count)
+{
+	const int64_t now = clock_wall_us();
+	int64_t time = 0;
+	uint64_t same = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const int64_t said =
+			in->settling[i]->delivered.timestamp_us;
+
+		if (said == 0 || in->settled[i].outcome == BURSAR_RETURNED) {
+			continue;
+		}
+		if (said != time && same > 0) {
+			histogram_add(in->m.age, (now - time) / 1000, same);
+			same = 0;
+		}
+		time = said;
+		same++;
+	}
+	if (same > 0) {
+		histogram_add(in->m.age, (now - time) / 1000, same);
+	}
+}
+
+/* What a flight brought was received at one time. */
+static void count_times(struct intake *in, size_t count)
+{
+	const int64_t now = clock_mono_us();
+	const struct flight *flight = in->settling[0]->flight;
+	uint64_t same = 0;
+	bool stamped = false;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct flight *next = in->settling[i]->flight;
+
+		if (next != flight) {
+			histogram_add(in->m.settle_time,
+			              now - flight->read_at, same);
+			flight = next;
+			same = 0;
+		}
+		same += in->settled[i].outcome != BURSAR_RETURNED;
+		stamped |= next->stamped > 0;
+	}
+	histogram_add(in->m.settle_time, now - flight->read_at, same);
+	if (stamped) {
+		count_ages(in, count);
+	}
+}
+
+static void mark_settled(struct intake *in, size_t count)
+{
+	int64_t outcomes[OUTCOMES] = { 0 };
+
+	for (size_t i = 0; i < count; i++) {
+		struct flight_message *m = in->settling[i];
+
+		m->settled = true;
+		m->flight->unsettled--;
+		outcomes[counted_under(m, in->settled[i].outcome)]++;
+	}
+	for (size_t i = 0; i < OUTCOMES; i++) {
+		if (outcomes[i] > 0) {
+			metric_add(in->m.outcomes[i], outcomes[i]);
+		}
+	}
 }
 
 static void reopen_later(struct intake *in, const struct bursar_error *err)
@@ -365,11 +477,8 @@ static size_t settle_some(struct intake *in)
 		settle_later(in, &err);
 		return 0;
 	}
-	for (size_t i = 0; i < count; i++) {
-		in->settling[i]->settled = true;
-		in->settling[i]->flight->unsettled--;
-		count_outcome(in, in->settling[i], in->settled[i].outcome);
-	}
+	mark_settled(in, count);
+	count_times(in, count);
 	drop_settled(in);
 	return count;
 }
@@ -421,8 +530,9 @@ static bool add_message(struct bursar_batch *batch,
 		return false;
 	}
 	batch->room--;
-	metric_add(in->m.read, 1);
-	metric_add(in->m.bytes, (int64_t)message->body.size);
+	in->read_bytes += (int64_t)message->body.size;
+	in->redelivered += (message->flags & BURSAR_MESSAGE_REDELIVERED) != 0;
+	in->filling->stamped += message->timestamp_us != 0;
 	return true;
 }
 
@@ -498,8 +608,10 @@ static bool wait_for_letters(struct intake *in, const struct bursar_error *err)
 	if (in->source == NULL) {
 		return false;
 	}
-	const int64_t tick = clock_mono_us() + TICK_US;
-	const int64_t next = clock_mono_us() + backoff_next(&in->backoff);
+	const int64_t now = clock_mono_us();
+	const int64_t tick = now + TICK_US;
+	const int64_t next = now + backoff_next(&in->backoff);
+	atomic_store(&in->busy_since, now);
 	keep_alive(in);
 	sleep_until(in, next < tick ? next : tick);
 	silence_bell(in);
@@ -577,6 +689,7 @@ static void process(struct intake *in, struct flight *flight)
 	if (in->source == NULL) {
 		/* Closed while letters could not be written: what it brought
 		 * comes again, under other tokens. */
+		count_void(in, flight);
 		flight_release(flight);
 		return;
 	}
@@ -662,6 +775,17 @@ static bool only_looks(const struct intake *in)
 	return in->decoding && in->ops->answers;
 }
 
+static void count_read(struct intake *in, const struct flight *flight)
+{
+	if (flight->count > 0) {
+		metric_add(in->m.read, (int64_t)flight->count);
+		metric_add(in->m.bytes, in->read_bytes);
+		metric_add(in->m.redelivered, in->redelivered);
+		in->read_bytes = 0;
+		in->redelivered = 0;
+	}
+}
+
 static void read_once(struct intake *in)
 {
 	struct bursar_error err = { 0 };
@@ -675,6 +799,7 @@ static void read_once(struct intake *in)
 	in->filling->bell = in->bell;
 	in->filling->source = in->o.source->item.name;
 	in->filling->answers = in->ops->answers;
+	in->filling->letters = in->m.letters;
 	in->batch = (struct bursar_batch){
 		.add = add_message,
 		.room = room(in),
@@ -691,7 +816,9 @@ static void read_once(struct intake *in)
 
 	struct flight *flight = in->filling;
 	in->filling = NULL;
+	count_read(in, flight);
 	if (verdict == BURSAR_DOWN || flight->count == 0) {
+		count_void(in, flight);
 		flight_release(flight);
 		flight = NULL;
 	}
@@ -746,6 +873,7 @@ static void *run(void *arg)
 	struct intake *in = arg;
 
 	while (!atomic_load(&in->stopping)) {
+		atomic_store(&in->busy_since, clock_mono_us());
 		silence_bell(in);
 		settle(in);
 		drop_settled(in);
@@ -769,6 +897,7 @@ static void *run(void *arg)
 		read_once(in);
 	}
 	set_decoding(in, false);
+	atomic_store(&in->busy_since, 0);
 	return NULL;
 }
 
@@ -791,15 +920,24 @@ static void get_metrics(struct intake *in)
 	in->m.bytes = metrics_get("bursar_read_bytes_total",
 	                          "Bytes of the bodies read.", true, "source",
 	                          source, NULL);
-	in->m.stored = message_metric(source, "stored");
-	in->m.duplicate = message_metric(source, "duplicate");
-	in->m.conflict = message_metric(source, "conflict");
-	in->m.refused = message_metric(source, "refused");
-	in->m.returned = message_metric(source, "returned");
-	in->m.discarded = message_metric(source, "discarded");
-	in->m.retries = metrics_get("bursar_source_retries_total",
-	                            "Times that a source had to wait.", true,
-	                            "source", source, NULL);
+	in->m.redelivered = metrics_get(
+		"bursar_messages_redelivered_total",
+		"Messages read that had been delivered before.", true,
+		"source", source, NULL);
+	for (size_t i = 0; i < OUTCOMES; i++) {
+		in->m.outcomes[i] = message_metric(source, outcome_names[i]);
+	}
+	metrics_retries(in->m.retries, "bursar_source_retries_total",
+	                "Times that a source had to wait.", "source", source);
+	for (size_t i = 0; i < DEAD_REASONS; i++) {
+		in->m.letters[i] = metrics_get(
+			"bursar_dead_letters_total", "Dead letters written.",
+			true, "source", source, "reason", dead_reasons[i],
+			NULL);
+	}
+	in->m.settle_time = metrics_histogram(&settle_time_shape, "source",
+	                                      source, NULL);
+	in->m.age = metrics_histogram(&age_shape, "source", source, NULL);
 	in->m.reopens = metrics_get("bursar_source_reopens_total",
 	                            "Connections lost.", true, "source",
 	                            source, NULL);
@@ -946,11 +1084,12 @@ void intake_get_status(struct intake *in, struct intake_status *status)
 	status->bytes = in->bytes;
 	status->oldest = in->oldest;
 	pthread_mutex_unlock(&in->lock);
+	status->busy_since = atomic_load(&in->busy_since);
 	status->read = metric_get(in->m.read);
-	status->stored = metric_get(in->m.stored);
-	status->duplicates = metric_get(in->m.duplicate);
-	status->conflicts = metric_get(in->m.conflict);
-	status->refused = metric_get(in->m.refused);
-	status->returned = metric_get(in->m.returned);
-	status->discarded = metric_get(in->m.discarded);
+	status->stored = metric_get(in->m.outcomes[STORED]);
+	status->duplicates = metric_get(in->m.outcomes[DUPLICATE]);
+	status->conflicts = metric_get(in->m.outcomes[CONFLICT]);
+	status->refused = metric_get(in->m.outcomes[REFUSED]);
+	status->returned = metric_get(in->m.outcomes[RETURNED]);
+	status->discarded = metric_get(in->m.outcomes[DISCARDED]);
 }

@@ -88,6 +88,8 @@ struct intake_status {
 	int64_t  since;			/* us, monotonic: of the state */
 	size_t   messages, bytes;	/* in flight */
 	int64_t  oldest;		/* us, monotonic; 0: none in flight */
+	int64_t  busy_since;		/* us, monotonic: of what its thread is
+					 * at; 0: it does not run */
 	int64_t  read, stored, duplicates, conflicts, refused, returned,
 		discarded;
 };

@@ -10,6 +10,7 @@
 
 #include "instance.h"
 #include "letter.h"
+#include "metrics.h"
 
 /* By the label in the headers.  A fact holds no health data, but who knows
  * what is in a message that is sealed, or of no kind. */
@@ -48,6 +49,19 @@ static int64_t expiry(const struct retention *retention,
 	return first;
 }
 
+static void count(const struct flight *flight, const char *reason)
+{
+	size_t i = 0;
+
+	if (flight->letters == NULL) {
+		return;
+	}
+	while (strcmp(dead_reasons[i], reason) != 0) {
+		i++;
+	}
+	metric_add(flight->letters[i], 1);
+}
+
 static int add(struct letterbox *box, struct flight_message *message,
                const struct dead_letter *letter, struct bursar_error *err)
 {
@@ -59,6 +73,7 @@ static int add(struct letterbox *box, struct flight_message *message,
 		atomic_fetch_and(&message->happened, ~(unsigned)FLIGHT_LETTERED);
 		return -1;
 	}
+	count(message->flight, letter->reason);
 	return 0;
 }
 

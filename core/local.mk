@@ -60,6 +60,9 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	%D%/describe.h \
 	%D%/envelope.c \
 	%D%/envelope.h \
+	%D%/figures.c \
+	%D%/figures.h \
+	%D%/figures_process.c \
 	%D%/findings.c \
 	%D%/flight.c \
 	%D%/flight.h \

@@ -392,6 +392,55 @@ bool pipeline_is_ready(const struct pipeline *p)
 	return true;
 }
 
+const struct setup *pipeline_setup(const struct pipeline *p)
+{
+	return p->setup;
+}
+
+size_t pipeline_letter_bytes(const struct pipeline *p)
+{
+	return deadletters_bytes(p->o.letters);
+}
+
+void pipeline_get_source(const struct pipeline *p, size_t i,
+                         struct intake_status *status)
+{
+	intake_get_status(p->intakes[i], status);
+}
+
+void pipeline_get_sink(const struct pipeline *p, size_t i,
+                       struct writer_status *status)
+{
+	writer_get_status(p->writers[i], status);
+}
+
+bool pipeline_get_route(const struct pipeline *p, size_t kind,
+                        enum writer_state *state, char why[300])
+{
+	static const int badness[] = {
+		[WRITER_OPEN] = 0, [WRITER_OPENING] = 1, [WRITER_HELD] = 2,
+		[WRITER_BLOCKED] = 3,
+	};
+	const uint32_t needed = p->setup->routes[kind] & p->required;
+
+	*state = WRITER_OPEN;
+	why[0] = '\0';
+	for (size_t i = 0; i < p->setup->sink_count; i++) {
+		struct writer_status s;
+
+		if ((needed >> i & 1) == 0) {
+			continue;
+		}
+		writer_get_status(p->writers[i], &s);
+		if (badness[s.state] > badness[*state]) {
+			*state = s.state;
+			snprintf(why, 300, "sink '%s': %s",
+			         p->setup->sinks[i].item.name, s.why);
+		}
+	}
+	return needed != 0;
+}
+
 /* Milliseconds since then; 0 for never. */
 static json_int_t age_ms(int64_t then)
 {
@@ -457,6 +506,71 @@ static json_t *sink_state(const struct pipeline *p, size_t i)
 		"write_ms", (json_int_t)(s.write_us / 1000));
 }
 
+static json_t *route_state(const struct pipeline *p, size_t kind)
+{
+	enum writer_state state;
+	char why[300];
+
+	if (!pipeline_get_route(p, kind, &state, why)) {
+		return NULL;
+	}
+	json_t *sinks = json_array();
+	for (size_t i = 0; i < p->setup->sink_count; i++) {
+		if (p->setup->routes[kind] >> i & 1) {
+			json_array_append_new(sinks, json_string(
+				p->setup->sinks[i].item.name));
+		}
+	}
+	return json_pack("{ss so ss so}", "name", schema.kinds[kind].name,
+	                 "sinks", sinks, "state", writer_state_names[state],
+	                 "why", text_json(why));
+}
+
+static json_t *routes_state(const struct pipeline *p)
+{
+	json_t *routes = json_array();
+
+	for (size_t kind = 0; kind < schema.kind_count; kind++) {
+		json_t *route = route_state(p, kind);
+
+		if (route != NULL) {
+			json_array_append_new(routes, route);
+		}
+	}
+	return routes;
+}
+
+static void add_thread(json_t *threads, const char *kind, const char *name,
+                       int64_t busy_since)
+{
+	char full[100];
+
+	snprintf(full, sizeof(full), "%s %s", kind, name);
+	json_array_append_new(threads, json_pack(
+		"{ss sI}", "name", full, "busy_ms", age_ms(busy_since)));
+}
+
+static json_t *threads_state(const struct pipeline *p)
+{
+	json_t *threads = json_array();
+
+	for (size_t i = 0; i < p->setup->source_count; i++) {
+		struct intake_status s;
+
+		intake_get_status(p->intakes[i], &s);
+		add_thread(threads, "source", p->setup->sources[i].item.name,
+		           s.busy_since);
+	}
+	for (size_t i = 0; i < p->setup->sink_count; i++) {
+		struct writer_status s;
+
+		writer_get_status(p->writers[i], &s);
+		add_thread(threads, "sink", p->setup->sinks[i].item.name,
+		           s.busy_since);
+	}
+	return threads;
+}
+
 json_t *pipeline_state(const struct pipeline *p)
 {
 	json_t *sources = json_array();
@@ -468,11 +582,13 @@ json_t *pipeline_state(const struct pipeline *p)
 	for (size_t i = 0; i < p->setup->sink_count; i++) {
 		json_array_append_new(sinks, sink_state(p, i));
 	}
-	return json_pack("{sb so sI so so}", "ready", (int)pipeline_is_ready(p),
+	return json_pack("{sb so sI so so so so}",
+	                 "ready", (int)pipeline_is_ready(p),
 	                 "config", text_json(p->setup->file),
 	                 "dead_letter_bytes",
-	                 (json_int_t)deadletters_bytes(p->o.letters),
-	                 "sources", sources, "sinks", sinks);
+	                 (json_int_t)pipeline_letter_bytes(p),
+	                 "routes", routes_state(p), "sources", sources,
+	                 "sinks", sinks, "threads", threads_state(p));
 }
 
 void pipeline_log_state(const struct pipeline *p)

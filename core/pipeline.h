@@ -64,6 +64,24 @@ bool pipeline_is_blocked(const struct pipeline *pipeline, char why[400]);
 /* Whether every required sink takes records. */
 bool pipeline_is_ready(const struct pipeline *pipeline);
 
+/* What the pipeline was made of. */
+const struct setup *pipeline_setup(const struct pipeline *pipeline);
+
+/* Bytes of dead letters on the disk.  Any thread. */
+size_t pipeline_letter_bytes(const struct pipeline *pipeline);
+
+/* What a source and a sink of that number are doing; between start and stop,
+ * any thread. */
+void pipeline_get_source(const struct pipeline *pipeline, size_t i,
+                         struct intake_status *status);
+void pipeline_get_sink(const struct pipeline *pipeline, size_t i,
+                       struct writer_status *status);
+
+/* Of the sinks that a kind needs, the state that holds it up most, and why.
+ * False: the kind goes to none that is required.  As those before. */
+bool pipeline_get_route(const struct pipeline *pipeline, size_t kind,
+                        enum writer_state *state, char why[300]);
+
 /* State as a JSON object, the caller's; NULL: out of memory. */
 json_t *pipeline_state(const struct pipeline *pipeline);
 

@@ -26,13 +26,14 @@
 
 enum service_state { OPENING, RUNNING, HELD, BLOCKED };
 
-static const char *const state_names[] = {
+const char *const service_state_names[SERVICE_STATES] = {
 	[OPENING] = "opening", [RUNNING] = "running", [HELD] = "held",
 	[BLOCKED] = "blocked",
 };
 
 struct service {
 	struct services *all;
+	const struct setup_item *item;
 	struct instance *instance;
 	pthread_t        thread;
 	bool             started;
@@ -45,7 +46,7 @@ struct service {
 	pthread_mutex_t  lock;		/* guards what follows */
 	enum service_state state;
 	int64_t          since;
-	char             why[250];
+	char             why[600];	/* with a place in the configuration */
 };
 
 /* The book as services read it. */
@@ -75,8 +76,12 @@ static struct services *services_of(const struct bursar_house *house)
 static void house_figures(const struct bursar_house *house,
                           bursar_figure_fn *each, void *context)
 {
-	(void)house;
+	struct services *services = services_of(house);
+
 	metrics_each(each, context);
+	if (services->o.figures != NULL) {
+		services->o.figures(services->o.context, each, context);
+	}
 }
 
 static char *house_state(const struct bursar_house *house)
@@ -142,7 +147,7 @@ static const struct bursar_service_ops *ops_of(const struct service *s)
 static void set_state(struct service *s, enum service_state state,
                       const char *why)
 {
-	char quoted[400];
+	char quoted[1200];
 
 	pthread_mutex_lock(&s->lock);
 	const bool changed = s->state != state || strcmp(s->why, why) != 0;
@@ -176,10 +181,38 @@ static bool shall_stop(const struct service *s)
 	return !wait_for(s, 0);
 }
 
+/* The line of the option that a sentence begins with, as in "listen: ...";
+ * else that of the whole section. */
+static unsigned line_of(const struct setup_item *item, const char *text)
+{
+	const struct bursar_option *option = item->plugin->options;
+	unsigned line = item->line;
+
+	for (; option->name != NULL; option++) {
+		const size_t size = strlen(option->name);
+
+		if (strncmp(text, option->name, size) == 0 &&
+		    text[size] == ':') {
+			options_given(item->options, option->name, &line);
+			break;
+		}
+	}
+	return line;
+}
+
 /* A person must act: look again now and then.  False: all shall stop. */
 static bool block(struct service *s, const struct bursar_error *err)
 {
-	set_state(s, BLOCKED, err->text);
+	const char *file = s->all->setup->file;
+	char why[sizeof(s->why)];
+
+	if (file != NULL) {
+		snprintf(why, sizeof(why), "%s:%u: %s", file,
+		         line_of(s->item, err->text), err->text);
+	} else {
+		snprintf(why, sizeof(why), "%s", err->text);
+	}
+	set_state(s, BLOCKED, why);
 	return wait_for(s, s->all->setup->look_ms * 1000);
 }
 
@@ -246,6 +279,7 @@ static int make_service(struct services *services, struct service *s,
                         struct bursar_error *err)
 {
 	s->all = services;
+	s->item = item;
 	s->since = clock_mono_us();
 	pthread_mutex_init(&s->lock, NULL);
 	services->count++;
@@ -373,12 +407,26 @@ static json_t *state_of(struct service *s)
 	json_t *state = json_pack("{ss ss ss ss sI}",
 	                          "name", s->instance->host.name,
 	                          "plugin", s->instance->plugin->name,
-	                          "state", state_names[s->state],
+	                          "state", service_state_names[s->state],
 	                          "why", s->why, "since_ms",
 	                          (json_int_t)((clock_mono_us() - s->since) /
 	                                       1000));
 	pthread_mutex_unlock(&s->lock);
 	return state;
+}
+
+bool services_get(struct services *services, size_t i, const char **name,
+                  const char **state)
+{
+	if (services == NULL || i >= services->count) {
+		return false;
+	}
+	struct service *s = &services->items[i];
+	pthread_mutex_lock(&s->lock);
+	*name = s->instance->host.name;
+	*state = service_state_names[s->state];
+	pthread_mutex_unlock(&s->lock);
+	return true;
 }
 
 json_t *services_state(struct services *services)

@@ -17,6 +17,8 @@
 
 #include <jansson.h>
 
+#include <bursar/service.h>
+
 #include "setup.h"
 
 struct services;
@@ -25,8 +27,16 @@ struct services_options {
 	/* The daemon's state as JSON, for bursar_house.state(); called from
 	 * the threads of services; NULL when memory is short. */
 	char *(*state)(void *context);
+	/* Figures beside those of metrics.h, for bursar_house.figures(); as
+	 * state().  NULL: there are none. */
+	void (*figures)(void *context, bursar_figure_fn *each,
+	                void *each_context);
 	void  *context;
 };
+
+/* Names of all states, for people: "opening" ... */
+#define SERVICE_STATES 4
+extern const char *const service_state_names[SERVICE_STATES];
 
 /*
  * Makes the hosts of all services; opens nothing.  *setup is lent.  Returns
@@ -46,6 +56,11 @@ void services_stop(struct services *services);
 
 /* Stops them, closes what they used, and frees them; NULL is allowed. */
 void services_destroy(struct services *services);
+
+/* The name and the state, one of service_state_names, of service i; false:
+ * there is none of that number.  NULL has none.  Any thread. */
+bool services_get(struct services *services, size_t i, const char **name,
+                  const char **state);
 
 /* A list of {"name", "plugin", "state", "why", "since_ms"}, the caller's;
  * NULL: out of memory.  Any thread. */

@@ -64,12 +64,29 @@ struct writer {
 	enum bursar_outcome *outcomes;
 	unsigned        refused_in_row;
 	size_t          probe_at;
+	_Atomic int64_t busy_since;	/* us, monotonic; 0: it waits */
 
 	struct {
 		struct metric *stored, *duplicate, *conflict, *refused,
-			*dropped, *transactions, *write_us, *retries, *reopens,
-			*queued;
+			*dropped, *write_us, *reopens;
+		struct metric *batches[BURSAR_CONFIG + 1];	/* by verdict */
+		struct metric *retries[BURSAR_CONFIG + 1];
+		struct histogram *commit_time;
 	} m;
+};
+
+static const char *const verdict_names[] = {
+	[BURSAR_DONE] = "done", [BURSAR_RETRY] = "retry",
+	[BURSAR_DOWN] = "down", [BURSAR_REJECT] = "reject",
+	[BURSAR_CONFIG] = "config",
+};
+
+/* Microseconds. */
+static const struct histogram_shape commit_time_shape = {
+	"bursar_commit_seconds",
+	"Time of a batch in its sink, from its offer to the end of its commit.",
+	6, 13, { 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000,
+	         1000000, 2500000, 5000000, 10000000 },
 };
 
 /* --- state --------------------------------------------------------------- */
@@ -119,7 +136,7 @@ static bool pause_for(struct writer *w, int64_t us)
 static bool hold(struct writer *w, enum bursar_verdict verdict,
                  const struct bursar_error *err)
 {
-	metric_add(w->m.retries, 1);
+	metric_add(w->m.retries[verdict], 1);
 	if (verdict == BURSAR_CONFIG) {
 		set_state(w, WRITER_BLOCKED, err->text);
 		return pause_for(w, w->o.look_us);
@@ -130,9 +147,22 @@ static bool hold(struct writer *w, enum bursar_verdict verdict,
 
 /* --- the sink ------------------------------------------------------------ */
 
+/* Around whatever may take its time. */
+static void begin_work(struct writer *w)
+{
+	atomic_store(&w->busy_since, clock_mono_us());
+}
+
+static void end_work(struct writer *w)
+{
+	atomic_store(&w->busy_since, 0);
+}
+
 static void close_sink(struct writer *w)
 {
+	begin_work(w);
 	w->ops->close(w->sink);
+	end_work(w);
 	w->sink = NULL;
 }
 
@@ -140,8 +170,10 @@ static bool open_sink(struct writer *w, enum bursar_verdict *verdict,
                       struct bursar_error *err)
 {
 	*verdict = BURSAR_RETRY;
+	begin_work(w);
 	w->sink = w->ops->open(&w->o.instance->host, BURSAR_WRITE, verdict,
 	                       err);
+	end_work(w);
 	return w->sink != NULL;
 }
 
@@ -284,12 +316,16 @@ static enum bursar_verdict write_offered(struct writer *w, size_t count,
 	const int64_t begin = clock_mono_us();
 
 	*culprit = SIZE_MAX;
+	atomic_store(&w->busy_since, begin);
 	const enum bursar_verdict verdict =
 		w->ops->write(w->sink, w->records, count, w->outcomes, culprit,
 		              err);
-	metric_add(w->m.write_us, clock_mono_us() - begin);
+	end_work(w);
+	const int64_t took = clock_mono_us() - begin;
+	metric_add(w->m.write_us, took);
+	metric_add(w->m.batches[verdict], 1);
 	if (verdict == BURSAR_DONE) {
-		metric_add(w->m.transactions, 1);
+		histogram_add(w->m.commit_time, took, 1);
 	} else {
 		/* Whether it was stored is not known for certain. */
 		for (size_t i = 0; i < count; i++) {
@@ -630,22 +666,24 @@ static void get_metrics(struct writer *w)
 	w->m.conflict = record_metric(sink, "conflict");
 	w->m.refused = record_metric(sink, "refused");
 	w->m.dropped = record_metric(sink, "dropped");
-	w->m.transactions = metrics_get(
-		"bursar_transactions_total", "Transactions committed.", true,
-		"sink", sink, NULL);
 	w->m.write_us = metrics_get(
-		"bursar_write_microseconds_total",
-		"Time spent in transactions.", true, "sink", sink, NULL);
-	w->m.retries = metrics_get(
-		"bursar_sink_retries_total",
-		"Times that a batch had to wait for its sink.", true, "sink",
-		sink, NULL);
+		"bursar_write_seconds_total",
+		"Time spent in batches, those that failed included.",
+		METRIC_MICROSECONDS, "sink", sink, NULL);
+	for (size_t i = BURSAR_DONE; i <= BURSAR_CONFIG; i++) {
+		w->m.batches[i] = metrics_get(
+			"bursar_batches_total",
+			"Batches offered to a sink, by its verdict.", true,
+			"sink", sink, "verdict", verdict_names[i], NULL);
+	}
+	metrics_retries(w->m.retries, "bursar_sink_retries_total",
+	                "Times that a batch had to wait for its sink.", "sink",
+	                sink);
+	w->m.commit_time = metrics_histogram(&commit_time_shape, "sink", sink,
+	                                     NULL);
 	w->m.reopens = metrics_get(
 		"bursar_sink_reopens_total", "Connections lost.", true, "sink",
 		sink, NULL);
-	w->m.queued = metrics_get(
-		"bursar_queue_records", "Records that wait for a sink.", false,
-		"sink", sink, NULL);
 }
 
 struct writer *writer_create(const struct writer_options *options,
@@ -788,12 +826,12 @@ void writer_get_status(struct writer *w, struct writer_status *status)
 	status->queued = w->queued_records + w->at_hand;
 	pthread_mutex_unlock(&w->lock);
 
-	metric_set(w->m.queued, (int64_t)status->queued);
+	status->busy_since = atomic_load(&w->busy_since);
 	status->stored = metric_get(w->m.stored);
 	status->duplicates = metric_get(w->m.duplicate);
 	status->conflicts = metric_get(w->m.conflict);
 	status->refused = metric_get(w->m.refused);
 	status->dropped = metric_get(w->m.dropped);
-	status->transactions = metric_get(w->m.transactions);
+	status->transactions = metric_get(w->m.batches[BURSAR_DONE]);
 	status->write_us = metric_get(w->m.write_us);
 }

@@ -95,6 +95,8 @@ struct writer_status {
 	char     why[250];	/* of HELD and BLOCKED; else "" */
 	int64_t  since;		/* us, monotonic: of the state */
 	size_t   queued;	/* records, those at hand included */
+	int64_t  busy_since;	/* us, monotonic: of what the sink is asked
+				 * now; 0: nothing */
 	int64_t  stored, duplicates, conflicts, refused, dropped;
 	int64_t  transactions, write_us;
 };

@@ -154,7 +154,7 @@ static void walk(void *context, const struct bursar_figure *figure)
 	snprintf(figures + strlen(figures), sizeof(figures) - strlen(figures),
 	         "%s{%s=%s,%s=%s}%s=%d ", figure->name, figure->labels[0][0],
 	         figure->labels[0][1], figure->labels[1][0],
-	         figure->labels[1][1], figure->counter ? "+" : "",
+	         figure->labels[1][1], figure->type == BURSAR_COUNTER ? "+" : "",
 	         (int)figure->value);
 }
 
@@ -173,6 +173,29 @@ START_TEST(counts_under_its_name_and_kind)
 	                 "{instance=backlog,kind=source}+=5 "
 	                 "bursar_plugin_lag_bytes"
 	                 "{instance=backlog,kind=source}=9 ");
+}
+END_TEST
+
+START_TEST(a_gauge_goes_with_its_instance_a_counter_stays)
+{
+	struct bursar_error none = { 0 };
+
+	instance->host.count(&instance->host, "files_total", 2);
+	instance->host.gauge(&instance->host, "lag_bytes", 7);
+	struct instance *reader = instance_create(&item, "/nowhere",
+	                                          INSTANCE_READ, &none);
+	ck_assert_ptr_nonnull(reader);
+	reader->host.gauge(&reader->host, "lag_bytes", 8);
+	instance_destroy(reader);
+	metrics_each(walk, NULL);
+	ck_assert_ptr_nonnull(strstr(figures, "lag_bytes"));
+
+	instance_destroy(instance);
+	instance = NULL;
+	figures[0] = '\0';
+	metrics_each(walk, NULL);
+	ck_assert_ptr_nonnull(strstr(figures, "files_total"));
+	ck_assert_ptr_null(strstr(figures, "lag_bytes"));
 }
 END_TEST
 
@@ -253,6 +276,7 @@ static Suite *suite(void)
 	tcase_add_test(t, refuses_a_name_that_leads_elsewhere);
 	tcase_add_test(t, says_when_the_folder_cannot_be_made);
 	tcase_add_test(t, counts_under_its_name_and_kind);
+	tcase_add_test(t, a_gauge_goes_with_its_instance_a_counter_stays);
 	tcase_add_test(t, counts_under_no_more_than_32_names);
 	tcase_add_test(t, logs_under_its_name_and_kind);
 	tcase_add_test(t, knows_the_time);

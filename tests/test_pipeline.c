@@ -23,8 +23,9 @@
 #include <jansson.h>
 #include <sodium.h>
 
+#include "core/figures.h"
 #include "core/log.h"
-#include "core/pipeline.h"
+#include "core/metrics.h"
 
 #define MAX 4096
 
@@ -615,12 +616,62 @@ static void start(void)
 	ck_assert_int_eq(pipeline_start(pipeline, &err), 0);
 }
 
+struct asked {
+	const char *name;
+	const char *label;		/* any value of one; NULL: all */
+	int64_t     total;		/* of a histogram: how many values */
+};
+
+static void add_up(void *context, const struct bursar_figure *figure)
+{
+	struct asked *asked = context;
+	bool wanted = asked->label == NULL;
+
+	for (size_t i = 0; i < 3 && figure->labels[i][0] != NULL; i++) {
+		wanted = wanted || strcmp(figure->labels[i][1],
+		                          asked->label) == 0;
+	}
+	if (!wanted || strcmp(figure->name, asked->name) != 0) {
+		return;
+	}
+	if (figure->type != BURSAR_HISTOGRAM) {
+		asked->total += figure->value;
+		return;
+	}
+	for (size_t i = 0; i <= figure->bound_count; i++) {
+		asked->total += (int64_t)figure->counts[i];
+	}
+}
+
+static int64_t figure(const char *name, const char *label)
+{
+	struct asked asked = { .name = name, .label = label };
+
+	metrics_each(add_up, &asked);
+	return asked.total;
+}
+
+/* Whatever happened: each message that was read has one outcome, and each that
+ * was done with has its time. */
+static void check_conservation(void)
+{
+	const int64_t outcomes = figure("bursar_messages_total", NULL);
+
+	ck_assert_int_eq(outcomes, figure("bursar_messages_read_total", NULL));
+	ck_assert_int_eq(figure("bursar_end_to_end_seconds", NULL), outcomes -
+	                 figure("bursar_messages_total", "returned") -
+	                 figure("bursar_messages_total", "void"));
+	ck_assert_int_eq(figure("bursar_commit_seconds", NULL),
+	                 figure("bursar_batches_total", "done"));
+}
+
 static void cleanup(void)
 {
 	char command[4200];
 
 	pipeline_release(pipeline, &pool);
 	pipeline = NULL;
+	check_conservation();
 	units_close(&pool, NULL);
 	deadletters_close(letters);
 	release_item(&crypto_item);
@@ -953,6 +1004,9 @@ START_TEST(an_id_with_other_content_is_a_dead_letter)
 	WAIT_FOR(settled() == 2);
 	ck_assert_int_eq(outcome_of(1), BURSAR_CONFLICT);
 	ck_assert_uint_eq(letters_of(DEAD_ID_CONFLICT), 1);
+	ck_assert_int_eq(figure("bursar_dead_letters_total", NULL), 1);
+	ck_assert_int_eq(figure("bursar_dead_letters_total",
+	                        DEAD_ID_CONFLICT), 1);
 	ck_assert_str_eq(w.sinks[0].content[0], "fine");
 }
 END_TEST
@@ -1551,8 +1605,104 @@ START_TEST(tells_its_state_whatever_characters_a_reason_has)
 }
 END_TEST
 
+static struct asked told;
+
+/* What figures_each() tells, `total` being the last value. */
+static void take_told(void *context, const struct bursar_figure *figure)
+{
+	const struct asked *asked = context;
+
+	told.total = 0;
+	add_up(&told, figure);
+	if (told.total != 0) {
+		((struct asked *)(uintptr_t)asked)->total = told.total;
+	}
+}
+
+static int64_t told_of(const char *name, const char *label)
+{
+	struct asked last = { .name = name, .label = label };
+
+	told = last;
+	figures_each(pipeline, NULL, clock_mono_us() - 5000000, take_told,
+	             &last);
+	return last.total;
+}
+
+START_TEST(tells_what_is_in_flight_how_old_it_is_and_what_it_waits_for)
+{
+	w.sinks[0].open_says = BURSAR_CONFIG;
+	send_many("metering", 0, 10);
+	start();
+	WAIT_FOR(w.read == 10);
+	WAIT_FOR(state_is("sinks", "blocked"));
+	WAIT_FOR(told_of("bursar_in_flight_messages", "src") == 10);
+
+	const int64_t age = told_of("bursar_oldest_unsettled_seconds", "src");
+	usleep(100000);
+	ck_assert_int_ge(told_of("bursar_oldest_unsettled_seconds", "src"),
+	                 age + 100000);
+	ck_assert_int_gt(told_of("bursar_in_flight_bytes", "src"), 0);
+	ck_assert_int_eq(told_of("bursar_queue_records", "a"), 10);
+	ck_assert_int_eq(told_of("bursar_ready", NULL), 0);
+	ck_assert(state_is("routes", "blocked"));
+	/* Sink a and the kind that goes there; not sink b and its two. */
+	ck_assert_int_eq(told_of("bursar_route_state", "blocked"), 1);
+	ck_assert_int_eq(told_of("bursar_sink_state", "blocked"), 1);
+	ck_assert_int_ge(told_of("bursar_thread_busy_seconds", "main"),
+	                 5000000);
+	ck_assert_int_lt(told_of("bursar_thread_busy_seconds", "source src"),
+	                 5000000);
+	ck_assert_int_gt(figure("bursar_sink_retries_total", "config"), 0);
+	ck_assert_int_eq(figure("bursar_sink_retries_total", "down"), 0);
+
+	locked();
+	w.sinks[0].open_says = BURSAR_DONE;
+	unlocked();
+	WAIT_FOR(settled() == 10);
+	WAIT_FOR(told_of("bursar_oldest_unsettled_seconds", "src") == 0);
+	ck_assert_int_eq(told_of("bursar_in_flight_messages", "src"), 0);
+	ck_assert_int_eq(told_of("bursar_ready", NULL), 1);
+	WAIT_FOR(told_of("bursar_thread_busy_seconds", "sink a") == 0);
+}
+END_TEST
+
+START_TEST(a_sink_that_hangs_shows_by_its_thread)
+{
+	w.sinks[0].waits = true;
+	send("metering one fine");
+	start();
+	WAIT_FOR(w.sinks[0].writes == 1);
+	usleep(50000);
+	ck_assert_int_ge(told_of("bursar_thread_busy_seconds", "sink a"),
+	                 50000);
+	locked();
+	w.sinks[0].waits = false;
+	unlocked();
+	WAIT_FOR(settled() == 1);
+	WAIT_FOR(told_of("bursar_thread_busy_seconds", "sink a") == 0);
+}
+END_TEST
+
+static void count_process(void *context, const struct bursar_figure *figure)
+{
+	*(int *)context += figure->value > 0;
+}
+
+START_TEST(tells_what_the_process_takes)
+{
+	int count = 0;
+
+	figures_of_process(count_process, &count);
+	ck_assert_int_eq(count, 8);
+}
+END_TEST
+
 static void add_tests(TCase *t)
 {
+	tcase_add_test(t, tells_what_is_in_flight_how_old_it_is_and_what_it_waits_for);
+	tcase_add_test(t, a_sink_that_hangs_shows_by_its_thread);
+	tcase_add_test(t, tells_what_the_process_takes);
 	tcase_add_test(t, stores_every_message_and_settles_it_in_order);
 	tcase_add_test(t, settles_nothing_before_the_sink_has_it);
 	tcase_add_test(t, opens_a_sink_again_whose_connection_is_gone);

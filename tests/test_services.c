@@ -328,7 +328,8 @@ END_TEST
 START_TEST(what_says_config_is_looked_at_again_and_says_why)
 {
 	config.look_ms = 200;
-	add_clock("one", "a", "");
+	config.file = (char *)(uintptr_t)"/etc/bursar.yaml";
+	add_clock("one", "a", "interval: 10ms\n");
 	start();
 	await("a", "tick", 1);
 	set_mood("a", "config");
@@ -338,7 +339,8 @@ START_TEST(what_says_config_is_looked_at_again_and_says_why)
 	ck_assert_str_eq(json_string_value(json_object_get(one, "state")),
 	                 "blocked");
 	ck_assert_str_eq(json_string_value(json_object_get(one, "why")),
-	                 "the clock is out of order");
+	                 "/etc/bursar.yaml:2: interval: the clock is out of "
+	                 "order");
 	json_decref(state);
 	await("a", "tick", count_of("a", "tick") + 2);
 	ck_assert_int_eq(count_of("a", "opened"), 1);
@@ -349,9 +351,17 @@ START_TEST(what_cannot_be_opened_is_looked_at_again)
 {
 	char folder[200];
 
+	config.file = (char *)(uintptr_t)"/etc/bursar.yaml";
 	add_clock("one", "folder/a", "");
+	clocks[0].line = 17;
 	start();
 	usleep(100000);
+	json_t *state = services_state(services);
+	const char *why = json_string_value(json_object_get(
+		json_array_get(state, 0), "why"));
+	ck_assert_msg(strncmp(why, "/etc/bursar.yaml:17: ", 21) == 0, "%s",
+	              why);
+	json_decref(state);
 	snprintf(folder, sizeof(folder), "%s/folder", dir);
 	ck_assert_int_eq(mkdir(folder, 0700), 0);
 	await("folder/a", "tick", 2);

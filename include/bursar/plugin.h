@@ -41,7 +41,7 @@
  * Raised with every change to a struct in these headers.  The daemon refuses
  * a plugin that was built with another number, so no struct needs spare room.
  */
-#define BURSAR_PLUGIN_ABI 1
+#define BURSAR_PLUGIN_ABI 2
 
 /* Why something could not be done; the caller owns it, all zero at first. */
 struct bursar_error {

@@ -16,25 +16,51 @@
 /* Declared here, completed by each plugin in its own source file. */
 struct bursar_service;
 
+enum bursar_figure_type {
+	BURSAR_GAUGE,			/* goes up and down */
+	BURSAR_COUNTER,			/* only grows, while the daemon runs */
+	BURSAR_HISTOGRAM,		/* sorted into buckets; only grows */
+};
+
 /* One figure of the daemon; lent for the call. */
 struct bursar_figure {
 	const char *name;	/* "bursar_messages_total", Prometheus' way */
 	const char *help;
-	bool        counter;	/* only grows; otherwise a gauge */
+	enum bursar_figure_type type;
+	unsigned    decimals;	/* value and bounds stand for themselves
+				 * divided by 10 to this power, so that a
+				 * figure in seconds can hold microseconds */
 	const char *labels[3][2];	/* name and value; ends with NULL */
-	int64_t     value;
+	int64_t     value;		/* HISTOGRAM: the sum of all values */
+
+	/* HISTOGRAM only: counts[i] values were at most bounds[i] and more
+	 * than the bound before it, counts[bound_count] more than all. */
+	const int64_t  *bounds;		/* growing */
+	const uint64_t *counts;
+	size_t          bound_count;
 };
 
 typedef void bursar_figure_fn(void *context, const struct bursar_figure *figure);
 
 /* What the daemon offers to services; any thread. */
 struct bursar_house {
-	/* Walks all figures, those of one name together. */
+	/* Walks all figures, those of one name together and all of one
+	 * type.  Never waits for a source, a sink or a peer. */
 	void (*figures)(const struct bursar_house *house, bursar_figure_fn *each,
 	                void *context);
 
-	/* The daemon's state as JSON, as `bursar status --format json` prints
-	 * it; the caller frees it.  NULL when memory is short. */
+	/*
+	 * The daemon's state as JSON, as `bursar status --format json` prints
+	 * it; the caller frees it.  NULL when memory is short.  Of its members
+	 * these stay as they are:
+	 *
+	 *	ready	whether every required sink takes records
+	 *	routes, sources, sinks, services
+	 *		lists; each item has its name, its state and why
+	 *	threads	for each its name and busy_ms: for how long it has been
+	 *		at one thing, without coming back to wait or to look
+	 *		round
+	 */
 	char *(*state)(const struct bursar_house *house);
 
 	/* sql() of the book, opened to read: see bursar/sink.h.  Calls are

@@ -21,12 +21,21 @@
 static void house_figures(const struct bursar_house *house,
                           bursar_figure_fn *each, void *context)
 {
+	static const int64_t bounds[] = { 1000, 1000000 };
+	static const uint64_t counts[] = { 0, 2, UINT64_MAX / 4 };
 	const struct bursar_figure figures[] = {
-		{ "bursar_messages_total", "Messages.", true,
-		  { { "source", "one" }, { "outcome", "stored" } }, 7 },
-		{ "bursar_messages_total", "Messages.", true,
-		  { { "source", "a \"b\"\n\\c" } }, INT64_MAX },
-		{ "bursar_queue_records", "Records.", false, { { NULL } }, -1 },
+		{ .name = "bursar_commit_seconds", .help = "Seconds.\n\\",
+		  .type = BURSAR_HISTOGRAM, .decimals = 6, .value = 1500000,
+		  .labels = { { "sink", "one" } },
+		  .bounds = bounds, .counts = counts, .bound_count = 2 },
+		{ .name = "bursar_messages_total", .help = "Messages.",
+		  .type = BURSAR_COUNTER, .value = 7,
+		  .labels = { { "source", "one" }, { "outcome", "stored" } } },
+		{ .name = "bursar_messages_total", .help = "Messages.",
+		  .type = BURSAR_COUNTER, .value = INT64_MAX,
+		  .labels = { { "source", "a \"b\"\n\\c" } } },
+		{ .name = "bursar_queue_records", .help = "Records.",
+		  .value = -1 },
 	};
 
 	(void)house;

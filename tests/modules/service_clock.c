@@ -147,7 +147,8 @@ static enum bursar_verdict clock_run(struct bursar_service *service, int stop,
 		const enum bursar_verdict verdict = mood(service);
 
 		if (verdict != BURSAR_DONE) {
-			bursar_fail(err, EAGAIN, "the clock is out of order");
+			bursar_fail(err, EAGAIN, "interval: the clock is out of "
+			            "order");
 			return verdict;
 		}
 		tick(service);
