@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Over HTTP into a ledger: what was answered as stored is stored, once,
 whatever becomes of clients, sink and daemon."""
+import base64
 import gzip
 import http.client
 import json
@@ -383,6 +384,33 @@ def term_answers_everybody(ground):
     lock.close()
 
 
+def what_is_rejected_and_not_told_is_a_dead_letter(ground):
+    server = Server(ground).start()
+    equal(server.post(facts(1, 1))[0], 200, "before")
+    lock = ground.database()
+    lock.isolation_level = None
+    lock.execute("BEGIN EXCLUSIVE")
+    connection = server.connect()
+    connection.request("POST", "/v1/records",
+                       json.dumps([daemon.fact(2), {"body": 7}]),
+                       {"Content-Type": "application/json"})
+    daemon.wait_for(lambda: ground.part("sources", "in").get(
+        "in_flight_messages", 0) >= 1, "it is in flight")
+    connection.close()
+    lock.execute("ROLLBACK")
+    lock.close()
+    letters = daemon.wait_for(ground.letters, "there is a dead letter")
+    equal([(one["reason"], base64.b64decode(one["body_base64"]))
+           for one in letters], [("malformed", b'{"body": 7}')],
+          "it holds what nobody was told of")
+    equal(ground.ids(), ["fact-%08d" % n for n in (1, 2)],
+          "the rest is stored")
+    equal(server.post([{"body": 8}])[0], 422, "who is told")
+    time.sleep(0.5)
+    equal(len(ground.letters()), 1, "needs no letter")
+    equal(server.process.stop(), 0, "TERM ends it with 0")
+
+
 # --- clients that behave badly ---------------------------------------------------
 
 HOLD = r"""
@@ -613,6 +641,7 @@ daemon.main(every_status_is_answered, a_key_makes_a_request_the_same,
             nothing_is_told_of_what_does_not_open,
             usage_of_a_gateway_is_metering, each_id_once_whatever_is_killed,
             a_sink_that_is_away_is_503_and_passes, term_answers_everybody,
+            what_is_rejected_and_not_told_is_a_dead_letter,
             thousands_of_idle_connections_change_nothing,
             slow_clients_are_cut, with_tls_and_a_renewed_certificate,
             a_reload_goes_on_listening,

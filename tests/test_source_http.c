@@ -45,6 +45,7 @@ struct got {
 	char     origin[256];
 	char     team[64];
 	uint64_t token, lane, offset, kinds;
+	unsigned flags;
 };
 
 static struct fakehost host;
@@ -59,6 +60,7 @@ static pthread_t core;
 static bool core_runs;
 static int wake;
 static _Atomic bool stopping, holding, full;
+static _Atomic int returning;	/* so many that nobody will be told of */
 static _Atomic size_t got_count;
 static _Atomic size_t most = MAX_GOT;	/* messages that are taken */
 static struct got got[MAX_GOT];
@@ -95,7 +97,7 @@ static bool add(struct bursar_batch *batch, const struct bursar_message *m)
 	batch->room--;
 	*g = (struct got){
 		.size = m->body.size, .token = m->token, .lane = m->lane,
-		.offset = m->offset, .kinds = m->kinds,
+		.offset = m->offset, .kinds = m->kinds, .flags = m->flags,
 	};
 	copy(g->body, sizeof(g->body), m->body);
 	copy(g->origin, sizeof(g->origin), m->origin);
@@ -108,7 +110,12 @@ static bool add(struct bursar_batch *batch, const struct bursar_message *m)
 
 static void settle_one(const struct got *g)
 {
-	struct bursar_settled settled = { .token = g->token };
+	const struct bursar_message message = {
+		.body = { g->body, strlen(g->body) },
+	};
+	struct bursar_settled settled = {
+		.token = g->token, .message = &message,
+	};
 
 	if (strstr(g->body, "twice") != NULL) {
 		settled.outcome = BURSAR_DUPLICATE;
@@ -118,6 +125,9 @@ static void settle_one(const struct got *g)
 	} else if (strstr(g->body, "forbidden") != NULL) {
 		settled.outcome = BURSAR_REFUSED;
 		settled.reason = BURSAR_NOT_ALLOWED;
+	} else if (g->flags != 0 && returning > 0) {
+		returning--;
+		settled.outcome = BURSAR_RETURNED;
 	} else if (strstr(g->body, "bad") != NULL) {
 		settled.outcome = BURSAR_REFUSED;
 		settled.reason = "it is \"bad\"";
@@ -359,6 +369,11 @@ static void wait_for_got(size_t count)
 		ck_assert_int_lt(i, 1000);
 		poll(NULL, 0, 10);
 	}
+}
+
+static int64_t unsent(void)
+{
+	return fakehost_figure(&host, "answers_unsent_total");
 }
 
 /* Whether the other side closes within so many milliseconds. */
@@ -992,6 +1007,87 @@ START_TEST(a_client_that_has_gone_takes_nothing_with_it)
 }
 END_TEST
 
+/* A client that sends and is gone before there is an answer. */
+static void send_and_leave(const char *body, size_t records)
+{
+	const size_t before = got_count;
+	const int fd = dial();
+
+	put_head(fd, JSON_TYPE, strlen(body));
+	put(fd, body, strlen(body));
+	wait_for_got(before + records);
+	close(fd);
+}
+
+START_TEST(what_was_rejected_and_not_told_is_given_to_the_core_again)
+{
+	static const char body[] = "[1,\"bad 2\",3,\"clash\"]";
+
+	start();
+	holding = true;
+	send_and_leave(body, 4);
+	holding = false;
+	wait_for_got(6);
+	ck_assert_str_eq(got[4].body, "\"bad 2\"");
+	ck_assert_uint_eq(got[4].flags, BURSAR_MESSAGE_UNANSWERED);
+	ck_assert_uint_eq(got[4].offset, 1);
+	ck_assert_str_eq(got[4].origin, got[1].origin);
+	ck_assert_str_eq(got[5].body, "\"clash\"");
+
+	/* Once, and nobody else is taken for gone. */
+	ck_assert_int_eq(post_json("[\"bad\"]"), 422);
+	ck_assert_int_eq(post("Connection: close\r\n" JSON_TYPE,
+	                      "[\"bad\",1]"), 207);
+	poll(NULL, 0, 500);
+	ck_assert_uint_eq(got_count, 9);
+	for (int i = 0; i < 1200 && unsent() == 0; i++) {
+		poll(NULL, 0, 10);
+	}
+	ck_assert_int_eq(unsent(), 1);
+}
+END_TEST
+
+START_TEST(what_its_sender_may_not_send_is_never_given_again)
+{
+	start();
+	holding = true;
+	send_and_leave("[\"forbidden\",\"bad\"]", 2);
+	holding = false;
+	wait_for_got(3);
+	ck_assert_str_eq(got[2].body, "\"bad\"");
+	poll(NULL, 0, 300);
+	ck_assert_uint_eq(got_count, 3);
+}
+END_TEST
+
+START_TEST(what_is_returned_when_it_was_given_again_comes_once_more)
+{
+	start();
+	holding = true;
+	send_and_leave("[\"bad\"]", 1);
+	ck_assert_uint_eq(got_count, 1);
+	returning = 1;
+	holding = false;
+	wait_for_got(3);
+	ck_assert_str_eq(got[2].body, "\"bad\"");
+	ck_assert_uint_eq(got[2].flags, BURSAR_MESSAGE_UNANSWERED);
+	poll(NULL, 0, 300);
+	ck_assert_uint_eq(got_count, 3);
+}
+END_TEST
+
+START_TEST(who_was_told_to_come_again_is_believed)
+{
+	fakehost_set(&host, "answer-timeout", "200ms");
+	start();
+	holding = true;
+	ck_assert_int_eq(post_json("[\"bad\"]"), 503);
+	holding = false;
+	poll(NULL, 0, 400);
+	ck_assert_uint_eq(got_count, 1);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	const struct {
@@ -1020,7 +1116,11 @@ static Suite *suite(void)
 		  what_is_returned_ends_its_request,
 		  while_it_is_parked_everybody_is_told_to_come_again,
 		  who_waits_is_answered_when_it_closes,
-		  a_client_that_has_gone_takes_nothing_with_it } },
+		  a_client_that_has_gone_takes_nothing_with_it,
+		  what_was_rejected_and_not_told_is_given_to_the_core_again,
+		  what_its_sender_may_not_send_is_never_given_again,
+		  what_is_returned_when_it_was_given_again_comes_once_more,
+		  who_was_told_to_come_again_is_believed } },
 	};
 	Suite *s = suite_create("source http");
 

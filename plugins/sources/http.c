@@ -331,6 +331,7 @@ static void tell_figures(struct bursar_source *source)
 	host->count(host, "requests_timed_out_total", figures.timeouts);
 	host->count(host, "connections_cut_total", figures.cut);
 	host->count(host, "answers_unsent_total", figures.unanswered);
+	host->count(host, "rejections_not_kept_total", figures.lost);
 	host->gauge(host, "request_memory_bytes", (int64_t)charged);
 }
 
@@ -540,7 +541,7 @@ static const char manual[] =
 "token is not known, or may not send that kind.  422: all were rejected.  503 "
 "with Retry-After: they cannot be stored now; what is marked retry is to be "
 "sent again.  What was rejected is not kept as a dead letter: its sender was "
-"told.\n"
+"told.  It is kept where the answer did not arrive.\n"
 "\n"
 "POST on /v1/usage takes one call as gateways of graphile-llm say it, with the "
 "header X-Database-Id, and answers 202 when it is stored.  Its input_tokens "

@@ -213,6 +213,7 @@ struct http_request *http_request_begin(struct http_server *server,
 	r->connection = connection;
 	r->link = link;
 	r->keeps_open = true;
+	r->watched = -1;
 	pthread_mutex_lock(&server->lock);
 	server->figures.requests++;
 	link->phase = HTTP_BODY;
@@ -394,21 +395,22 @@ void http_request_end(struct http_request *r, bool sent)
 	struct http_server *server = r->server;
 
 	pthread_mutex_lock(&server->lock);
-	if (r->link != NULL) {
-		r->link->phase = HTTP_IDLE;
-		r->link->since = http_now();
-	}
+	const int fd = r->link->fd;
+	r->link->phase = HTTP_IDLE;
+	r->link->since = http_now();
 	r->connection = NULL;
 	r->link = NULL;
 	if (r->code >= 400) {
 		server->figures.refused++;
 	}
 	if (r->left) {
-		server->figures.unanswered += !sent;
 		if (--server->answering == 0) {
 			pthread_cond_broadcast(&server->quiet);
 		}
+		http_answer_went(r, fd, sent);
+	} else {
+		r->fate = HTTP_TOLD;
+		http_request_drop(r);
 	}
-	http_request_drop(r);
 	pthread_mutex_unlock(&server->lock);
 }

@@ -218,11 +218,13 @@ int http_server_init(struct http_server *server,
 
 void http_server_finish(struct http_server *server)
 {
-	for (size_t i = 0; i < server->slot_count && server->slots; i++) {
-		if (server->slots[i] != NULL) {
-			server->slots[i]->unsettled = 0;
-			http_request_drop(server->slots[i]);
-		}
+	const size_t lost = http_forget_untold(server);
+
+	if (lost > 0) {
+		server->host->log(server->host, BURSAR_WARNING,
+		                  "rejections-not-kept", "records=%zu why=\"it "
+		                  "ends before it could keep what clients that "
+		                  "are gone were not told\"", lost);
 	}
 	free(server->slots);
 	json_reader_destroy(server->json);
@@ -316,4 +318,7 @@ void http_server_tend(struct http_server *server, int64_t now)
 {
 	cut_slow_links(server, now);
 	http_answer_due(server, now);
+	pthread_mutex_lock(&server->lock);
+	http_untold_look(server, now);
+	pthread_mutex_unlock(&server->lock);
 }

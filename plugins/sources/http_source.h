@@ -12,8 +12,9 @@
  *	begin -> take* -> whole -> (suspended) -> answered -> respond -> end
  *	   '-------------- refused --------------^
  *
- * A request lives until its connection is done with it and every record that
- * was handed out is settled, whichever comes last.
+ * A request lives until its connection is done with it, every record that was
+ * handed out is settled and its sender knows what was rejected, whichever comes
+ * last.
  */
 #ifndef HTTP_SOURCE_H
 #define HTTP_SOURCE_H
@@ -73,11 +74,24 @@ enum http_status {
 	HTTP_STATUSES
 };
 
+/* A rejected record, until its sender knows. */
+struct http_kept {
+	unsigned flags;
+	uint64_t full_size;		/* of what was cut */
+	char     digest[65];
+	size_t   size;
+	char     body[];
+};
+
 struct http_record {
 	struct bursar_span text;	/* of the body, as long as that is here */
 	enum http_status   status;
 	char              *reason;	/* of REJECTED; may be NULL */
+	struct http_kept  *kept;	/* or NULL */
 };
+
+/* Of the answer of a request that was suspended. */
+enum http_fate { HTTP_UNKNOWN, HTTP_TOLD, HTTP_UNTOLD };
 
 /* The tokens of one reading of the file; freed with the last request. */
 struct http_tokens {
@@ -113,7 +127,15 @@ struct http_request {
 	uint32_t slot;
 	bool     has_slot;
 
-	/* Suspended requests, the oldest first. */
+	/* Rejected records; see http_untold.c. */
+	enum http_fate fate;
+	size_t   kept;			/* how many */
+	size_t   again;			/* handed out once more, up to here */
+	int      watched;		/* its connection, or -1 */
+	int64_t  watch_until;
+	bool     listed;		/* as untold */
+
+	/* Suspended requests, the oldest first; and in other lists later. */
 	struct http_request *next, *previous;
 	int64_t  deadline;
 	bool     waiting;		/* is in that list */
@@ -129,7 +151,8 @@ struct http_request {
 /* --- the server ----------------------------------------------------------- */
 
 struct http_figures {
-	int64_t requests, refused, unauthorized, timeouts, cut, unanswered;
+	int64_t requests, refused, unauthorized, timeouts, cut, unanswered,
+		lost;		/* rejected records without room */
 };
 
 struct http_server {
@@ -150,6 +173,9 @@ struct http_server {
 	struct http_link   *links;
 	struct http_request *first, *last;	/* waiting */
 	struct http_request *hand_out;	/* first with records to hand out */
+	struct http_request *watched;	/* it is not known that they are told */
+	size_t   watch_count;
+	struct http_request *untold;	/* to be handed out once more */
 	size_t   charged;
 	size_t   answering;		/* answers not yet sent */
 	struct http_request **slots;
@@ -257,6 +283,10 @@ void http_settle(struct http_server *server,
 /* Answers every suspended request that is due; INT64_MAX: all. */
 void http_answer_due(struct http_server *server, int64_t now);
 
+/* What the core has to know of record i, but for its body and flags. */
+void http_describe(const struct http_request *r, size_t i,
+                   struct bursar_message *message);
+
 /* Frees a request that nobody needs any more; with the lock. */
 void http_request_drop(struct http_request *r);
 
@@ -266,6 +296,29 @@ void http_request_leave(struct http_request *r, struct http_request **list);
 
 /* Resumes the requests of a list; without the lock. */
 void http_resume(struct http_request *list);
+
+/* http_untold.c - rejected records whose senders could not be told; all with
+ * the lock */
+
+/* Keeps record i, as the core had it, until its sender knows. */
+void http_keep(struct http_request *r, size_t i,
+               const struct bursar_message *message);
+void http_keep_no_more(struct http_request *r, size_t i);
+
+/* The connection is done with a request that was suspended. */
+void http_answer_went(struct http_request *r, int fd, bool sent);
+
+/* All of it is settled: what was not told is handed out once more. */
+void http_untold_or_drop(struct http_request *r);
+
+/* Finds out which answers have arrived. */
+void http_untold_look(struct http_server *server, int64_t now);
+
+void http_hand_out_untold(struct http_server *server,
+                          struct bursar_batch *batch);
+
+/* Frees all requests; returns how many records nobody will be told of. */
+size_t http_forget_untold(struct http_server *server);
 
 /* http_answer.c - what a request is told */
 

@@ -68,7 +68,7 @@ void http_request_drop(struct http_request *r)
 	if (r->connection != NULL || r->unsettled > 0) {
 		return;
 	}
-	assert(!r->waiting);
+	assert(!r->waiting && r->watched < 0);
 	if (r->has_slot) {
 		server->slots[r->slot] = NULL;
 		server->slot_hint = r->slot;
@@ -76,6 +76,7 @@ void http_request_drop(struct http_request *r)
 	server->charged -= r->charged;
 	for (size_t i = 0; i < r->count; i++) {
 		free(r->records[i].reason);
+		free(r->records[i].kept);
 	}
 	if (r->tokens != NULL && --r->tokens->holders == 0) {
 		tokens_destroy(r->tokens->tokens);
@@ -210,28 +211,35 @@ static void cut(struct bursar_message *message, size_t longest,
 	}
 }
 
+void http_describe(const struct http_request *r, size_t i,
+                   struct bursar_message *message)
+{
+	const char *name = r->server->host->name;
+
+	*message = (struct bursar_message){
+		.token = token_of(r, i),
+		.lane = r->slot,
+		.place = { name, strlen(name) },
+		.origin = { r->origin, strlen(r->origin) },
+		.offset = i,
+		.line = i + 1,
+	};
+	if (r->token != NULL) {
+		message->fixed = r->token->fixed;
+		message->fixed_count = r->token->fixed_count;
+		message->kinds = r->token->kinds;
+	}
+}
+
 /* Hands out what has room; false: there is no more of it. */
 static bool hand_out(struct http_request *r, struct bursar_batch *batch)
 {
-	struct bursar_message message = {
-		.lane = r->slot,
-		.place = { r->server->host->name,
-		           strlen(r->server->host->name) },
-		.origin = { r->origin, strlen(r->origin) },
-	};
-
+	struct bursar_message message;
 	char digest[DIGEST_SIZE];
 
-	if (r->token != NULL) {
-		message.fixed = r->token->fixed;
-		message.fixed_count = r->token->fixed_count;
-		message.kinds = r->token->kinds;
-	}
 	while (r->handed < r->count) {
-		message.token = token_of(r, r->handed);
+		http_describe(r, r->handed, &message);
 		message.body = r->records[r->handed].text;
-		message.offset = r->handed;
-		message.line = r->handed + 1;
 		cut(&message, batch->max_message, digest);
 		if (batch->room == 0 || !batch->add(batch, &message)) {
 			return false;
@@ -245,6 +253,7 @@ static bool hand_out(struct http_request *r, struct bursar_batch *batch)
 void http_hand_out(struct http_server *server, struct bursar_batch *batch)
 {
 	pthread_mutex_lock(&server->lock);
+	http_hand_out_untold(server, batch);
 	while (server->hand_out != NULL) {
 		struct http_request *r = server->hand_out;
 
@@ -270,8 +279,15 @@ static void note(struct http_request *r, size_t i,
 	struct http_record *record = &r->records[i];
 
 	record->status = statuses[settled->outcome];
-	if (record->status == HTTP_REJECTED && settled->reason != NULL) {
-		record->reason = strndup(settled->reason, HTTP_MAX_REASON);
+	if (record->kept != NULL) {
+		/* The second time: now it is a dead letter. */
+		if (record->status != HTTP_RETRY) {
+			http_keep_no_more(r, i);
+		}
+	} else if (record->status == HTTP_REJECTED) {
+		record->reason = settled->reason == NULL ? NULL :
+			strndup(settled->reason, HTTP_MAX_REASON);
+		http_keep(r, i, settled->message);
 	}
 	r->returned = r->returned || record->status == HTTP_RETRY;
 	r->unsettled--;
@@ -295,7 +311,7 @@ void http_settle(struct http_server *server,
 		if (r->waiting) {
 			http_request_leave(r, &list);
 		} else {
-			http_request_drop(r);
+			http_untold_or_drop(r);
 		}
 	}
 	pthread_mutex_unlock(&server->lock);

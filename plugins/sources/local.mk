@@ -51,6 +51,7 @@ endif
 	%D%/http_request.c \
 	%D%/http_server.c \
 	%D%/http_source.h \
+	%D%/http_untold.c \
 	%D%/http_usage.c \
 	%D%/http_wait.c
 %C%_source_http_la_CPPFLAGS = $(plugin_cppflags) $(SOURCE_HTTP_CFLAGS)
