@@ -3,7 +3,7 @@
 
 noinst_LTLIBRARIES += %D%/libcore.la
 
-core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
+core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	-DPLUGIN_DIR='"$(pkglibdir)"' -DSYSCONF_DIR='"$(sysconfdir)"' \
 	$(JANSSON_CFLAGS) $(YAML_CFLAGS) $(SODIUM_CFLAGS)
 
@@ -96,6 +96,22 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	%D%/pipeline.h \
 	%D%/prepare.c \
 	%D%/prepare.h \
+	%D%/price/price_amount.c \
+	%D%/price/price_amount.h \
+	%D%/price/price_book.c \
+	%D%/price/price_book.h \
+	%D%/price/price_builtin.c \
+	%D%/price/price_card.c \
+	%D%/price/price_compute.c \
+	%D%/price/price_compute.h \
+	%D%/price/price_make.h \
+	%D%/price/price_match.c \
+	%D%/price/price_match.h \
+	%D%/price/price_periods.c \
+	%D%/price/price_read.c \
+	%D%/price/pricer.c \
+	%D%/price/prices.c \
+	%D%/price/prices.h \
 	%D%/replay.c \
 	%D%/replay.h \
 	%D%/retention.c \
@@ -133,6 +149,13 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -I$(top_srcdir) \
 	common/libtokens.la \
 	common/libkeyfile.la \
 	$(LTDL_LIBS) $(JANSSON_LIBS) $(YAML_LIBS) $(SODIUM_LIBS) -lpthread
+
+# The book that comes with the program, as the bytes of a C array.
+BUILT_SOURCES += %D%/price_builtin.inc
+CLEANFILES += %D%/price_builtin.inc
+%D%/price_builtin.inc: etc/prices.json
+	$(AM_V_GEN)$(MKDIR_P) %D% && od -An -v -tx1 $(top_srcdir)/etc/prices.json | \
+	    sed 's/ *\([0-9a-f][0-9a-f]\)/0x\1,/g' >$@.new && mv $@.new $@
 
 bin_PROGRAMS += %D%/bursar
 

@@ -7,6 +7,8 @@ dist_samples_DATA = \
 	etc/samples/mixed.yaml \
 	etc/samples/one-machine.yaml
 
+dist_pkgdata_DATA += etc/prices.json
+
 EXTRA_DIST += \
 	etc/sample-day/make.py \
 	etc/sample-day/metering.jsonl \

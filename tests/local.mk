@@ -20,6 +20,7 @@ CLEANFILES += $(bench_programs)
 .PHONY: bench-programs
 bench-programs: $(bench_programs)
 
+include tests/prices.mk
 include tests/bench.mk
 include tests/common.mk
 include tests/runtime.mk

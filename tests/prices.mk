@@ -1,0 +1,12 @@
+# Books of prices, and what calls cost.
+
+if HAVE_CHECK
+check_PROGRAMS += %D%/test_prices
+endif
+
+EXTRA_DIST += %D%/fixtures/prices-golden.json
+
+%C%_test_prices_SOURCES  = %D%/test_prices.c
+%C%_test_prices_CPPFLAGS = $(test_cppflags) \
+	-DGOLDEN_BOOK='"$(abs_top_srcdir)/tests/fixtures/prices-golden.json"'
+%C%_test_prices_LDADD    = core/libcore.la $(CHECK_LIBS) -lm

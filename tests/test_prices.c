@@ -1,0 +1,884 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Books of prices: what they may say, which row a name means, and what a call
+ * costs by it.  The golden calls are asked of a book with the same rows as the
+ * cost tracker's.
+ */
+#include "config.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <check.h>
+
+#include "core/price/prices.h"
+
+static struct findings findings;
+static struct price_findings to = { .findings = &findings, .before = "" };
+static struct price_book *golden;
+
+static void setup(void)
+{
+	memset(&findings, 0, sizeof(findings));
+	golden = price_book_load(GOLDEN_BOOK, "golden", &to);
+	ck_assert_msg(golden != NULL, "%s", findings.count > 0
+	              ? findings.items[0].text : "");
+}
+
+static void teardown(void)
+{
+	price_book_destroy(golden);
+	findings_finish(&findings);
+}
+
+/* --- arranging ----------------------------------------------------------- */
+
+/* Quotes are written ' here. */
+static struct price_book *book_of(const char *text, const char *name)
+{
+	char *json = strdup(text);
+
+	ck_assert_ptr_nonnull(json);
+	for (char *at = json; *at != '\0'; at++) {
+		*at = *at == '\'' ? '"' : *at;
+	}
+	struct price_book *book = price_book_parse(json, strlen(json), name,
+	                                           &to);
+	free(json);
+	return book;
+}
+
+static struct price_book *good_book(const char *text, const char *name)
+{
+	struct price_book *book = book_of(text, name);
+
+	if (book == NULL) {
+		ck_abort_msg("refused: %s", findings.items[0].text);
+	}
+	return book;
+}
+
+/* A book of flat models. */
+static struct price_book *flat(const char *models, const char *name)
+{
+	char text[4000];
+
+	snprintf(text, sizeof(text), "{'schema':1,'models':{%s}}", models);
+	return good_book(text, name);
+}
+
+static struct bursar_span span(const char *text)
+{
+	return (struct bursar_span){ text, strlen(text) };
+}
+
+struct call {
+	const char *provider, *model, *mode;
+	int64_t     input, output, cache_read, cache_write;
+	const char *at;		/* NULL: some time in 2026 */
+};
+
+static struct price_question question_of(const struct call *call)
+{
+	struct price_question q = {
+		.provider = span(call->provider), .model = span(call->model),
+		.mode = span(call->mode != NULL ? call->mode : ""),
+		.at_us = INT64_C(1780000000000000),
+	};
+
+	price_usage_set(&q.usage, PRICE_SAID_INPUT, call->input);
+	price_usage_set(&q.usage, PRICE_SAID_OUTPUT, call->output);
+	price_usage_set(&q.usage, PRICE_SAID_CACHE_READ, call->cache_read);
+	price_usage_set(&q.usage, PRICE_SAID_CACHE_WRITE, call->cache_write);
+	return q;
+}
+
+static struct price_answer ask(struct price_book *const *books, size_t count,
+                               const struct price_question *q)
+{
+	struct prices prices = { .book_count = count };
+	struct price_answer answer;
+
+	memcpy(prices.books, books, count * sizeof(*books));
+	prices_ask(&prices, q, &answer);
+	return answer;
+}
+
+static struct price_answer ask_one(struct price_book *book,
+                                   const struct call *call)
+{
+	const struct price_question q = question_of(call);
+
+	return ask(&book, 1, &q);
+}
+
+/* --- amounts ------------------------------------------------------------- */
+
+static const struct {
+	const char *text;
+	int         shift;
+	int64_t     want;		/* -1: refused */
+} amounts[] = {
+	{ "2.5", 9, 2500000000 }, { "0", 9, 0 }, { "0.0", 15, 0 },
+	{ "3e-06", 15, 3000000000 }, { "5.46875e-07", 15, 546875000 },
+	{ "1E-6", 15, 1000000000 }, { "1.5e+1", 9, 15000000000 },
+	{ "0.083333333333", 9, 83333333 }, { "0.0000000005", 9, 0 },
+	{ "0.0000000015", 9, 2 }, { "0.0000000025", 9, 2 },
+	{ "0.00000000250000001", 9, 3 }, { "0.0000000004999", 9, 0 },
+	{ "1e-400", 15, 0 }, { "1000000", 9, PRICE_MAX }, { "1", 15, PRICE_MAX },
+	{ "000002.500", 9, 2500000000 }, { ".5", 9, 500000000 },
+	{ "0.000000000000000000000000000000000001", 15, 0 },
+	{ "1000000.000000001", 9, -1 }, { "1e400", 9, -1 },
+	{ "99999999999999999999999999999999999999999999", 9, -1 },
+	{ "", 9, -1 }, { ".", 9, -1 }, { "-1", 9, -1 }, { "1e", 9, -1 },
+	{ "1.2.3", 9, -1 }, { " 1", 9, -1 }, { "1 ", 9, -1 }, { "nan", 9, -1 },
+	{ "0x10", 9, -1 }, { "1e5x", 9, -1 }, { "infinity", 9, -1 },
+};
+
+START_TEST(reads_prices_without_a_rounding_of_its_own)
+{
+	int64_t price = -2;
+	const bool good = price_amount_parse(amounts[_i].text,
+	                                     amounts[_i].shift, &price);
+
+	ck_assert_msg(good == (amounts[_i].want >= 0), "%s", amounts[_i].text);
+	if (good) {
+		ck_assert_int_eq(price, amounts[_i].want);
+	}
+}
+END_TEST
+
+static const struct { int64_t sum, nano; } roundings[] = {
+	{ 0, 0 }, { 1, 0 }, { 499999, 0 }, { 500000, 0 }, { 500001, 1 },
+	{ 999999, 1 }, { 1000000, 1 }, { 1499999, 1 }, { 1500000, 2 },
+	{ 2500000, 2 }, { 2500001, 3 }, { 3500000, 4 },
+};
+
+START_TEST(rounds_once_and_half_to_even)
+{
+	int64_t nano = -1;
+
+	ck_assert(price_amount_round(roundings[_i].sum, &nano));
+	ck_assert_int_eq(nano, roundings[_i].nano);
+}
+END_TEST
+
+START_TEST(a_sum_that_no_number_holds_is_refused)
+{
+	int64_t nano = -1;
+
+	ck_assert(price_amount_round((price_sum)INT64_MAX * 1000000, &nano));
+	ck_assert_int_eq(nano, INT64_MAX);
+	ck_assert(!price_amount_round((price_sum)INT64_MAX * 1000000 + 500001,
+	                              &nano));
+}
+END_TEST
+
+START_TEST(shows_sums_with_all_their_digits)
+{
+	char out[PRICE_SUM_SIZE];
+
+	ck_assert_str_eq(price_amount_show(0, out), "0");
+	ck_assert_str_eq(price_amount_show(1, out), "0.000000000000001");
+	ck_assert_str_eq(price_amount_show(PRICE_MAX, out), "1");
+	ck_assert_str_eq(price_amount_show((price_sum)PRICE_MAX * 5 / 2, out),
+	                 "2.5");
+}
+END_TEST
+
+/* --- golden calls -------------------------------------------------------- */
+
+static const struct {
+	struct call call;
+	const char *key;		/* NULL: unknown */
+	const char *how;
+	int64_t     nano;
+} calls[] = {
+#define M 1000000
+	{ { "openai", "gpt-4o", "", 1000, 500, 0, 0, NULL },
+	  "openai/gpt-4o", "provider_model", 7500000 },
+	{ { "openai", "gpt-4o-2024-08-06", "", M, 0, 0, 0, NULL },
+	  "openai/gpt-4o", "dated_snapshot", 2500000000 },
+	{ { "openai", "gpt-4o-2024-05-13", "", M, 0, 0, 0, NULL },
+	  "openai/gpt-4o-2024-05-13", "provider_model", 5000000000 },
+	{ { "anthropic", "claude-sonnet-4-5-20250929", "", 100, 10, 2000, 500,
+	    NULL }, "anthropic/claude-sonnet-4-5", "dated_snapshot", 2925000 },
+	{ { "anthropic", "claude-opus-4-20250514", "", 1, 1, 0, 0, NULL },
+	  "anthropic/claude-opus-4", "dated_snapshot", 90000 },
+	{ { "openrouter", "openai/gpt-4o-mini", "", M, 0, 0, 0, NULL },
+	  "openai/gpt-4o-mini", "model", 150000000 },
+	{ { "openrouter", "anthropic/claude-sonnet-4.5", "", 1, 1, 0, 0, NULL },
+	  NULL, NULL, 0 },
+	{ { "bedrock", "anthropic.claude-3-5-sonnet-20241022-v2:0", "", 1, 1, 0,
+	    0, NULL }, NULL, NULL, 0 },
+	{ { "openai", "gpt-5", "batch", 1000, 1000, 1000, 0, NULL },
+	  "openai/gpt-5", "provider_model", 5687500 },
+	{ { "anthropic", "claude-sonnet-4-6", "batch", 1000, 1000, 1000, 1000,
+	    NULL }, "anthropic/claude-sonnet-4-6", "provider_model", 13050000 },
+	{ { "openai", "gpt-5", "Batch", 1000, 1000, 0, 0, NULL },
+	  "openai/gpt-5", "provider_model", 11250000 },
+	{ { "openai", "gpt-5", "priority", 1000, 1000, 0, 0, NULL },
+	  "openai/gpt-5", "provider_model", 11250000 },
+	{ { "openai", "gpt-5", " standard ", 1000, 1000, 0, 0, NULL },
+	  "openai/gpt-5", "provider_model", 11250000 },
+	{ { "openai", "gpt-4", "", 0, 0, M, 0, NULL },
+	  "openai/gpt-4", "provider_model", INT64_C(30000000000) },
+	{ { "", "gpt-4o", "", 1, 1, 0, 0, NULL },
+	  "openai/gpt-4o", "unique_providerless_model", 12500 },
+	{ { "OpenAI", "gpt-4o", "", 1, 1, 0, 0, NULL },
+	  "openai/gpt-4o", "unique_providerless_model", 12500 },
+	{ { "OpenAI", "GPT-4o", "", 1, 1, 0, 0, NULL }, NULL, NULL, 0 },
+	{ { "azure_openai", "gpt-4o-2024-11-20", "", 1, 1, 0, 0, NULL },
+	  "openai/gpt-4o", "unique_providerless_dated_snapshot", 12500 },
+	{ { "vertex", "publishers/google/models/gemini-2.5-flash", "", M, 0, 0,
+	    0, NULL }, "gemini/gemini-2.5-flash", "unique_providerless_model",
+	  300000000 },
+	{ { "vertex", "claude-sonnet-4-5@20250929", "", 1, 1, 0, 0, NULL },
+	  NULL, NULL, 0 },
+	{ { "anthropic", "claude-sonnet-4-6-latest", "", 1, 1, 0, 0, NULL },
+	  NULL, NULL, 0 },
+	{ { "openai", "gpt-4o", "", 0, 0, 0, 0, NULL },
+	  "openai/gpt-4o", "provider_model", 0 },
+	{ { "openai", "gpt-5-nano", "", 1, 1, 0, 0, NULL },
+	  "openai/gpt-5-nano", "provider_model", 450 },
+	{ { "openai", "gpt-5", "", -1000, 1000, 0, 0, NULL },
+	  "openai/gpt-5", "provider_model", 10000000 },
+#undef M
+};
+
+START_TEST(golden_calls_cost_what_they_cost)
+{
+	const struct price_answer answer = ask_one(golden, &calls[_i].call);
+
+	if (calls[_i].key == NULL) {
+		ck_assert_msg(answer.result == PRICE_NO_MATCH, "%s matched %s",
+		              calls[_i].call.model, answer.model->key);
+		return;
+	}
+	ck_assert_int_eq(answer.result, PRICE_DONE);
+	ck_assert_str_eq(answer.model->key, calls[_i].key);
+	ck_assert_str_eq(price_how_names[answer.how], calls[_i].how);
+	ck_assert_int_eq(answer.nano, calls[_i].nano);
+}
+END_TEST
+
+/* An override comes first, also where its answer is that it does not know. */
+static const struct {
+	const char *override;
+	struct call call;
+	const char *key;
+	enum price_result result;
+	int64_t     nano;
+} overrides[] = {
+	{ "'m':{'input':1}", { "g", "m", "", 5, 5, 0, 0, NULL },
+	  "m", PRICE_NO_RATE, 0 },
+	{ "'gpt-4o':{'input':9,'output':9}",
+	  { "openai", "gpt-4o", "", 1000000, 0, 0, 0, NULL }, "gpt-4o",
+	  PRICE_DONE, INT64_C(9000000000) },
+	{ "'openai/gpt-4o':{'input':9}",
+	  { "openai", "gpt-4o", "", 1, 1, 0, 0, NULL }, "openai/gpt-4o",
+	  PRICE_NO_RATE, 0 },
+	{ "'a/m':{'input':1},'b/m':{'input':1}",
+	  { "g", "m-2025-01-01", "", 1, 0, 0, 0, NULL }, NULL,
+	  PRICE_NO_MATCH, 0 },
+	{ "'demo-family':{'input':1},'demo-family-mini':{'input':2}",
+	  { "x", "demo-family-mini-2026-01-01", "", 1000000, 0, 0, 0, NULL },
+	  "demo-family-mini", PRICE_DONE, INT64_C(2000000000) },
+	{ "'base-model':{'input':1}",
+	  { "x", "base-model-pro", "", 1, 0, 0, 0, NULL }, NULL,
+	  PRICE_NO_MATCH, 0 },
+	{ "'m':{'input':1,'output':2,'modes':{'batch':{'input':'0.5'}}}",
+	  { "x", "m", "batch", 1000000, 1000000, 0, 0, NULL }, "m", PRICE_DONE,
+	  INT64_C(2500000000) },
+};
+
+START_TEST(overrides_come_first_and_block_what_is_behind)
+{
+	struct price_book *books[] = {
+		flat(overrides[_i].override, "override"), golden,
+	};
+	const struct price_question q = question_of(&overrides[_i].call);
+	const struct price_answer answer = ask(books, 2, &q);
+
+	ck_assert_int_eq(answer.result, overrides[_i].result);
+	if (overrides[_i].key != NULL) {
+		ck_assert_str_eq(answer.model->key, overrides[_i].key);
+		ck_assert_str_eq(price_book_name(answer.book), "override");
+	}
+	if (answer.result == PRICE_DONE) {
+		ck_assert_int_eq(answer.nano, overrides[_i].nano);
+	}
+	price_book_destroy(books[0]);
+}
+END_TEST
+
+START_TEST(says_which_rates_are_missing)
+{
+	struct price_book *book = flat("'m':{'input':1}", "b");
+	const struct call call = { "", "m", "", 5, 5, 5, 0, NULL };
+	const struct price_answer answer = ask_one(book, &call);
+
+	ck_assert_uint_eq(answer.missing, 1u << PRICE_OUTPUT);
+	price_book_destroy(book);
+}
+END_TEST
+
+/* --- names --------------------------------------------------------------- */
+
+static const char named[] =
+	"{'schema':1,'providers':{"
+	"'maker':{'aliases':['the.maker'],'models':{"
+	"'big-4-5':{'aliases':['big-latest'],'prices':{'input':1}},"
+	"'tiny':{'input':2},'tiny-2025-01-01':{'input':3},"
+	"'twin-4.1':{'input':4},'twin-4-1':{'input':5}}},"
+	"'cloud':{'prices-of':['maker'],'models':{'own':{'input':6}}},"
+	"'house':{'models':{'*':{'input':0,'output':0}}}}}";
+
+static const struct {
+	const char *provider, *model, *key, *how;
+} names[] = {
+	{ "maker", "big-4-5", "maker/big-4-5", "provider_model" },
+	{ "the.maker", "big-4-5", "maker/big-4-5", "provider_model" },
+	{ "maker", "big-latest", "maker/big-4-5", "alias" },
+	{ "maker", "BIG-4.5", "maker/big-4-5", "canonical" },
+	{ "maker", "us.big-4-5-v1:0", "maker/big-4-5", "canonical" },
+	{ "maker", "big-4-5@20250929", "maker/big-4-5", "canonical" },
+	{ "maker", "models/big-4.5:latest", "maker/big-4-5", "canonical" },
+	{ "maker", "publishers/maker/models/Big-4-5", "maker/big-4-5",
+	  "canonical" },
+	{ "maker", "Big-4.5-20250929", "maker/big-4-5", "canonical" },
+	{ "maker", "big-4-5-20250929", "maker/big-4-5", "dated_snapshot" },
+	{ "maker", "tiny-2025-01-01", "maker/tiny-2025-01-01",
+	  "provider_model" },
+	{ "maker", "tiny-2025-01-02", "maker/tiny", "dated_snapshot" },
+	{ "maker", "Twin-4.1", NULL, NULL },	/* two rows are it */
+	{ "maker", "big-4-5-pro", NULL, NULL },
+	{ "maker", "big", NULL, NULL },
+	{ "cloud", "own", "cloud/own", "provider_model" },
+	{ "cloud", "tiny", "maker/tiny", "fallback_provider" },
+	{ "cloud", "Big-4.5", "maker/big-4-5", "fallback_provider" },
+	{ "house", "anything:27b", "house/*", "provider_default" },
+	{ "house", "tiny", "house/*", "provider_default" },
+	{ "", "maker/tiny", "maker/tiny", "provider_model" },
+	{ "", "maker/tiny-20250303", "maker/tiny", "dated_snapshot" },
+	{ "stranger", "tiny", "maker/tiny", "unique_providerless_model" },
+	{ "stranger", "*", NULL, NULL },
+	{ "stranger", "", NULL, NULL },
+};
+
+START_TEST(a_name_means_one_row_or_none)
+{
+	struct price_book *book = good_book(named, "b");
+	enum price_how how;
+	const struct price_model *model = price_match(
+		book, span(names[_i].provider), span(names[_i].model), &how);
+
+	if (names[_i].key == NULL) {
+		ck_assert_msg(model == NULL, "%s matched %s", names[_i].model,
+		              model != NULL ? model->key : "");
+	} else {
+		ck_assert_msg(model != NULL, "%s", names[_i].model);
+		ck_assert_str_eq(model->key, names[_i].key);
+		ck_assert_str_eq(price_how_names[how], names[_i].how);
+	}
+	price_book_destroy(book);
+}
+END_TEST
+
+/* --- times, tiers, modes, buckets ---------------------------------------- */
+
+START_TEST(a_price_holds_from_its_day_on)
+{
+	struct price_book *book = flat(
+		"'m':[{'from':'2026-01-02','input':2},"
+		"{'from':'2025-01-01','until':'2026-01-01T12:00:00Z',"
+		"'input':1}]", "b");
+	static const struct { int64_t s; int64_t nano; } at[] = {
+		{ 1735689599, -1 }, { 1735689600, 1000 },	/* 2025-01-01 */
+		{ 1767268799, 1000 }, { 1767268800, -1 },	/* noon */
+		{ 1767311999, -1 }, { 1767312000, 2000 },	/* 2026-01-02 */
+	};
+	const struct call call = { "", "m", "", 1, 0, 0, 0, NULL };
+
+	for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+		struct price_question q = question_of(&call);
+		q.at_us = at[i].s * 1000000;
+		const struct price_answer answer = ask(&book, 1, &q);
+
+		ck_assert_int_eq(answer.result, at[i].nano < 0
+		                 ? PRICE_NOT_THEN : PRICE_DONE);
+		if (at[i].nano >= 0) {
+			ck_assert_int_eq(answer.nano, at[i].nano);
+		}
+	}
+	price_book_destroy(book);
+}
+END_TEST
+
+static const char tiered[] =
+	"'m':{'input':1,'output':10,'cache_read':'0.1',"
+	"'tiers':[{'above':200000,'input':2,'output':15},"
+	"{'from':1000000,'input':4}],"
+	"'modes':{'batch':{'input':'0.5','tiers':[{'above':200000,"
+	"'input':'0.75'}]}}}";
+
+/* Nano-dollars of input, output and cache reads: a cliff for all of them. */
+static const struct {
+	const char *mode;
+	int64_t input, output, read, nano;
+	const char *suffix;
+} tiers[] = {
+	{ "", 200000, 1, 0, 200010000, "" },
+	{ "", 200001, 1, 0, 400017000, ">200000" },
+	{ "", 100000, 0, 100001, 210000100, ">200000" },
+	{ "", 999999, 0, 0, 1999998000, ">200000" },
+	{ "", 1000000, 1, 0, INT64_C(4000010000), ">=1000000" },
+	{ "batch", 10, 1, 0, 15000, "+batch" },
+	{ "batch", 200001, 1, 0, 150015750, "+batch>200000" },
+};
+
+START_TEST(a_tier_is_a_cliff_for_the_whole_call)
+{
+	struct price_book *book = flat(tiered, "b");
+	const struct call call = { "", "m", tiers[_i].mode, tiers[_i].input,
+	                           tiers[_i].output, tiers[_i].read, 0, NULL };
+	const struct price_answer answer = ask_one(book, &call);
+
+	ck_assert_int_eq(answer.result, PRICE_DONE);
+	ck_assert_str_eq(answer.card->suffix, tiers[_i].suffix);
+	ck_assert_int_eq(answer.nano, tiers[_i].nano);
+	price_book_destroy(book);
+}
+END_TEST
+
+static const struct { const char *said; const char *mode; } modes[] = {
+	{ "", "standard" }, { "standard", "standard" },
+	{ "default", "standard" }, { "auto", "standard" },
+	{ "ON_DEMAND", "standard" }, { "flex", "flex" },
+	{ "priority", "priority" }, { "fast", "priority" },
+	{ " flex ", "flex" }, { "Flex", "standard" }, { "scale", "standard" },
+};
+
+START_TEST(a_mode_is_what_the_provider_says_it_served)
+{
+	struct price_book *book = flat("'m':{'input':4,'modes':{'flex':"
+	                               "{'input':2},'priority':{'input':8}}}",
+	                               "b");
+	const struct call call = { "", "m", modes[_i].said, 1, 0, 0, 0, NULL };
+	const struct price_answer answer = ask_one(book, &call);
+
+	ck_assert_str_eq(answer.period->modes[answer.mode], modes[_i].mode);
+	price_book_destroy(book);
+}
+END_TEST
+
+START_TEST(every_sort_of_token_is_billed_once)
+{
+	struct price_book *book = flat(
+		"'m':{'input':1,'cache_read':2,'cache_write':4,"
+		"'cache_write_1h':8,'output':16,'reasoning':32,"
+		"'request':'0.001'}", "b");
+	struct price_question q = {
+		.provider = span(""), .model = span("m"), .mode = span(""),
+	};
+	price_usage_set(&q.usage, PRICE_SAID_INPUT, 1000);
+	price_usage_set(&q.usage, PRICE_SAID_CACHE_READ, 1000);
+	price_usage_set(&q.usage, PRICE_SAID_CACHE_WRITE, 3000);
+	price_usage_set(&q.usage, PRICE_SAID_CACHE_WRITE_1H, 1000);
+	price_usage_set(&q.usage, PRICE_SAID_OUTPUT, 2000);
+	price_usage_set(&q.usage, PRICE_SAID_THINKING, 1000);
+	price_usage_set(&q.usage, PRICE_SAID_HIDDEN, 500);
+	const struct price_answer answer = ask(&book, 1, &q);
+
+	ck_assert_int_eq(answer.tokens[PRICE_CACHE_WRITE], 2000);
+	ck_assert_int_eq(answer.tokens[PRICE_CACHE_WRITE_1H], 1000);
+	ck_assert_int_eq(answer.tokens[PRICE_OUTPUT], 1500);
+	ck_assert_int_eq(answer.tokens[PRICE_REASONING], 1500);
+	/* 1 + 2 + 8 + 8 + 24 + 48 thousandths of a dollar, and one. */
+	ck_assert_int_eq(answer.nano, 92000000);
+	price_book_destroy(book);
+}
+END_TEST
+
+START_TEST(what_nobody_said_is_not_zero)
+{
+	struct price_question q = {
+		.provider = span("openai"), .model = span("gpt-5"),
+		.mode = span(""), .at_us = INT64_C(1780000000000000),
+	};
+
+	ck_assert_int_eq(ask(&golden, 1, &q).result, PRICE_NO_USAGE);
+	price_usage_set(&q.usage, PRICE_SAID_INPUT, 0);
+	ck_assert_int_eq(ask(&golden, 1, &q).result, PRICE_DONE);
+	q.model = span("");
+	ck_assert_int_eq(ask(&golden, 1, &q).result, PRICE_NO_MODEL);
+}
+END_TEST
+
+START_TEST(a_cost_that_no_number_holds_is_not_stored)
+{
+	struct price_book *book = flat("'m':{'input':1000000}", "b");
+	const struct call call = { "", "m", "", INT64_MAX, 0, INT64_MAX,
+	                           INT64_MAX, NULL };
+
+	ck_assert_int_eq(ask_one(book, &call).result, PRICE_TOO_MUCH);
+	price_book_destroy(book);
+}
+END_TEST
+
+/* Parts that are more than their whole change no other bucket. */
+START_TEST(contradictions_bill_nothing_twice)
+{
+	struct price_usage usage = { .known = 0 };
+	int64_t tokens[PRICE_BUCKETS];
+
+	price_usage_set(&usage, PRICE_SAID_OUTPUT, 10);
+	price_usage_set(&usage, PRICE_SAID_HIDDEN, 11);
+	price_usage_set(&usage, PRICE_SAID_CACHE_WRITE_1H, 5);
+	price_usage_split(&usage, tokens);
+
+	ck_assert_int_eq(tokens[PRICE_OUTPUT], 0);
+	ck_assert_int_eq(tokens[PRICE_REASONING], 10);
+	ck_assert_int_eq(tokens[PRICE_CACHE_WRITE], 0);
+	ck_assert_int_eq(tokens[PRICE_CACHE_WRITE_1H], 5);
+}
+END_TEST
+
+/* --- what must hold of any call ------------------------------------------ */
+
+/* The cost in a straightforward way: exact, as all of it fits. */
+static long double by_hand(const struct price_answer *a)
+{
+	long double sum = 0;
+
+	for (int b = 0; b < PRICE_BUCKETS; b++) {
+		sum += (long double)a->tokens[b] *
+			(long double)a->card->rate[b];
+	}
+	return sum / 1e6L;
+}
+
+START_TEST(any_call_costs_the_sum_of_its_parts)
+{
+	const size_t count = price_book_count(golden);
+
+	srand(_i);
+	for (int n = 0; n < 2000; n++) {
+		const struct price_model *model =
+			price_book_model(golden, (size_t)rand() % count);
+		const struct call call = {
+			"", model->key, rand() % 2 ? "batch" : "",
+			rand() % 1000000, rand() % 100000, rand() % 1000000,
+			rand() % 10000, NULL,
+		};
+		const struct price_answer a = ask_one(golden, &call);
+		struct call twice = call;
+
+		ck_assert_int_eq(a.result, PRICE_DONE);
+		ck_assert_ptr_eq(a.model, model);
+		ck_assert(fabsl(by_hand(&a) - (long double)a.nano) <= 0.5L);
+
+		/* Twice the call is twice the sum, exactly. */
+		twice.input *= 2;
+		twice.output *= 2;
+		twice.cache_read *= 2;
+		twice.cache_write *= 2;
+		ck_assert(ask_one(golden, &twice).sum == 2 * a.sum);
+		/* More of anything never costs less. */
+		twice = call;
+		twice.output++;
+		ck_assert(ask_one(golden, &twice).sum >= a.sum);
+	}
+}
+END_TEST
+
+/* --- what a book may say ------------------------------------------------- */
+
+static const struct { const char *book, *want; } bad[] = {
+	{ "[]", "a book of prices is an object" },
+	{ "{", "no JSON at line 1" },
+	{ "{'schema':2}", "'schema' has to be 1" },
+	{ "{'schema':1,'modles':{}}", "'modles' is not known" },
+	{ "{'schema':1,'currency':'EUR'}", "'currency' can only be 'USD'" },
+	{ "{'schema':1,'unit':'1G tokens'}", "not '1G tokens'" },
+	{ "{'schema':1,'models':[]}", "'models' is an object" },
+	{ "{'schema':1,'models':{'a/b':{'input':-1}}}",
+	  "a/b: input is -1, which is no price" },
+	{ "{'schema':1,'models':{'a/b':{'input':null}}}",
+	  "a/b: input is null, which is no price" },
+	{ "{'schema':1,'models':{'a/b':{'input':'x1'}}}",
+	  "a/b: input is \"x1\", which is no price" },
+	{ "{'schema':1,'models':{'a/b':{'input':1000001}}}",
+	  "a/b: input is 1000001, which is no price" },
+	{ "{'schema':1,'models':{'a/b':{'inptu':1}}}",
+	  "a/b: 'inptu' is not known; rates are" },
+	{ "{'schema':1,'models':{'a/b':{}}}", "a/b: a price without a rate" },
+	{ "{'schema':1,'models':{'a/b':null}}",
+	  "a/b: a price is an object with rates" },
+	{ "{'schema':1,'models':{'a/b':[]}}", "a/b: a model has 1 to 64" },
+	{ "{'schema':1,'models':{'':{'input':1}}}", "a name has 1 to" },
+	{ "{'schema':1,'models':{'a':{'input':1,'from':'soon'}}}",
+	  "a: 'from' is \"soon\", which is no time" },
+	{ "{'schema':1,'models':{'a':{'input':1,'from':'2025-02-30'}}}",
+	  "which is no time" },
+	{ "{'schema':1,'models':{'a':{'input':1,'from':'2025-02-01',"
+	  "'until':'2025-02-01'}}}", "'until' is not after 'from'" },
+	{ "{'schema':1,'models':{'a':[{'input':1},{'input':2}]}}",
+	  "a: two prices hold from the same time on" },
+	{ "{'schema':1,'models':{'a':{'input':1,'tiers':{}}}}",
+	  "a: 'tiers' is a list" },
+	{ "{'schema':1,'models':{'a':{'input':1,'tiers':[{'input':1}]}}}",
+	  "a: a tier says 'above'" },
+	{ "{'schema':1,'models':{'a':{'input':1,'tiers':[{'above':1,'from':2}]}"
+	  "}}", "a: a tier says 'above'" },
+	{ "{'schema':1,'models':{'a':{'input':1,'tiers':[{'above':5,"
+	  "'inptu':1}]}}}", "'standard tier of 5.inptu' is not known" },
+	{ "{'schema':1,'models':{'a':{'input':1,'modes':[]}}}",
+	  "a: 'modes' is an object" },
+	{ "{'schema':1,'models':{'a':{'input':1,'modes':{'batch':1}}}}",
+	  "a: mode 'batch'" },
+	{ "{'schema':1,'models':{'a':{'input':1,'modes':{'batch':"
+	  "{'output':'free'}}}}}",
+	  "a: modes.batch.output is \"free\", which is no price" },
+	{ "{'schema':1,'providers':{'a/b':{}}}", "a/b: a provider has a name" },
+	{ "{'schema':1,'providers':{'a':{'model':{}}}}",
+	  "a: 'model' is not known" },
+	{ "{'schema':1,'providers':{'a':{'aliases':'b'}}}",
+	  "a: 'aliases' is a list" },
+	{ "{'schema':1,'providers':{'a':{'models':{'b':{'input':1}}}},"
+	  "'models':{'a/b':{'input':1}}}", "a/b: it stands twice" },
+	{ "{'schema':1,'providers':{'a':{'models':{"
+	  "'b':{'aliases':['x'],'prices':{'input':1}},"
+	  "'c':{'aliases':['x'],'prices':{'input':1}}}}}}",
+	  "alias 'x' is one of another model" },
+	{ "{'schema':1,'models':{'a':{'prices':{'input':1},'alias':[]}}}",
+	  "a: 'alias' is not known" },
+};
+
+START_TEST(names_the_model_the_field_and_the_value_that_is_wrong)
+{
+	struct price_book *book = book_of(bad[_i].book, "b");
+
+	ck_assert_msg(book == NULL, "taken: %s", bad[_i].book);
+	ck_assert_uint_ge(findings.count, 1);
+	ck_assert_msg(strstr(findings.items[0].text, bad[_i].want) != NULL,
+	              "'%s' says nothing of '%s'", findings.items[0].text,
+	              bad[_i].want);
+	for (size_t i = 1; i < findings.count; i++) {
+		ck_assert_str_ne(findings.items[i].text,
+		                 findings.items[i - 1].text);
+	}
+}
+END_TEST
+
+START_TEST(finds_all_mistakes_at_once)
+{
+	ck_assert_ptr_null(book_of("{'schema':1,'models':{'a':{'input':-1},"
+	                           "'b':{'output':-1}}}", "b"));
+	ck_assert_uint_eq(findings.count, 2);
+}
+END_TEST
+
+START_TEST(a_version_tells_books_of_one_name_apart)
+{
+	struct price_book *a = good_book("{'schema':1,'version':'v',"
+	                                 "'models':{'m':{'input':1}}}", "b");
+	struct price_book *b = good_book("{'schema':1,'version':'v',"
+	                                 "'models':{'m':{'input':2}}}", "b");
+
+	ck_assert_int_eq(strncmp(price_book_version(a), "v.", 2), 0);
+	ck_assert_uint_eq(strlen(price_book_version(a)), 10);
+	ck_assert_str_ne(price_book_version(a), price_book_version(b));
+	price_book_destroy(a);
+	price_book_destroy(b);
+}
+END_TEST
+
+START_TEST(units_are_those_of_the_book)
+{
+	struct price_book *token = good_book(
+		"{'schema':1,'unit':'token','models':{'m':{'input':3e-06}}}",
+		"b");
+	struct price_book *thousand = good_book(
+		"{'schema':1,'unit':'1K tokens','models':{'m':{'input':0.003}}}",
+		"b");
+	const struct call call = { "", "m", "", 1000000, 0, 0, 0, NULL };
+
+	ck_assert_int_eq(ask_one(token, &call).nano, INT64_C(3000000000));
+	ck_assert_int_eq(ask_one(thousand, &call).nano, INT64_C(3000000000));
+	price_book_destroy(token);
+	price_book_destroy(thousand);
+}
+END_TEST
+
+START_TEST(the_rule_says_book_row_time_mode_and_tier)
+{
+	struct price_book *book = flat(
+		"'a/m':{'from':'2025-01-01','input':1,'tiers':[{'above':5,"
+		"'input':2}],'modes':{'batch':{'input':1}}}", "mine");
+	const struct call call = { "a", "m-20260101", "batch", 6, 0, 0, 0,
+	                           NULL };
+	const struct price_answer answer = ask_one(book, &call);
+	char rule[PRICES_RULE_SIZE];
+
+	ck_assert_int_eq(answer.result, PRICE_DONE);
+	rule[prices_rule(&answer, rule)] = '\0';
+	ck_assert_str_eq(rule, "mine:a/m@2025-01-01+batch>5 dated_snapshot");
+	price_book_destroy(book);
+}
+END_TEST
+
+/* --- the book that comes with the program -------------------------------- */
+
+START_TEST(the_built_in_book_is_good)
+{
+	const struct price_book *book = price_book_builtin();
+
+	ck_assert_uint_ge(price_book_count(book), 60);
+	for (size_t i = 0; i < price_book_count(book); i++) {
+		const struct price_model *m = price_book_model(book, i);
+
+		ck_assert_uint_gt(m->provider_size, 0);
+		for (size_t p = 0; p < m->period_count; p++) {
+			const struct price_period *period = &m->periods[p];
+			const int64_t *rate = period->cards[0].rate;
+
+			/* Nothing costs more than $1000 a million. */
+			for (int r = 0; r < PRICE_RATES; r++) {
+				ck_assert_int_le(rate[r],
+				                 INT64_C(1000000000000));
+			}
+			ck_assert_int_gt(rate[PRICE_INPUT], 0);
+			ck_assert_int_le(rate[PRICE_CACHE_READ],
+			                 rate[PRICE_INPUT]);
+		}
+	}
+}
+END_TEST
+
+/* Invariants of Anthropic's list: half for batches, a tenth for cache reads,
+ * twice for an hour; the first haiku reads for 12 %. */
+START_TEST(the_built_in_book_keeps_the_rules_of_its_providers)
+{
+	const struct price_book *book = price_book_builtin();
+	size_t seen = 0;
+
+	for (size_t i = 0; i < price_book_count(book); i++) {
+		const struct price_model *m = price_book_model(book, i);
+
+		if (strncmp(m->key, "anthropic/", 10) != 0) {
+			continue;
+		}
+		for (size_t p = 0; p < m->period_count; p++) {
+			const struct price_period *period = &m->periods[p];
+			const size_t n = period->tier_count;
+
+			for (size_t t = 0; t < n; t++) {
+				const int64_t *r = period->cards[t].given;
+				const int64_t *b = period->cards[n + t].given;
+
+				ck_assert_int_eq(b[PRICE_INPUT] * 2,
+				                 r[PRICE_INPUT]);
+				ck_assert_int_eq(b[PRICE_OUTPUT] * 2,
+				                 r[PRICE_OUTPUT]);
+				ck_assert_int_eq(r[PRICE_CACHE_WRITE_1H],
+				                 r[PRICE_INPUT] * 2);
+				ck_assert_int_eq(
+					r[PRICE_CACHE_READ] * 100,
+					r[PRICE_INPUT] * (strcmp(m->key,
+					"anthropic/claude-3-haiku") == 0
+					? 12 : 10));
+				seen++;
+			}
+		}
+	}
+	ck_assert_uint_ge(seen, 15);
+}
+END_TEST
+
+/* As they come from clouds and gateways. */
+static const struct {
+	const char *provider, *model, *key;
+} in_the_wild[] = {
+	{ "openai", "gpt-5-2025-08-07", "openai/gpt-5" },
+	{ "azure", "gpt-4o-mini-2024-07-18", "openai/gpt-4o-mini" },
+	{ "azure.ai.openai", "gpt-4.1", "openai/gpt-4.1" },
+	{ "anthropic", "claude-sonnet-4-5-20250929",
+	  "anthropic/claude-sonnet-4-5" },
+	{ "anthropic", "claude-sonnet-4.5", "anthropic/claude-sonnet-4-5" },
+	{ "vertex_ai", "claude-sonnet-4-5@20250929",
+	  "anthropic/claude-sonnet-4-5" },
+	{ "gcp.vertex_ai", "gemini-2.5-pro", "gemini/gemini-2.5-pro" },
+	{ "google", "models/gemini-2.5-flash", "gemini/gemini-2.5-flash" },
+	{ "aws.bedrock", "us.amazon.nova-pro-v1:0",
+	  "bedrock/amazon.nova-pro-v1:0" },
+	{ "bedrock", "anthropic.claude-3-5-sonnet-20241022-v2:0",
+	  "bedrock/anthropic.claude-3-5-sonnet-20241022-v2:0" },
+	{ "openrouter", "openai/gpt-4o", "openai/gpt-4o" },
+	{ "ollama", "qwen3.5:27b", NULL },
+};
+
+START_TEST(the_built_in_book_knows_names_from_the_wild)
+{
+	enum price_how how;
+	const struct price_model *model = price_match(
+		price_book_builtin(), span(in_the_wild[_i].provider),
+		span(in_the_wild[_i].model), &how);
+
+	if (in_the_wild[_i].key == NULL) {
+		ck_assert_ptr_null(model);
+		return;
+	}
+	ck_assert_msg(model != NULL, "%s", in_the_wild[_i].model);
+	ck_assert_str_eq(model->key, in_the_wild[_i].key);
+}
+END_TEST
+
+#define LOOP(t, test, table) \
+	tcase_add_loop_test(t, test, 0, sizeof(table) / sizeof((table)[0]))
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("prices");
+	TCase *t = tcase_create("prices");
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	LOOP(t, reads_prices_without_a_rounding_of_its_own, amounts);
+	LOOP(t, rounds_once_and_half_to_even, roundings);
+	tcase_add_test(t, a_sum_that_no_number_holds_is_refused);
+	tcase_add_test(t, shows_sums_with_all_their_digits);
+	LOOP(t, golden_calls_cost_what_they_cost, calls);
+	LOOP(t, overrides_come_first_and_block_what_is_behind, overrides);
+	tcase_add_test(t, says_which_rates_are_missing);
+	LOOP(t, a_name_means_one_row_or_none, names);
+	tcase_add_test(t, a_price_holds_from_its_day_on);
+	LOOP(t, a_tier_is_a_cliff_for_the_whole_call, tiers);
+	LOOP(t, a_mode_is_what_the_provider_says_it_served, modes);
+	tcase_add_test(t, every_sort_of_token_is_billed_once);
+	tcase_add_test(t, what_nobody_said_is_not_zero);
+	tcase_add_test(t, a_cost_that_no_number_holds_is_not_stored);
+	tcase_add_test(t, contradictions_bill_nothing_twice);
+	tcase_add_loop_test(t, any_call_costs_the_sum_of_its_parts, 0, 4);
+	LOOP(t, names_the_model_the_field_and_the_value_that_is_wrong, bad);
+	tcase_add_test(t, finds_all_mistakes_at_once);
+	tcase_add_test(t, a_version_tells_books_of_one_name_apart);
+	tcase_add_test(t, units_are_those_of_the_book);
+	tcase_add_test(t, the_rule_says_book_row_time_mode_and_tier);
+	tcase_add_test(t, the_built_in_book_is_good);
+	tcase_add_test(t, the_built_in_book_keeps_the_rules_of_its_providers);
+	LOOP(t, the_built_in_book_knows_names_from_the_wild, in_the_wild);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+int main(void)
+{
+	SRunner *runner = srunner_create(suite());
+
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
