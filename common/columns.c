@@ -73,15 +73,15 @@ static int64_t clamp(int64_t block)
 
 int64_t columns_block(const struct bursar_record *record)
 {
-	const struct bursar_value *value;
+	struct bursar_value value;
 
 	if (record->kind->fact) {
-		value = &record->values[BURSAR_RECORDED_AT];
-		return clamp(columns_cell(value->number));
+		value = bursar_value(record, BURSAR_RECORDED_AT);
+		return clamp(columns_cell(value.number));
 	}
-	value = &record->values[BURSAR_EXPIRES_AT];
-	if (!value->is_set) {
+	value = bursar_value(record, BURSAR_EXPIRES_AT);
+	if (!value.is_set) {
 		return COLUMNS_NEVER;
 	}
-	return clamp(columns_day(value->number));
+	return clamp(columns_day(value.number));
 }

@@ -51,7 +51,8 @@ noinst_LTLIBRARIES += %D%/libshape.la
 noinst_LTLIBRARIES += %D%/libcolumns.la %D%/librollup.la
 
 %C%_libcolumns_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
-%C%_libcolumns_la_SOURCES = %D%/columns.c %D%/columns.h
+%C%_libcolumns_la_SOURCES = %D%/columns.c %D%/columns.h \
+	%D%/fetch.h
 
 %C%_librollup_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
 %C%_librollup_la_SOURCES = %D%/rollup.c %D%/rollup.h

@@ -309,18 +309,15 @@ static void add_to_delta(struct delta *delta, size_t column, int64_t value)
 	delta->value[delta->count++] = value;
 }
 
-static const struct bursar_value *
-value_of(const struct bursar_record *record, int field)
+static const struct bursar_value *value_of(const struct bursar_value *values,
+                                           int field)
 {
-	if (field < 0 || !record->values[field].is_set) {
-		return NULL;
-	}
-	return &record->values[field];
+	return field < 0 || !values[field].is_set ? NULL : &values[field];
 }
 
-static struct bursar_span text_of(const struct bursar_record *record, int field)
+static struct bursar_span text_of(const struct bursar_value *values, int field)
 {
-	const struct bursar_value *value = value_of(record, field);
+	const struct bursar_value *value = value_of(values, field);
 
 	if (value == NULL) {
 		return (struct bursar_span){ "", 0 };
@@ -329,9 +326,9 @@ static struct bursar_span text_of(const struct bursar_record *record, int field)
 }
 
 static bool is_error(const struct rollup *rollup,
-                     const struct bursar_record *record)
+                     const struct bursar_value *values)
 {
-	const struct bursar_span status = text_of(record, rollup->status_field);
+	const struct bursar_span status = text_of(values, rollup->status_field);
 
 	return status.size > 0 &&
 		!same(status, (struct bursar_span){ "success", 7 }) &&
@@ -350,24 +347,24 @@ static size_t latency_bucket(int64_t ms)
 }
 
 static void make_delta(const struct rollup *rollup,
-                       const struct bursar_record *record, struct delta *delta)
+                       const struct bursar_value *values, struct delta *delta)
 {
 	const struct bursar_value *value;
 
 	delta->count = 0;
 	add_to_delta(delta, ROLLUP_REQUESTS, 1);
-	if (is_error(rollup, record)) {
+	if (is_error(rollup, values)) {
 		add_to_delta(delta, ROLLUP_ERRORS, 1);
 	}
 	for (size_t i = 0; i < ROLLUP_SUMS; i++) {
-		value = value_of(record, rollup->sum_field[i]);
+		value = value_of(values, rollup->sum_field[i]);
 		if (value != NULL) {
 			add_to_delta(delta, ROLLUP_FIRST_SUM + 2 * i,
 			             value->number);
 			add_to_delta(delta, ROLLUP_FIRST_SUM + 2 * i + 1, 1);
 		}
 	}
-	value = value_of(record, rollup->sum_field[ROLLUP_LATENCY]);
+	value = value_of(values, rollup->sum_field[ROLLUP_LATENCY]);
 	if (value != NULL) {
 		add_to_delta(delta, ROLLUP_FIRST_BUCKET +
 		             latency_bucket(value->number), 1);
@@ -397,16 +394,16 @@ static void take_back(struct rollup_cell *cell, const struct delta *delta)
 	}
 }
 
-static bool find_cells(struct rollup *rollup,
-                       const struct bursar_record *record,
+static bool find_cells(struct rollup *rollup, int64_t cell,
+                       const struct bursar_value *values,
                        struct rollup_cell *cells[DIMENSIONS])
 {
 	struct rollup_cell key = {
-		.cell = columns_block(record),
-		.provider = text_of(record, rollup->provider_field),
-		.model_id = text_of(record, rollup->model_field),
+		.cell = cell,
+		.provider = text_of(values, rollup->provider_field),
+		.model_id = text_of(values, rollup->model_field),
 	};
-	struct bursar_span values[DIMENSIONS];
+	struct bursar_span by[DIMENSIONS];
 	uint64_t hashes[DIMENSIONS];
 	uint64_t shared;
 
@@ -414,14 +411,14 @@ static bool find_cells(struct rollup *rollup,
 	             UINT64_C(0x94d049bb133111eb));
 	shared = hash_span(hash_span(shared, key.provider), key.model_id);
 	for (size_t i = 0; i < DIMENSIONS; i++) {
-		values[i] = text_of(record, rollup->dimension_field[i]);
-		hashes[i] = hash_span(shared + i, values[i]);
+		by[i] = text_of(values, rollup->dimension_field[i]);
+		hashes[i] = hash_span(shared + i, by[i]);
 		__builtin_prefetch(&rollup->slots[hashes[i] &
 		                                  (rollup->slot_count - 1)]);
 	}
 	for (size_t i = 0; i < DIMENSIONS; i++) {
 		key.dimension = rollup_dimensions[i].name;
-		key.value = values[i];
+		key.value = by[i];
 		cells[i] = find_cell(rollup, &key, hashes[i]);
 		if (cells[i] == NULL) {
 			errno = ENOMEM;
@@ -433,15 +430,17 @@ static bool find_cells(struct rollup *rollup,
 
 bool rollup_add(struct rollup *rollup, const struct bursar_record *record)
 {
+	struct bursar_value room[BURSAR_FIELDS_MAX];
 	struct rollup_cell *cells[DIMENSIONS];
 	struct delta delta;
 
 	assert(record->kind->fact);
 
-	if (!find_cells(rollup, record, cells)) {
+	const struct bursar_value *values = bursar_values(record, room);
+	if (!find_cells(rollup, columns_block(record), values, cells)) {
 		return false;
 	}
-	make_delta(rollup, record, &delta);
+	make_delta(rollup, values, &delta);
 	for (size_t i = 0; i < DIMENSIONS; i++) {
 		if (!add(cells[i], &delta)) {
 			do {

@@ -98,6 +98,18 @@ void arena_clear(struct arena *arena)
 	arena->bytes = 0;
 }
 
+void arena_reset(struct arena *arena)
+{
+	struct arena_block *block = arena->blocks;
+
+	if (block == NULL || block->next != NULL ||
+	    block->size != ARENA_BLOCK) {
+		arena_clear(arena);
+		return;
+	}
+	arena->left = block->size;
+}
+
 void *arena_alloc(struct arena *arena, size_t size)
 {
 	if (size > SIZE_MAX / 2) {

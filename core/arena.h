@@ -28,6 +28,9 @@ void arena_init(struct arena *arena);
 /* Gives everything back; the arena can be used again. */
 void arena_clear(struct arena *arena);
 
+/* The same, but one block is kept for what comes next. */
+void arena_reset(struct arena *arena);
+
 /*
  * size bytes, aligned to 16, not initialised, followed by 64 that may be read;
  * NULL: out of memory.

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "flight.h"
+#include "pack.h"
 
 struct flight *flight_create(int64_t now)
 {
@@ -16,6 +17,7 @@ struct flight *flight_create(int64_t now)
 		return NULL;
 	}
 	arena_init(&flight->arena);
+	arena_init(&flight->drafts);
 	flight->bell = -1;
 	flight->read_at = now;
 	atomic_init(&flight->holders, 1);
@@ -34,6 +36,7 @@ void flight_release(struct flight *flight)
 		free(text);
 		text = next;
 	}
+	arena_clear(&flight->drafts);
 	arena_clear(&flight->arena);
 	free(flight);
 }
@@ -166,10 +169,11 @@ static size_t record_size(const struct bursar_kind *kind)
 struct flight_record *flight_add_record(struct flight_message *message,
                                         const struct bursar_kind *kind)
 {
-	struct arena *arena = &message->flight->arena;
+	struct flight *flight = message->flight;
 	const size_t size = record_size(kind);
-	struct flight_record *added = arena_alloc(arena, sizeof(*added));
-	struct bursar_record *record = arena_alloc(arena, size);
+	struct flight_record *added =
+		arena_alloc(&flight->arena, sizeof(*added));
+	struct bursar_record *record = arena_alloc(&flight->drafts, size);
 
 	if (added == NULL || record == NULL) {
 		return NULL;
@@ -189,10 +193,10 @@ struct flight_record *flight_add_record(struct flight_message *message,
 
 bool flight_copy_record(struct flight_record *record, uint32_t sinks)
 {
-	struct arena *arena = &record->message->flight->arena;
+	struct flight *flight = record->message->flight;
 	const size_t size = record_size(record->record->kind);
-	struct flight_record *copy = arena_alloc(arena, sizeof(*copy));
-	struct bursar_record *values = arena_alloc(arena, size);
+	struct flight_record *copy = arena_alloc(&flight->arena, sizeof(*copy));
+	struct bursar_record *values = arena_alloc(&flight->drafts, size);
 
 	if (copy == NULL || values == NULL) {
 		return false;
@@ -205,6 +209,23 @@ bool flight_copy_record(struct flight_record *record, uint32_t sinks)
 	record->next = copy;
 	if (record->message->last_record == record) {
 		record->message->last_record = copy;
+	}
+	return true;
+}
+
+bool flight_pack(struct flight_message *message)
+{
+	struct flight *flight = message->flight;
+	const char *texts = message->clear->body.data;
+
+	for (struct flight_record *r = message->records; r != NULL;
+	     r = r->next) {
+		struct bursar_record *packed =
+			pack_record(&flight->arena, r->record, texts);
+		if (packed == NULL) {
+			return false;
+		}
+		r->record = packed;
 	}
 	return true;
 }

@@ -61,7 +61,7 @@ struct flight_record {
 	struct flight_message *message;
 	uint32_t               sinks;	/* bit n: goes to sink n, which has it
 					 * for itself */
-	struct bursar_record  *record;
+	struct bursar_record  *record;	/* a draft, until flight_pack() */
 };
 
 struct flight_text {
@@ -72,6 +72,8 @@ struct flight_text {
 struct flight {
 	struct flight         *next;	/* of the same intake, newer */
 	struct arena           arena;
+	struct arena           drafts;	/* records of one message; its format
+					 * is at work on them */
 	struct flight_message *first;
 	struct flight_message *last;
 	size_t                 count;		/* messages */
@@ -102,13 +104,18 @@ void flight_release(struct flight *flight);
 struct flight_message *flight_add(struct flight *flight,
                                   const struct bursar_message *message);
 
-/* Adds a record to a message; NULL: out of memory. */
+/* Adds the draft of a record to a message, which has no packed ones; NULL: out
+ * of memory. */
 struct flight_record *flight_add_record(struct flight_message *message,
                                         const struct bursar_kind *kind);
 
 /* Puts a copy of a record behind it, for those sinks; false: out of memory.
  * What its values point to is shared. */
 bool flight_copy_record(struct flight_record *record, uint32_t sinks);
+
+/* Packs all records of a message: the flight's drafts can go.  False: out of
+ * memory, and some may be packed. */
+bool flight_pack(struct flight_message *message);
 
 /* One part of the message is done with; FLIGHT_* says how. */
 void flight_part_done(struct flight_message *message, unsigned happened);

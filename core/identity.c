@@ -96,11 +96,13 @@ int64_t identity_row_hash(const struct bursar_record *record)
 	crypto_generichash_state state;
 	uint8_t hash[HASH_SIZE];
 
+	struct bursar_value room[BURSAR_FIELDS_MAX];
+	const struct bursar_value *values = bursar_values(record, room);
+
 	crypto_generichash_init(&state, NULL, 0, sizeof(hash));
 	for (size_t i = 0; i < record->kind->field_count; i++) {
-		if (i != BURSAR_ROW_HASH && record->values[i].is_set) {
-			add_field(&state, &record->kind->fields[i],
-			          &record->values[i]);
+		if (i != BURSAR_ROW_HASH && values[i].is_set) {
+			add_field(&state, &record->kind->fields[i], &values[i]);
 		}
 	}
 	crypto_generichash_final(&state, hash, sizeof(hash));

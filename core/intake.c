@@ -665,6 +665,7 @@ static void prepare(struct intake *in, struct flight *flight,
 	       wait_for_letters(in, err)) {
 		*err = (struct bursar_error){ 0 };
 	}
+	arena_clear(&flight->drafts);
 	if (prepared == PREPARED) {
 		*end = NULL;
 	}

@@ -38,12 +38,14 @@ static int64_t expiry(const struct retention *retention,
 	}
 	for (const struct flight_record *r = message->records; r != NULL;
 	     r = r->next) {
-		const struct bursar_value *at =
-			&r->record->values[BURSAR_EXPIRES_AT];
+		if (record == NULL || r->record->kind->fact) {
+			continue;
+		}
+		const struct bursar_value at =
+			bursar_value(r->record, BURSAR_EXPIRES_AT);
 
-		if (record != NULL && !r->record->kind->fact && at->is_set &&
-		    at->number < first) {
-			first = at->number;
+		if (at.is_set && at.number < first) {
+			first = at.number;
 		}
 	}
 	return first;

@@ -76,6 +76,8 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/keyring.h \
 	%D%/lanes.c \
 	%D%/lanes.h \
+	%D%/pack.c \
+	%D%/pack.h \
 	%D%/letter.c \
 	%D%/letter.h \
 	%D%/log.c \

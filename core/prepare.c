@@ -544,6 +544,9 @@ static bool route(struct preparer *p, struct flight_message *m)
 			return false;
 		}
 	}
+	if (!flight_pack(m)) {
+		return false;
+	}
 	if (discarded) {
 		atomic_fetch_or(&m->happened, FLIGHT_DISCARDED);
 	}
@@ -592,6 +595,7 @@ static enum step decode(struct preparer *p, struct flight_message *m,
 	};
 	struct bursar_error why = { 0 };
 
+	arena_reset(&m->flight->drafts);
 	if (m->clear->kind == NULL && p->format_ops->needs_kind) {
 		return no_kind(p, m, err);
 	}

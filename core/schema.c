@@ -145,6 +145,11 @@ static const struct bursar_field tool_fields[] = {
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
+static_assert(COUNT(metering_fields) <= BURSAR_FIELDS_MAX &&
+              COUNT(prompt_fields) <= BURSAR_FIELDS_MAX &&
+              COUNT(tool_fields) <= BURSAR_FIELDS_MAX,
+              "every field has a place in a packed record");
+
 static const struct bursar_kind kinds[] = {
 	{ "metering", "metering_records", true, metering_fields,
 	  COUNT(metering_fields), 0 },

@@ -17,6 +17,7 @@
 #include <bursar/sink.h>
 
 #include "common/columns.h"
+#include "core/pack.h"
 #include "core/schema.h"
 #include "tests/fakehost.h"
 #include "tests/sinkrecord.h"
@@ -135,11 +136,23 @@ static int compare_records(const void *left, const void *right)
 		((*a)->check < (*b)->check);
 }
 
+/* As the core offers them: packed. */
 static enum bursar_verdict write_to(struct bursar_sink *to)
 {
+	static struct bursar_record *packed[MAX_RECORDS];
+	struct arena arena;
+
 	memset(&err, 0, sizeof(err));
 	qsort(records, record_count, sizeof(records[0]), compare_records);
-	return ops->write(to, records, record_count, outcomes, &culprit, &err);
+	arena_init(&arena);
+	for (size_t i = 0; i < record_count; i++) {
+		packed[i] = pack_record(&arena, records[i], NULL);
+		ck_assert_ptr_nonnull(packed[i]);
+	}
+	const enum bursar_verdict verdict =
+		ops->write(to, packed, record_count, outcomes, &culprit, &err);
+	arena_clear(&arena);
+	return verdict;
 }
 
 static void write_all(void)

@@ -196,6 +196,100 @@ START_TEST(a_flight_gives_records_in_the_order_of_their_making)
 }
 END_TEST
 
+/* Of each field a value that is hard to keep, or none. */
+static struct bursar_record *draft(struct flight_message *m,
+                                   const struct bursar_kind *kind, size_t skip)
+{
+	static const int64_t numbers[] = {
+		0, 1, -1, 63, 64, -64, -65, 127, 128, INT64_C(1) << 31,
+		INT64_MAX, INT64_MIN, INT64_MIN + 1,
+	};
+	static const char far[300] = "a constant";
+	const struct bursar_span body = m->clear->body;
+	struct bursar_record *record = flight_add_record(m, kind)->record;
+
+	memset(record->key, 0xa5, sizeof(record->key));
+	record->check = UINT64_MAX;
+	record->flags = BURSAR_RECORD_COUNTED;
+	for (size_t i = 0; i < kind->field_count; i++) {
+		if (skip != 0 && i % skip == 0) {
+			continue;
+		}
+		if (kind->fields[i].type > BURSAR_JSON) {
+			bursar_set_number(record, (int)i, numbers[i % 13]);
+		} else if (i % 3 == 0) {
+			bursar_set_text(record, (int)i, far, i % 2 * 300);
+		} else {
+			bursar_set_text(record, (int)i, body.data + i,
+			                body.size - i);
+		}
+	}
+	return record;
+}
+
+static void assert_same(const struct bursar_record *packed,
+                        const struct bursar_record *wanted)
+{
+	struct bursar_value room[BURSAR_FIELDS_MAX];
+	const struct bursar_value *values = bursar_values(packed, room);
+
+	ck_assert_uint_ne(packed->flags & BURSAR_RECORD_PACKED, 0);
+	ck_assert_uint_eq(packed->flags & ~BURSAR_RECORD_PACKED,
+	                  wanted->flags);
+	ck_assert_ptr_eq(packed->kind, wanted->kind);
+	ck_assert_uint_eq(packed->check, wanted->check);
+	ck_assert_mem_eq(packed->key, wanted->key, sizeof(wanted->key));
+	for (size_t i = 0; i < wanted->kind->field_count; i++) {
+		const struct bursar_value *w = &wanted->values[i];
+		const struct bursar_value one = bursar_value(packed, i);
+
+		ck_assert_int_eq(values[i].is_set, w->is_set);
+		ck_assert_int_eq(one.is_set, w->is_set);
+		ck_assert_int_eq(values[i].number, w->number);
+		ck_assert_int_eq(one.number, w->number);
+		ck_assert_uint_eq(values[i].size, w->size);
+	}
+}
+
+START_TEST(a_packed_record_says_what_its_draft_said)
+{
+	static const char body[256] = "a body";
+	const struct bursar_message message = { .body = { body, sizeof(body) } };
+
+	for (size_t k = 0; k < schema.kind_count; k++) {
+		for (size_t skip = 0; skip < 9; skip++) {
+			struct flight *flight = flight_create(1);
+			struct flight_message *m = flight_add(flight, &message);
+			struct bursar_record *wanted =
+				draft(m, &schema.kinds[k], skip);
+
+			ck_assert(flight_pack(m));
+			ck_assert_ptr_ne(m->records->record, wanted);
+			assert_same(m->records->record, wanted);
+			flight_release(flight);
+		}
+	}
+}
+END_TEST
+
+START_TEST(drafts_take_no_more_than_those_of_one_message)
+{
+	const struct bursar_message message = { .body = span("x") };
+	struct flight *flight = flight_create(1);
+
+	for (int i = 0; i < 10000; i++) {
+		struct flight_message *m = flight_add(flight, &message);
+
+		arena_reset(&flight->drafts);
+		draft(m, &schema.kinds[0], 2);
+		ck_assert(flight_pack(m));
+	}
+	ck_assert_uint_eq(flight->drafts.bytes, ARENA_BLOCK);
+	ck_assert_uint_lt(flight->arena.bytes, 10000u * 900);
+	flight_release(flight);
+}
+END_TEST
+
 static const struct {
 	unsigned happened;
 	enum bursar_outcome outcome;
@@ -244,6 +338,8 @@ static Suite *suite(void)
 	tcase_add_test(flights, a_flight_keeps_what_a_source_takes_back);
 	tcase_add_test(flights,
 	               a_flight_gives_records_in_the_order_of_their_making);
+	tcase_add_test(flights, a_packed_record_says_what_its_draft_said);
+	tcase_add_test(flights, drafts_take_no_more_than_those_of_one_message);
 	tcase_add_loop_test(flights,
 	                    the_worst_that_happened_decides_the_outcome, 0,
 	                    sizeof(outcomes) / sizeof(outcomes[0]));

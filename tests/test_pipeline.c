@@ -375,19 +375,22 @@ static struct bursar_sink *sink_open(const struct bursar_host *host,
 	return sink;
 }
 
-static bool says(const struct bursar_record *record, const char *content)
+static struct bursar_value value_of(const struct bursar_record *record,
+                                    const char *field)
 {
-	const struct bursar_value *value = &record->values[
-		bursar_field_find(record->kind, "request_id")];
-
-	return value->size == strlen(content) &&
-	       memcmp(value->text, content, value->size) == 0;
+	return bursar_value(record,
+	                    (size_t)bursar_field_find(record->kind, field));
 }
 
-static bool same_text(const struct bursar_value *value, const char *text)
+static bool same_text(struct bursar_value value, const char *text)
 {
-	return value->size == strlen(text) &&
-	       memcmp(value->text, text, value->size) == 0;
+	return value.size == strlen(text) &&
+	       memcmp(value.text, text, value.size) == 0;
+}
+
+static bool says(const struct bursar_record *record, const char *content)
+{
+	return same_text(value_of(record, "request_id"), content);
 }
 
 /* Bad records decide for the whole batch. */
@@ -411,7 +414,7 @@ static enum bursar_verdict look_for_bad(struct world_sink *world,
 static enum bursar_outcome store_one(struct world_sink *world,
                                      const struct bursar_record *record)
 {
-	const struct bursar_value *id = &record->values[BURSAR_MESSAGE_ID];
+	const struct bursar_value id = value_of(record, "message_id");
 
 	for (size_t i = 0; i < world->count; i++) {
 		if (same_text(id, world->ids[i])) {
@@ -419,11 +422,10 @@ static enum bursar_outcome store_one(struct world_sink *world,
 				? BURSAR_DUPLICATE : BURSAR_CONFLICT;
 		}
 	}
-	const struct bursar_value *content = &record->values[
-		bursar_field_find(record->kind, "request_id")];
-	snprintf(world->ids[world->count], 32, "%.*s", (int)id->size, id->text);
-	snprintf(world->content[world->count], 32, "%.*s", (int)content->size,
-	         content->text);
+	const struct bursar_value content = value_of(record, "request_id");
+	snprintf(world->ids[world->count], 32, "%.*s", (int)id.size, id.text);
+	snprintf(world->content[world->count], 32, "%.*s", (int)content.size,
+	         content.text);
 	world->count++;
 	return BURSAR_STORED;
 }
@@ -432,12 +434,11 @@ static void note(struct world_sink *world,
                  struct bursar_record *const *records, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		const struct bursar_value *team = &records[i]->values[
-			bursar_field_find(records[i]->kind, "team")];
+		const struct bursar_value team = value_of(records[i], "team");
 
 		world->again += (records[i]->flags & BURSAR_RECORD_AGAIN) != 0;
 		snprintf(world->team, sizeof(world->team), "%.*s",
-		         (int)team->size, team->is_set ? team->text : "");
+		         (int)team.size, team.is_set ? team.text : "");
 	}
 }
 

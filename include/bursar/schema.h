@@ -7,10 +7,16 @@
  * through host->schema.  A format fills records field by field, a sink walks
  * the table: columns, their order and their types follow from it.  A plugin
  * finds fields by name when it is opened, so that a new field breaks nothing.
+ *
+ * A record is made with all its values side by side, and packed for the time
+ * that it waits for a sink, as memory is what bounds how many records make a
+ * transaction: a quarter of it is left then.  So a sink asks for values by
+ * bursar_values() or bursar_value().
  */
 #ifndef BURSAR_SCHEMA_H
 #define BURSAR_SCHEMA_H
 
+#include <assert.h>
 #include <string.h>
 
 #include <bursar/plugin.h>
@@ -92,6 +98,8 @@ enum {
 	BURSAR_DQ_LEGACY_CIPHER = 1 << 15, /* came under unauthenticated CBC */
 };
 
+#define BURSAR_FIELDS_MAX 128	/* no kind has more */
+
 struct bursar_kind {
 	const char *name;	/* "metering" */
 	const char *table;	/* "metering_records" */
@@ -149,6 +157,8 @@ struct bursar_value {
  * under the first free of id#0, id#1 ... (see bursar/sink.h).
  */
 #define BURSAR_RECORD_COUNTED 2u
+/* In the place of `values` stands what bursar_unpack() reads. */
+#define BURSAR_RECORD_PACKED  4u
 
 /*
  * One decoded entry.  Everything it points to lives as long as it does: until
@@ -160,7 +170,8 @@ struct bursar_record {
 	uint64_t check;		/* of the content: equal keys with other checks
 				 * are a conflict */
 	unsigned flags;		/* BURSAR_RECORD_* */
-	struct bursar_value values[];	/* kind->field_count of them */
+	struct bursar_value values[];	/* kind->field_count of them; only of
+					 * one that is not PACKED */
 };
 
 static inline void bursar_set_text(struct bursar_record *record, int field,
@@ -183,6 +194,85 @@ static inline void bursar_set_flag(struct bursar_record *record, int64_t flag)
 {
 	record->values[BURSAR_DQ_FLAGS].number |= flag;
 	record->values[BURSAR_DQ_FLAGS].is_set = true;
+}
+
+/* Seven bits in each byte, the lowest first; the last byte is below 128. */
+static inline uint64_t bursar_unpack_number(const uint8_t **at)
+{
+	uint64_t number = **at & 127;
+
+	for (unsigned shift = 7; *(*at)++ >= 128; shift += 7) {
+		number |= (uint64_t)(**at & 127) << shift;
+	}
+	return number;
+}
+
+/*
+ * Lays out the first `count` values of a packed record: a pointer to where most
+ * of its texts are; a bit for each field, set where it is, eight in a byte, the
+ * lowest first; then for each that is set: a number as twice its amount, one
+ * less where it is negative; a text as its place behind that pointer and one,
+ * or 0 and its address, and then its size.
+ */
+static inline void bursar_unpack(const struct bursar_record *record,
+                                 size_t count, struct bursar_value *values)
+{
+	const struct bursar_kind *kind = record->kind;
+	const uint8_t *packed = (const uint8_t *)record->values;
+	const uint8_t *set = packed + sizeof(char *);
+	const uint8_t *at = set + (kind->field_count + 7) / 8;
+	const char *texts;
+
+	assert(count <= BURSAR_FIELDS_MAX && count <= kind->field_count);
+	memcpy(&texts, packed, sizeof(texts));
+	for (size_t i = 0; i < count; i++) {
+		struct bursar_value *value = &values[i];
+
+		if ((set[i / 8] >> i % 8 & 1) == 0) {
+			*value = (struct bursar_value){ .text = NULL };
+			continue;
+		}
+		value->is_set = true;
+		value->size = 0;
+		const uint64_t number = bursar_unpack_number(&at);
+		if (kind->fields[i].type > BURSAR_JSON) {
+			value->number = (int64_t)(number >> 1 ^
+			                          (0 - (number & 1)));
+			continue;
+		}
+		if (number > 0) {
+			value->text = texts + (number - 1);
+		} else {
+			memcpy(&value->text, at, sizeof(value->text));
+			at += sizeof(value->text);
+		}
+		value->size = (uint32_t)bursar_unpack_number(&at);
+	}
+}
+
+/* The values of a record, in `room` where they had to be laid out. */
+static inline const struct bursar_value *
+bursar_values(const struct bursar_record *record,
+              struct bursar_value room[BURSAR_FIELDS_MAX])
+{
+	if ((record->flags & BURSAR_RECORD_PACKED) == 0) {
+		return record->values;
+	}
+	bursar_unpack(record, record->kind->field_count, room);
+	return room;
+}
+
+/* One of them; fields that every kind has are found fastest. */
+static inline struct bursar_value
+bursar_value(const struct bursar_record *record, size_t field)
+{
+	struct bursar_value room[BURSAR_FIELDS_MAX];
+
+	if ((record->flags & BURSAR_RECORD_PACKED) == 0) {
+		return record->values[field];
+	}
+	bursar_unpack(record, field + 1, room);
+	return room[field];
 }
 
 #endif

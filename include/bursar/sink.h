@@ -79,8 +79,9 @@ struct bursar_sink_ops {
 	 * Stores records[0..count), count >= 1, in one transaction, durably.
 	 *
 	 * They come ordered by key; equal keys stand in order of arrival, and
-	 * the first wins.  outcomes[i] is set to STORED; DUPLICATE: the key is
-	 * there with the same check; CONFLICT: with another check.
+	 * the first wins.  Values are asked for by bursar_values() alone.
+	 * outcomes[i] is set to STORED; DUPLICATE: the key is there with the
+	 * same check; CONFLICT: with another check.
 	 *
 	 * A COUNTED record has an id that ends in "#0".  It is stored under
 	 * the first n of id#n that is free, with that id for its

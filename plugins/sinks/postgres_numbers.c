@@ -183,13 +183,13 @@ static bool make_stems(struct numbers *n, const struct batch *batch)
 static size_t write_id(const struct bursar_record *record, uint64_t number,
                        char text[MAX_ID + 24])
 {
-	const struct bursar_value *id = &record->values[BURSAR_MESSAGE_ID];
+	const struct bursar_value id = bursar_value(record, BURSAR_MESSAGE_ID);
 
-	assert(id->size >= 2 && id->size <= MAX_ID &&
-	       memcmp(id->text + id->size - 2, "#0", 2) == 0);
-	memcpy(text, id->text, id->size - 1);
-	return id->size - 1 + (size_t)snprintf(text + id->size - 1, 24, "%llu",
-	                                       (unsigned long long)number);
+	assert(id.size >= 2 && id.size <= MAX_ID &&
+	       memcmp(id.text + id.size - 2, "#0", 2) == 0);
+	memcpy(text, id.text, id.size - 1);
+	return id.size - 1 + (size_t)snprintf(text + id.size - 1, 24, "%llu",
+	                                      (unsigned long long)number);
 }
 
 static struct ask *add_ask(struct numbers *n, const struct batch *batch,
@@ -478,7 +478,7 @@ static size_t find_too_long(const struct numbers *n, const struct batch *batch)
 	for (size_t i = 0; i < n->pending_count; i++) {
 		const struct bursar_record *record = record_of(n, batch, i);
 
-		if (record->values[BURSAR_MESSAGE_ID].size > MAX_ID) {
+		if (bursar_value(record, BURSAR_MESSAGE_ID).size > MAX_ID) {
 			return n->pending[i].index;
 		}
 	}

@@ -170,13 +170,14 @@ bool parts_has(struct parts *parts, int64_t block)
 
 int64_t parts_block(const struct bursar_record *record, int64_t now)
 {
-	const struct bursar_value *phi = &record->values[BURSAR_CONTAINS_PHI];
 	int64_t block = columns_block(record);
 
 	if (record->kind->fact || block == COLUMNS_NEVER) {
 		return block;
 	}
-	if (phi->is_set && phi->number != 0) {
+	const struct bursar_value phi =
+		bursar_value(record, BURSAR_CONTAINS_PHI);
+	if (phi.is_set && phi.number != 0) {
 		block--;
 	}
 	const int64_t over = columns_day(now) - 1;

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "common/fetch.h"
 #include "postgres.h"
 
 #define CHUNK 65536	/* INCREMENT of bursar_row */
@@ -410,26 +411,11 @@ static void order_places(struct rows *rows, struct batch *batch)
 	      compare_places);
 }
 
-/*
- * A batch is larger than the processor's cache, and its records are not in the
- * order of memory: what comes next is fetched while this one is stored.
- */
 static void prefetch(const struct batch *batch, size_t at)
 {
-	const struct bursar_record *record;
-
-	if (at + 2 >= batch->fresh) {
-		return;
-	}
-	record = batch->records[batch->places[at + 1].index];
-	for (size_t i = 0; i < record->kind->field_count; i++) {
-		if (record->values[i].is_set && record->values[i].size != 0) {
-			__builtin_prefetch(record->values[i].text);
-		}
-	}
-	record = batch->records[batch->places[at + 2].index];
-	for (size_t i = 0; i < record->kind->field_count; i += 4) {
-		__builtin_prefetch(&record->values[i]);
+	if (at + 2 < batch->fresh) {
+		fetch_texts(batch->records[batch->places[at + 1].index]);
+		fetch_record(batch->records[batch->places[at + 2].index]);
 	}
 }
 
@@ -452,14 +438,14 @@ static void add_field(struct copy *copy, const struct bursar_field *field,
 	}
 }
 
-static size_t text_bytes(const struct bursar_record *record)
+static size_t text_bytes(const struct bursar_kind *kind,
+                         const struct bursar_value *values)
 {
-	const struct bursar_kind *kind = record->kind;
 	size_t bytes = 0;
 
 	for (size_t i = 0; i < kind->field_count; i++) {
-		if (record->values[i].is_set && is_text(&kind->fields[i])) {
-			bytes += record->values[i].size;
+		if (values[i].is_set && is_text(&kind->fields[i])) {
+			bytes += values[i].size;
 		}
 	}
 	return bytes;
@@ -485,9 +471,11 @@ static bool add_row(struct rows *rows, const struct bursar_record *record,
 	const struct kind_rows *of_kind = &rows->kinds[kind->number];
 	const size_t readable = of_kind->readable_count;
 	struct copy *copy = &rows->copy;
+	struct bursar_value room[BURSAR_FIELDS_MAX];
+	const struct bursar_value *values = bursar_values(record, room);
 
 	if (!copy_row(copy, kind->field_count + readable + 1,
-	              text_bytes(record) + place->id.size +
+	              text_bytes(kind, values) + place->id.size +
 	              readable * COPY_READABLE)) {
 		return false;
 	}
@@ -496,13 +484,13 @@ static bool add_row(struct rows *rows, const struct bursar_record *record,
 		if (i == BURSAR_MESSAGE_ID && place->id.data != NULL) {
 			copy_bytes(copy, place->id.data, place->id.size);
 		} else {
-			add_field(copy, &kind->fields[i], &record->values[i]);
+			add_field(copy, &kind->fields[i], &values[i]);
 		}
 	}
 	for (size_t i = 0; i < readable; i++) {
 		const size_t at = of_kind->readable[i];
 
-		add_readable(copy, &kind->fields[at], &record->values[at]);
+		add_readable(copy, &kind->fields[at], &values[at]);
 	}
 	return true;
 }

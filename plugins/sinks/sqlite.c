@@ -20,6 +20,7 @@
 #include "sqlite.h"
 
 #include "common/columns.h"
+#include "common/fetch.h"
 
 #define PAGE_SIZE 8192
 #define WAL_LARGE 8	/* times `checkpoint`: worth a warning */
@@ -496,16 +497,17 @@ struct numbered {
 
 static bool number_init(struct numbered *id, const struct bursar_record *record)
 {
-	const struct bursar_value *value = &record->values[BURSAR_MESSAGE_ID];
+	const struct bursar_value value =
+		bursar_value(record, BURSAR_MESSAGE_ID);
 
-	assert(value->size >= 2 &&
-	       memcmp(value->text + value->size - 2, "#0", 2) == 0);
-	if (value->size > 1024) {
+	assert(value.size >= 2 &&
+	       memcmp(value.text + value.size - 2, "#0", 2) == 0);
+	if (value.size > 1024) {
 		return false;
 	}
 	id->record = record;
-	id->stem = value->size - 1;
-	memcpy(id->text, value->text, id->stem);
+	id->stem = value.size - 1;
+	memcpy(id->text, value.text, id->stem);
 	return true;
 }
 
@@ -661,28 +663,13 @@ static int compare_places(const void *left, const void *right)
 	return (a->index > b->index) - (a->index < b->index);
 }
 
-/*
- * A batch is larger than the processor's cache, and its records are not in the
- * order of memory: what comes next is fetched while this one is stored.
- */
 static void prefetch(const struct bursar_sink *sink,
                      struct bursar_record *const *records, size_t at,
                      size_t fresh)
 {
-	const struct bursar_record *record;
-
-	if (at + 2 >= fresh) {
-		return;
-	}
-	record = records[sink->places[at + 1].index];
-	for (size_t i = 0; i < record->kind->field_count; i++) {
-		if (record->values[i].is_set && record->values[i].size != 0) {
-			__builtin_prefetch(record->values[i].text);
-		}
-	}
-	record = records[sink->places[at + 2].index];
-	for (size_t i = 0; i < record->kind->field_count; i += 4) {
-		__builtin_prefetch(&record->values[i]);
+	if (at + 2 < fresh) {
+		fetch_texts(records[sink->places[at + 1].index]);
+		fetch_record(records[sink->places[at + 2].index]);
 	}
 }
 

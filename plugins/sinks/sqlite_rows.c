@@ -225,13 +225,13 @@ static int bind_field(struct kind_rows *rows, size_t field,
 }
 
 /* Times once more, as people read them. */
-static int bind_times(struct kind_rows *rows, const struct bursar_record *record,
+static int bind_times(struct kind_rows *rows, const struct bursar_value *values,
                       char texts[MAX_TIMES][RFC3339_SIZE])
 {
 	int rc = SQLITE_OK;
 
 	for (size_t i = 0; i < rows->time_count && rc == SQLITE_OK; i++) {
-		const struct bursar_value *value = &record->values[rows->times[i]];
+		const struct bursar_value *value = &values[rows->times[i]];
 		const int at = (int)(rows->kind->field_count + i) + 2;
 
 		rc = value->is_set
@@ -249,6 +249,8 @@ int rows_add(struct rows *rows, const struct bursar_record *record,
 {
 	struct kind_rows *of_kind = &rows->kinds[record->kind->number];
 	char texts[MAX_TIMES][RFC3339_SIZE];
+	struct bursar_value room[BURSAR_FIELDS_MAX];
+	const struct bursar_value *values = bursar_values(record, room);
 	int rc;
 
 	rc = sqlite3_bind_int64(of_kind->insert, 1,
@@ -256,10 +258,10 @@ int rows_add(struct rows *rows, const struct bursar_record *record,
 		rows->next_row);
 	for (size_t i = 0; i < record->kind->field_count && rc == SQLITE_OK;
 	     i++) {
-		rc = bind_field(of_kind, i, &record->values[i]);
+		rc = bind_field(of_kind, i, &values[i]);
 	}
 	if (rc == SQLITE_OK) {
-		rc = bind_times(of_kind, record, texts);
+		rc = bind_times(of_kind, values, texts);
 	}
 	if (rc == SQLITE_OK && id.data != NULL) {
 		rc = sqlite3_bind_text64(of_kind->insert, 2 + BURSAR_MESSAGE_ID,

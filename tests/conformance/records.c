@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/pack.h"
 #include "records.h"
-
 
 
 const char *outcome_name(int outcome)
@@ -212,20 +212,28 @@ static int compare(const void *left, const void *right)
 	return a->index < b->index ? -1 : a->index > b->index;
 }
 
-static uint64_t print_of(const struct place *places, size_t count)
+static uint64_t print_of(struct bursar_record *const *records, size_t count)
 {
+	struct bursar_value values[BURSAR_FIELDS_MAX];
 	uint64_t print = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		const struct bursar_record *r = places[i].record;
+		const struct bursar_record *r = records[i];
 
-		print = print * 31 + hash_bytes(r, sizeof(*r) +
-			r->kind->field_count * sizeof(r->values[0]));
+		print = print * 31 + hash_bytes(r, sizeof(*r));
+		bursar_unpack(r, r->kind->field_count, values);
+		for (size_t f = 0; f < r->kind->field_count; f++) {
+			const struct bursar_value *v = &values[f];
+
+			print = print * 31 + v->size + v->is_set +
+				hash_bytes(&v->number, sizeof(v->number));
+		}
 	}
 	return print;
 }
 
-/* Lists of exactly `count`: what is beyond cannot be touched. */
+/* Lists of exactly `count`: what is beyond cannot be touched.  Records are
+ * packed, as the core offers them. */
 static enum bursar_verdict write_exactly(struct open_sink *open,
                                          const struct place *places,
                                          size_t count,
@@ -234,22 +242,29 @@ static enum bursar_verdict write_exactly(struct open_sink *open,
 {
 	struct bursar_record **records = take(count * sizeof(*records));
 	size_t culprit = SIZE_MAX;
+	struct arena arena;
 
+	arena_init(&arena);
 	for (size_t i = 0; i < count; i++) {
-		records[i] = places[i].record;
+		records[i] = pack_record(&arena, places[i].record, NULL);
+		if (records[i] == NULL) {
+			kit_broken("malloc");
+		}
 	}
 	memset(outcomes, 0x55, (count + 1) * sizeof(*outcomes));
-	const uint64_t before = print_of(places, count);
+	const uint64_t before = print_of(records, count);
 	const enum bursar_verdict verdict =
 		open->ops->write(open->sink, records, count, outcomes,
 		                 &culprit, err);
-	expect(print_of(places, count) == before,
+	expect(print_of(records, count) == before,
 	       "write() changed a record, which may be offered again");
 	expect(outcomes[count] == (enum bursar_outcome)0x55555555,
 	       "write() wrote behind the last outcome");
 	expect(verdict != BURSAR_REJECT || culprit == SIZE_MAX ||
 	       culprit < count, "*culprit is %zu of %zu", culprit, count);
 	free(records);
+	arena_clear(&arena);
+	arena_pool_drain();
 	return verdict;
 }
 
