@@ -58,6 +58,18 @@ noinst_LTLIBRARIES += %D%/libcolumns.la %D%/librollup.la
 %C%_librollup_la_SOURCES = %D%/rollup.c %D%/rollup.h
 %C%_librollup_la_LIBADD = %D%/libcolumns.la
 
+# What servers of HTTP share, whatever library serves.
+noinst_LTLIBRARIES += %D%/libhttp.la
+%C%_libhttp_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir) $(SODIUM_CFLAGS)
+%C%_libhttp_la_SOURCES = \
+	%D%/http_files.c \
+	%D%/http_files.h \
+	%D%/http_pair.c \
+	%D%/http_pair.h \
+	%D%/http_place.c \
+	%D%/http_place.h
+%C%_libhttp_la_LIBADD = $(SODIUM_LIBS)
+
 # Users name libjson.la and libkeyfile.la as well.
 noinst_LTLIBRARIES += %D%/libtokens.la
 %C%_libtokens_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir) $(SODIUM_CFLAGS)

@@ -25,6 +25,8 @@
 
 #include <bursar/source.h>
 
+#include "common/http_files.h"
+#include "common/http_place.h"
 #include "common/json.h"
 #include "common/tokens.h"
 #include "http_body.h"
@@ -183,39 +185,6 @@ struct http_server {
 	size_t   slot_hint;
 	struct http_figures figures;
 };
-
-/* http_place.c - where to listen */
-
-struct http_place {
-	char     text[64];		/* as it is shown: 127.0.0.1:8377 */
-	uint16_t port;
-	bool     loopback;		/* nobody off this machine reaches it */
-	char     address[46];		/* numeric, without brackets */
-};
-
-/* Parses HOST:PORT, [ADDRESS]:PORT or localhost:PORT; addresses are numeric.
- * Returns 0, or -1 with *err filled. */
-int http_place_parse(struct http_place *place, const char *text,
-                     struct bursar_error *err);
-
-/* A socket that listens there, or -1 with *err filled; err->code is
- * EADDRINUSE where somebody else does. */
-int http_place_listen(const struct http_place *place, struct bursar_error *err);
-
-/* http_files.c - files that are read again when they change */
-
-/* What a file looked like; equal while it stays as it is. */
-struct http_look {
-	uint64_t device, inode, size;
-	int64_t  changed_ns, modified_ns;
-};
-/* False: it is not there. */
-bool http_look_at(const char *path, struct http_look *look);
-bool http_look_same(const struct http_look *a, const struct http_look *b);
-
-/* The whole of a small text file, to be freed; NULL with *err filled.  secret:
- * nobody but its owner may reach it. */
-char *http_file_load(const char *path, bool secret, struct bursar_error *err);
 
 /* http_server.c - the library, connections and their times */
 

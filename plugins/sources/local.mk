@@ -46,8 +46,6 @@ endif
 	%D%/http_answer.c \
 	%D%/http_body.c \
 	%D%/http_body.h \
-	%D%/http_files.c \
-	%D%/http_place.c \
 	%D%/http_request.c \
 	%D%/http_server.c \
 	%D%/http_source.h \
@@ -56,5 +54,5 @@ endif
 	%D%/http_wait.c
 %C%_source_http_la_CPPFLAGS = $(plugin_cppflags) $(SOURCE_HTTP_CFLAGS)
 %C%_source_http_la_LDFLAGS = $(plugin_ldflags)
-%C%_source_http_la_LIBADD = common/libtokens.la common/libjson.la \
-	common/libkeyfile.la $(SOURCE_HTTP_LIBS)
+%C%_source_http_la_LIBADD = common/libhttp.la common/libtokens.la \
+	common/libjson.la common/libkeyfile.la $(SOURCE_HTTP_LIBS)

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * http_place.c - where the source http listens
- *
  * Addresses are numeric, so that what is loopback is known before anything is
  * asked of a name server.
  */
@@ -17,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "http_source.h"
+#include "common/http_place.h"
 
 #define BACKLOG 1024
 

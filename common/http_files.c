@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* http_files.c - files that the source http reads again when they change */
 #include "config.h"
 
 #include <errno.h>
@@ -10,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "http_source.h"
+#include "common/http_files.h"
 
 #define MAX_FILE ((off_t)1 << 20)
 

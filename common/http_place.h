@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* http_place.h - where a server of HTTP listens */
+#ifndef COMMON_HTTP_PLACE_H
+#define COMMON_HTTP_PLACE_H
+
+#include <bursar/plugin.h>
+
+struct http_place {
+	char     text[64];		/* as it is shown: 127.0.0.1:8377 */
+	uint16_t port;
+	bool     loopback;		/* nobody off this machine reaches it */
+	char     address[46];		/* numeric, without brackets */
+};
+
+/* Parses HOST:PORT, [ADDRESS]:PORT or localhost:PORT; addresses are numeric.
+ * Returns 0, or -1 with *err filled. */
+int http_place_parse(struct http_place *place, const char *text,
+                     struct bursar_error *err);
+
+/* A socket that listens there, or -1 with *err filled; err->code is
+ * EADDRINUSE where somebody else does. */
+int http_place_listen(const struct http_place *place, struct bursar_error *err);
+
+#endif
