@@ -114,9 +114,9 @@ static struct metric *figure_create(const struct instance *instance,
 
 	snprintf(full, sizeof(full), "bursar_plugin_%s", name);
 	return metrics_get(full, "As the plugin counts it.", counter,
-	                   "instance", instance->host.name,
-	                   "kind", module_kind_names[instance->kind],
-	                   "plugin", instance->plugin->name, NULL);
+	                   module_kind_names[instance->kind],
+	                   instance->host.name, "plugin",
+	                   instance->plugin->name, NULL);
 }
 
 /* NULL: too many names. */

@@ -170,9 +170,9 @@ START_TEST(counts_under_its_name_and_kind)
 
 	ck_assert_str_eq(figures,
 	                 "bursar_plugin_files_total"
-	                 "{instance=backlog,kind=source}+=5 "
+	                 "{source=backlog,plugin=pond}+=5 "
 	                 "bursar_plugin_lag_bytes"
-	                 "{instance=backlog,kind=source}=9 ");
+	                 "{source=backlog,plugin=pond}=9 ");
 }
 END_TEST
 
