@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "backoff.h"
@@ -261,10 +262,14 @@ static bool run_once(struct service *s)
 	return verdict == BURSAR_CONFIG ? block(s, &err) : hold(s, &err);
 }
 
+/* Nobody waits for a service, so its thread lets all others go first. */
+#define YIELDS 5
+
 static void *run(void *arg)
 {
 	struct service *s = arg;
 
+	setpriority(PRIO_PROCESS, (id_t)gettid(), YIELDS);
 	while (need_service(s) && run_once(s)) {
 	}
 	ops_of(s)->close(s->handle);

@@ -153,6 +153,7 @@ fi
 keeps format ledger -f "$top_srcdir/tests/fixtures/ledger-golden.jsonl"
 keeps format ledger
 keeps service clock -o path=@DIR@/out
+keeps service web -o "listen=127.0.0.1:$port"
 
 breaks 'tells duplicates' sink null
 breaks 'knows the keys' sink sound

@@ -11,5 +11,6 @@ dist_check_SCRIPTS += \
 	%D%/daemon_signals.py \
 	%D%/daemon_sinks.py \
 	%D%/daemon_vault.py \
-	%D%/daemon_verify.py
+	%D%/daemon_verify.py \
+	%D%/daemon_web.py
 EXTRA_DIST += %D%/daemon.py
