@@ -28,6 +28,7 @@
 #include "cli.h"
 #include "instance.h"
 #include "log.h"
+#include "price/prices.h"
 
 #define RED    "\033[31m"
 #define GREEN  "\033[32m"
@@ -416,6 +417,18 @@ static void check_book(struct report *report, const struct setup *setup)
 	say(report, FINE, "book", NULL, "%s", setup->book->item.name);
 }
 
+static void check_prices(struct report *report, const struct setup *setup)
+{
+	for (size_t i = 0; setup->prices != NULL &&
+	     i < setup->prices->book_count; i++) {
+		const struct price_book *book = setup->prices->books[i];
+
+		say(report, FINE, "prices", NULL, "%s: version %s, %zu models",
+		    price_book_name(book), price_book_version(book),
+		    price_book_count(book));
+	}
+}
+
 /* --- all of it ----------------------------------------------------------- */
 
 int checkup_run(const char *file, bool color, FILE *out, FILE *err)
@@ -444,6 +457,7 @@ int checkup_run(const char *file, bool color, FILE *out, FILE *err)
 	check_state_dir(&report, setup->state_dir);
 	check_instances(&report, setup);
 	check_book(&report, setup);
+	check_prices(&report, setup);
 	setup_destroy(setup);
 out:
 	findings_finish(&findings);

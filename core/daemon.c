@@ -20,6 +20,8 @@
 #include "figures.h"
 #include "log.h"
 #include "metrics.h"
+#include "pipeline.h"
+#include "price/prices.h"
 #include "services.h"
 #include "statedir.h"
 #include "status.h"
@@ -250,6 +252,19 @@ static void close_daemon(struct daemon *d)
 	arena_pool_drain();
 }
 
+/* Which prices count from now on. */
+static void log_prices(const struct setup *setup)
+{
+	for (size_t i = 0; setup->prices != NULL &&
+	     i < setup->prices->book_count; i++) {
+		const struct price_book *book = setup->prices->books[i];
+
+		log_event(BURSAR_INFO, NULL, "prices", "book=%s version=%s"
+		          " models=%zu", price_book_name(book),
+		          price_book_version(book), price_book_count(book));
+	}
+}
+
 /* --- reload -------------------------------------------------------------- */
 
 /* Whether the daemon can go from one to the other while it runs. */
@@ -328,6 +343,7 @@ static void reload_all(struct daemon *d, bool *good)
 		log_set_level(new->log_level);
 		log_event(BURSAR_INFO, NULL, "reloaded", "sources=%zu sinks=%zu",
 		          new->source_count, new->sink_count);
+		log_prices(new);
 	} else {
 		log_error("reload-failed", &err);
 		go_back(d, &pool);
@@ -551,6 +567,7 @@ int daemon_run(struct setup *setup, bool once)
 		          "version=" PACKAGE_VERSION " pid=%d sources=%zu"
 		          " sinks=%zu", (int)getpid(), setup->source_count,
 		          setup->sink_count);
+		log_prices(setup);
 		serve(&d);
 	}
 	const int status = d.status;

@@ -44,6 +44,7 @@ struct intake_options {
 	const struct bursar_format_ops *format_ops;
 	struct keyring  *keyring;		/* lent; NULL: none */
 	struct letterbox *box;			/* lent */
+	const struct prices *prices;		/* lent; NULL: none */
 	const uint32_t  *routes;		/* by kind */
 	uint32_t         required;		/* bits of required sinks */
 	struct writer  **writers;		/* by bit; lent */

@@ -127,6 +127,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/setup.c \
 	%D%/setup.h \
 	%D%/setup_build.h \
+	%D%/setup_prices.c \
 	%D%/setup_routes.c \
 	%D%/setup_tables.c \
 	%D%/statedir.c \

@@ -31,17 +31,12 @@ static const char undecryptable_text[] = "it cannot be decrypted";
 
 int preparer_init(struct preparer *p, struct bursar_error *err)
 {
-	for (size_t i = 0; i < SCHEMA_KINDS; i++) {
-		const struct bursar_kind *kind = &schema.kinds[i];
-
-		p->cost[i] = bursar_field_find(kind, "cost_usd");
-		p->cost_reported[i] = bursar_field_find(kind,
-		                                        "cost_reported_usd");
-	}
+	p->pricer = pricer_create(p->prices, p->source->item.name,
+	                          p->source->cost_computed);
 	p->json = json_reader_create();
 	p->scratch_size = 64 << 10;
 	p->scratch = malloc(p->scratch_size);
-	if (p->json == NULL || p->scratch == NULL) {
+	if (p->pricer == NULL || p->json == NULL || p->scratch == NULL) {
 		preparer_finish(p);
 		return bursar_fail(err, ENOMEM, "out of memory");
 	}
@@ -50,8 +45,10 @@ int preparer_init(struct preparer *p, struct bursar_error *err)
 
 void preparer_finish(struct preparer *p)
 {
+	pricer_destroy(p->pricer);
 	json_reader_destroy(p->json);
 	free(p->scratch);
+	p->pricer = NULL;
 	p->json = NULL;
 	p->scratch = NULL;
 }
@@ -430,18 +427,6 @@ static bool settle_times(struct arena *arena, struct bursar_record *record,
 	return true;
 }
 
-/* What a fact cost: as the producer said. */
-static void set_cost(const struct preparer *p, struct bursar_record *record)
-{
-	const size_t kind = record->kind->number;
-	const int from = p->cost_reported[kind];
-	const int to = p->cost[kind];
-
-	if (from >= 0 && to >= 0 && record->values[from].is_set) {
-		record->values[to] = record->values[from];
-	}
-}
-
 /* Texts of the producer's that its source knows better. */
 static void set_fixed(struct bursar_record *record,
                       const struct bursar_message *message)
@@ -485,12 +470,11 @@ static bool complete(struct preparer *p, struct flight_message *m,
 		record->flags |= BURSAR_RECORD_AGAIN;
 	}
 	if (record->kind->fact) {
-		set_cost(p, record);
-	} else {
-		retention_apply(p->box->retention, record);
-		bursar_set_number(record, BURSAR_ROW_HASH,
-		                  identity_row_hash(record));
+		return pricer_price(p->pricer, record,
+		                    &m->flight->arena.base);
 	}
+	retention_apply(p->box->retention, record);
+	bursar_set_number(record, BURSAR_ROW_HASH, identity_row_hash(record));
 	return true;
 }
 

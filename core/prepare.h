@@ -27,25 +27,27 @@
 
 #include "keyring.h"
 #include "letter.h"
+#include "price/prices.h"
 #include "setup.h"
 
 struct json_reader;
 
-/* What a source's messages go through; filled by the intake. */
+/* What a source's messages go through; filled by the intake, from json on by
+ * preparer_init(). */
 struct preparer {
 	const struct setup_source *source;
 	const struct bursar_format_ops *format_ops;
 	struct bursar_format *format;
 	struct keyring       *keyring;		/* NULL: none */
 	struct letterbox     *box;
+	const struct prices  *prices;		/* NULL: none */
 	const uint32_t       *routes;		/* by kind: setup.routes */
 	uint32_t              required;		/* sinks that must have it */
 	size_t                max_message;
 	struct json_reader   *json;
 	char                 *scratch;		/* of identity_check() */
 	size_t                scratch_size;
-	int                   cost[SCHEMA_KINDS];	/* fields, or -1 */
-	int                   cost_reported[SCHEMA_KINDS];
+	struct pricer        *pricer;
 
 	/* Messages in a row that could not be opened: it is a wrong key. */
 	unsigned              broken_in_row;

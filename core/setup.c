@@ -19,6 +19,7 @@
 #include <bursar/source.h>
 
 #include "module.h"
+#include "price/prices.h"
 #include "setup_build.h"
 
 #define WHAT_SIZE  80
@@ -29,7 +30,7 @@
 
 static const char *const section_names[] = {
 	"sources", "crypto", "formats", "sinks", "services", "routes",
-	"retention", "dead-letters",
+	"retention", "dead-letters", "prices",
 };
 
 #define SECTIONS (sizeof(section_names) / sizeof(section_names[0]))
@@ -380,6 +381,15 @@ static void finish_source(const struct build *build,
 		             "without 'crypto' would refuse every message",
 		             what);
 	}
+	source->cost_computed = strcmp(options_text(options, "cost-from"),
+	                               "computed") == 0;
+	if (source->cost_computed &&
+	    conf_get(build->root, "prices") == NULL) {
+		options_given(options, "cost-from", &line);
+		findings_add(build->findings, line, "%s: 'cost-from: computed' "
+		             "without a section 'prices' computes nothing",
+		             what);
+	}
 	source->window_messages =
 		(size_t)options_number(options, "window-messages");
 	source->window_bytes = (size_t)options_number(options, "window-bytes");
@@ -427,12 +437,6 @@ static void report_unknown(const struct build *build, const struct conf *member)
 	const char *names[SECTIONS + 32] = { NULL };
 	size_t count = 0;
 
-	if (strcmp(member->key, "prices") == 0) {
-		findings_add(build->findings, member->line, "'prices' is not "
-		             "known to this version, which prices nothing: "
-		             "leave it out");
-		return;
-	}
 	for (; count < SECTIONS; count++) {
 		names[count] = section_names[count];
 	}
@@ -544,7 +548,8 @@ static void load_root(struct build *build)
 	struct options *top = load_top(build);
 
 	if (top == NULL || !load_retention(build) ||
-	    !load_dead_letters(build) || !load_all_items(build)) {
+	    !load_dead_letters(build) || !load_all_items(build) ||
+	    !build_prices(build)) {
 		goto done;
 	}
 	build_routes(build, top);
@@ -659,6 +664,7 @@ void setup_destroy(struct setup *setup)
 	free(setup->formats);
 	free(setup->sinks);
 	free(setup->services);
+	prices_destroy(setup->prices);
 	free(setup->state_dir);
 	free(setup->file);
 	free(setup);

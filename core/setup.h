@@ -36,6 +36,8 @@ struct setup_source {
 	struct setup_item *crypto;	/* NULL: none */
 	const struct bursar_kind *kind;	/* NULL: by envelope or routing key */
 	bool   require_encryption;
+	bool   cost_computed;		/* a computed cost comes before one that
+					 * was reported */
 	bool   strangers;		/* senders are told what became of each
 					 * message: they may learn nothing of
 					 * what does not open */
@@ -76,6 +78,9 @@ struct setup {
 	struct setup_sink   *sinks;	size_t sink_count;
 	struct setup_item   *services;	size_t service_count;
 
+	struct prices *prices;		/* price/prices.h; NULL: nothing is
+					 * priced */
+
 	/* Bit n: the kind goes to sinks[n]. */
 	uint32_t routes[SCHEMA_KINDS];
 	/* The kind need not be stored; it has no required sink then, and
@@ -91,6 +96,8 @@ struct setup {
 extern const struct bursar_option setup_top_options[];	/* whole file */
 extern const struct bursar_option setup_retention_options[];
 extern const struct bursar_option setup_dead_letter_options[];
+/* Without `overrides`, whose members are models. */
+extern const struct bursar_option setup_prices_options[];
 extern const struct bursar_option setup_route_options[];	/* every route */
 extern const struct bursar_option setup_source_options[];	/* every source */
 extern const struct bursar_option setup_sink_options[];		/* every sink */

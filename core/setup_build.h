@@ -29,4 +29,7 @@ const struct bursar_kind *build_kind(const struct build *build,
  */
 void build_routes(struct build *build, const struct options *top);
 
+/* The books of section `prices`; false: out of memory. */
+bool build_prices(const struct build *build);
+
 #endif

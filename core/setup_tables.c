@@ -72,6 +72,19 @@ const struct bursar_option setup_dead_letter_options[] = {
 	{ NULL }
 };
 
+const struct bursar_option setup_prices_options[] = {
+	{ "book", BURSAR_TYPE_PATH, "",
+	  "A file with prices, asked before the built-in book; see "
+	  "docs/accounting.md for its shape." },
+	{ "built-in", BURSAR_TYPE_FLAG, "true",
+	  "Whether the book that comes with the program is asked last." },
+	{ "unknown", BURSAR_TYPE_CHOICE, "warn",
+	  "What is done about a record that no book can price, besides "
+	  "counting it: nothing, or a warning or an error once for a model.  It "
+	  "is stored in any case.", .choices = "ignore|warn|raise" },
+	{ NULL }
+};
+
 const struct bursar_option setup_route_options[] = {
 	{ "kinds", BURSAR_TYPE_LIST, NULL,
 	  "The kinds of records that take this route." },
@@ -94,6 +107,10 @@ const struct bursar_option setup_source_options[] = {
 	{ "kind", BURSAR_TYPE_TEXT, "",
 	  "The kind of all its records; by default the envelope or the routing "
 	  "key says." },
+	{ "cost-from", BURSAR_TYPE_CHOICE, "reported",
+	  "Which cost of a metering record counts where both are known: what "
+	  "its producer reported, or what the price book computes.",
+	  .choices = "reported|computed" },
 	{ "require-encryption", BURSAR_TYPE_FLAG, "false",
 	  "Whether messages that come in clear are refused." },
 	{ "window-messages", BURSAR_TYPE_NUMBER, "65536",

@@ -248,6 +248,7 @@ static void page_of_configuration(const struct plugins *plugins)
 		{ "retention", pages_retention, setup_retention_options },
 		{ "dead-letters", pages_dead_letters,
 		  setup_dead_letter_options },
+		{ "prices", pages_prices, setup_prices_options },
 	};
 	FILE *out = page_open("bursar.yaml", "5",
 	                      "the configuration of bursar");

@@ -82,6 +82,15 @@ const char pages_dead_letters[] =
 	"Messages that can never be stored are kept as they were delivered, "
 	"with the reason, in the state folder.";
 
+const char pages_prices[] =
+	"What calls cost.  Without this section nothing is computed, and a "
+	"record costs what its producer reported; `prices: {}` asks the "
+	"built-in book.  Books are asked in this order, and the first that has "
+	"a model answers: the map `overrides`, the file `book`, the built-in "
+	"one.  `overrides` has models with their rates, as docs/accounting.md "
+	"describes them: `overrides: {openai/gpt-4o: {input: 2, output: 8}}`.  "
+	"A reload reads the books again.";
+
 const char pages_example[] =
 	"sources:\n"
 	"  backlog: {plugin: file, path: \"/var/lib/llm/*.jsonl\", "

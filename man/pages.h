@@ -20,5 +20,6 @@ extern const char pages_services[];
 extern const char pages_routes[];
 extern const char pages_retention[];
 extern const char pages_dead_letters[];
+extern const char pages_prices[];
 
 #endif

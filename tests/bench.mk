@@ -1,6 +1,6 @@
 # What is measured, with the machine's floor in the same run.
 
-bench_programs += %D%/bench/generate %D%/bench/floor_sqlite
+bench_programs += %D%/bench/price %D%/bench/generate %D%/bench/floor_sqlite
 EXTRA_DIST += %D%/bench/run.py %D%/bench/reference.sql \
 	%D%/bench/floor_postgres.sh
 
@@ -11,6 +11,10 @@ endif
 %C%_bench_generate_SOURCES  = %D%/bench/generate.c
 %C%_bench_generate_CPPFLAGS = $(core_cppflags)
 %C%_bench_generate_LDADD    = common/librfc3339.la
+
+%C%_bench_price_SOURCES  = %D%/bench/price.c
+%C%_bench_price_CPPFLAGS = $(core_cppflags)
+%C%_bench_price_LDADD    = core/libcore.la
 
 %C%_bench_floor_sqlite_SOURCES  = %D%/bench/floor_sqlite.c
 %C%_bench_floor_sqlite_CPPFLAGS = $(core_cppflags) $(SINK_SQLITE_CFLAGS)

@@ -7,6 +7,7 @@ dist_check_SCRIPTS += \
 	%D%/daemon_json.py \
 	%D%/daemon_kill.py \
 	%D%/daemon_letters.py \
+	%D%/daemon_prices.py \
 	%D%/daemon_properties.py \
 	%D%/daemon_signals.py \
 	%D%/daemon_sinks.py \

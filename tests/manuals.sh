@@ -42,7 +42,7 @@ for plugin in $plugins; do
 	done
 done
 for section in sources crypto formats sinks services routes retention \
-    dead-letters; do
+    dead-letters prices; do
 	has bursar.yaml.5 ".SS $(roff "$section")"
 done
 for option in state-dir batch-records default-days max-size; do

@@ -25,6 +25,7 @@ printf '%064d\n' 12345678 >"$work/etc/cluster-secret"
 printf 'secret 1 %s\n' \
     "$(head -c 32 /dev/urandom | base64)" >"$work/etc/keys"
 echo hvs.none >"$work/etc/vault-token"
+cp "$top_srcdir/etc/prices.json" "$work/etc/prices.json"
 chmod 0600 "$work/etc"/*
 "$bursar" -c "$work/full.yaml" check >"$work/out" 2>"$work/err"
 [ $? -ne 2 ] || complain 'every setting in the sample is accepted'

@@ -18,6 +18,7 @@
 
 #include "conf_help.h"
 #include "core/module.h"
+#include "core/price/prices.h"
 #include "core/setup.h"
 
 #define COUNT(array) (int)(sizeof(array) / sizeof(array[0]))
@@ -311,11 +312,33 @@ static const struct { const char *yaml, *want; } mistakes[] = {
 	  ":1: anchors (&x) and aliases are not understood here; write the "
 	  "value out\n"
 	  ":1: unknown section or option 'a'\n" },
-	{ SOURCES SINKS "sorces: {}\nlingr: 20ms\nprices: {book: a}\n",
+	{ SOURCES SINKS "sorces: {}\nlingr: 20ms\npricess: {book: a}\n",
 	  ":3: unknown section or option 'sorces'; did you mean 'sources'?\n"
 	  ":4: unknown section or option 'lingr'; did you mean 'linger'?\n"
-	  ":5: 'prices' is not known to this version, which prices nothing: "
-	  "leave it out\n" },
+	  ":5: unknown section or option 'pricess'; did you mean 'prices'?\n"
+	},
+	{ SOURCES SINKS "prices:\n  bok: a\n  unknown: shout\n"
+	  "  overrides:\n    a/b: {input: -1}\n    c:\n      inptu: 2\n"
+	  "    d: {input: free, output: 1, tiers: [{above: x, input: 1}]}\n",
+	  ":4: prices: unknown option 'bok'; did you mean 'book'?\n"
+	  ":5: prices: option 'unknown': 'shout' is not a choice; write ignore, "
+	  "warn or raise\n"
+	  ":7: prices.overrides: a/b: input is \"-1\", which is no price: a "
+	  "number from 0 to a dollar a token\n"
+	  ":8: prices.overrides: c: 'inptu' is not known; rates are input, "
+	  "output, cache_read, cache_write, cache_write_1h, reasoning and "
+	  "request\n"
+	  ":8: prices.overrides: c: a price without a rate\n"
+	  ":10: prices.overrides: d: input is \"free\", which is no price: a "
+	  "number from 0 to a dollar a token\n"
+	  ":10: prices.overrides: d: a tier says 'above' (or 'from', where that "
+	  "many count already) how many tokens of prompt it holds\n" },
+	{ SOURCES SINKS "prices: {book: /nowhere/prices.json}\n",
+	  ":3: /nowhere/prices.json: it cannot be read: No such file or "
+	  "directory\n" },
+	{ "sources: {in: {plugin: tape, path: a,\n  cost-from: computed}}\n"
+	  SINKS, ":2: source 'in': 'cost-from: computed' without a section "
+	  "'prices' computes nothing\n" },
 	{ SOURCES SINKS "linger: 20\nbatch-records: 0\nmax-message: 1G\n"
 	  "log-level: loud\nstate-dir: \n",
 	  ":3: option 'linger': '20' is not a duration; write 20ms, 5s, 2m, 1h "
@@ -628,6 +651,35 @@ START_TEST(a_file_may_be_named_from_the_working_folder)
 }
 END_TEST
 
+START_TEST(overrides_come_before_the_file_and_that_before_the_built_in_book)
+{
+	make_file("prices.json", "{\"schema\":1,\"version\":\"v1\","
+	          "\"models\":{\"m\":{\"input\":1}}}");
+	load_good("sources: {in: {plugin: tape, path: a, cost-from: computed}}\n"
+	          SINKS "prices: {book: prices.json, unknown: raise,\n"
+	          "  overrides: {m: {input: 2, from: 2025-01-01,\n"
+	          "    tiers: [{above: 5, input: 3}]}}}\n");
+
+	const struct prices *p = setup->prices;
+	ck_assert_ptr_nonnull(p);
+	ck_assert_uint_eq(p->book_count, 3);
+	ck_assert_str_eq(price_book_name(p->books[0]), "override");
+	ck_assert_str_eq(price_book_name(p->books[1]), "book");
+	ck_assert_str_eq(price_book_name(p->books[2]), "builtin");
+	ck_assert_int_eq(p->unknown, PRICES_RAISE);
+	ck_assert(setup->sources[0].cost_computed);
+
+	load_good(SOURCES SINKS "prices: {built-in: false}\n");
+	ck_assert_uint_eq(setup->prices->book_count, 0);
+	load_good(SOURCES SINKS "prices: {}\n");
+	ck_assert_uint_eq(setup->prices->book_count, 1);
+	ck_assert_int_eq(setup->prices->unknown, PRICES_WARN);
+	load_good(SOURCES SINKS);
+	ck_assert_ptr_null(setup->prices);
+	ck_assert(!setup->sources[0].cost_computed);
+}
+END_TEST
+
 START_TEST(the_file_is_the_given_one_or_that_of_the_environment)
 {
 	setenv("BURSAR_CONFIG", "/a.yaml", 1);
@@ -642,7 +694,7 @@ END_TEST
 static const struct bursar_option *const tables[] = {
 	setup_top_options, setup_retention_options, setup_dead_letter_options,
 	setup_route_options, setup_source_options, setup_sink_options,
-	setup_item_options,
+	setup_prices_options, setup_item_options,
 };
 
 START_TEST(every_option_of_the_core_has_a_sentence_of_help)
@@ -676,6 +728,9 @@ int main(void)
 	tcase_add_test(good, the_text_of_an_entry_follows_its_meaning);
 	tcase_add_test(good, warnings_may_be_left_out);
 	tcase_add_test(good, a_file_may_be_named_from_the_working_folder);
+	tcase_add_test(good,
+		overrides_come_before_the_file_and_that_before_the_built_in_book
+	);
 	tcase_add_test(good,
 		the_file_is_the_given_one_or_that_of_the_environment);
 	tcase_add_loop_test(good,

@@ -19,8 +19,6 @@
 #ifndef CORE_PRICE_BOOK_H
 #define CORE_PRICE_BOOK_H
 
-#include <jansson.h>
-
 #include "conf.h"
 #include "price/price_amount.h"
 
@@ -78,6 +76,7 @@ struct price_model {
 };
 
 struct price_book;
+struct json_t;			/* of jansson */
 
 /* Where what is wrong goes: findings of `line`, each text after `before`. */
 struct price_findings {
@@ -93,7 +92,7 @@ struct price_findings {
  * which it is in the rules of records: "book".  Returns it, to be given to
  * price_book_destroy(), or NULL with findings.
  */
-struct price_book *price_book_make(const json_t *tree, const char *name,
+struct price_book *price_book_make(const struct json_t *tree, const char *name,
                                    const struct price_findings *to);
 
 /* The same from a file, and from text. */

@@ -6,6 +6,8 @@
 #ifndef CORE_PRICE_MAKE_H
 #define CORE_PRICE_MAKE_H
 
+#include <jansson.h>
+
 #include "price/price_book.h"
 
 /* A book in the making; what is wrong stands in to->findings. */

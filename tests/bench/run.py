@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """run.py [--rounds N] [--records N] [--growth N] [PATH ...] - measure, with the machine's floor beside it
 
-Paths: decode null memory sqlite growth postgres amqp purge (all), and summary, growth-postgres.  Those with a server are
+Paths: decode price null memory sqlite growth postgres amqp purge (all), and summary, growth-postgres.  Those with a server are
 run between servers of this machine's distribution that end with the run.  Every figure is the median of interleaved rounds
 on this machine, now; goals are ratios to a floor of the same run wherever there is one.  Nothing here passes or fails: it
 prints."""
@@ -81,6 +81,13 @@ def bench_decode(folder, options):
     for line in out.strip().splitlines():
         print("  " + line)
     rows.append(("decode", " ".join(out.split()), "", "", "<= 1.5 us a record"))
+
+
+def bench_price(folder, options):
+    out = subprocess.run([program("tests/bench/price")], check=True, capture_output=True, text=True).stdout
+    for line in out.strip().splitlines():
+        print("  " + line)
+    rows.append(("price", " ".join(out.split()), "", "", "<= 200 ns a record"))
 
 
 def bench_null(folder, options):
@@ -337,7 +344,7 @@ def have_servers(arguments):
     return False
 
 
-PATHS = {"decode": bench_decode, "null": bench_null, "sqlite": bench_sqlite, "growth": bench_growth,
+PATHS = {"decode": bench_decode, "price": bench_price, "null": bench_null, "sqlite": bench_sqlite, "growth": bench_growth,
          "memory": bench_memory, "summary": bench_summary, "postgres": bench_postgres, "amqp": bench_amqp,
          "purge": bench_purge, "growth-postgres": bench_growth_postgres}
 NEED_SERVERS = {"postgres", "amqp", "purge", "growth-postgres"}
@@ -351,7 +358,7 @@ def main():
     parser.add_argument("--folder", help="where to work (default: a temporary folder)")
     parser.add_argument("paths", nargs="*", metavar="PATH")
     options = parser.parse_args()
-    wanted = options.paths or ["decode", "null", "memory", "sqlite", "growth", "postgres", "amqp", "purge"]
+    wanted = options.paths or ["decode", "price", "null", "memory", "sqlite", "growth", "postgres", "amqp", "purge"]
     for path in wanted:
         if path not in PATHS:
             sys.exit(f"run.py: no path '{path}'; there are {', '.join(PATHS)}")

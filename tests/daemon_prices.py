@@ -1,0 +1,242 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What calls cost, from the configuration to the ledger: which cost counts,
+which book answers, what a reload changes, and what is said of the unknown."""
+import json
+import os
+import signal
+import sys
+
+sys.dont_write_bytecode = True
+import daemon  # noqa: E402
+from daemon import check, equal  # noqa: E402
+
+BOOK = {"schema": 1, "version": "first", "providers": {
+    "maker": {"models": {
+        "big": {"aliases": ["big-latest"], "prices": [
+            {"from": "2026-01-01", "input": 3, "output": 15,
+             "cache_read": 0.3, "cache_write": 3.75, "cache_write_1h": 6,
+             "tiers": [{"above": 200000, "input": 6, "output": 22.5}],
+             "modes": {"batch": {"input": 1.5, "output": 7.5}}}]},
+        "half": {"input": 1}}},
+    "house": {"models": {"*": {"input": 0, "output": 0}}}}}
+
+
+def call(name, **more):
+    """A metering message whose cost nobody reported."""
+    body = {"provider": "maker", "model_id": "big", "input_tokens": 1000,
+            "output_tokens": 100, "recorded_at": daemon.instant(daemon.BEGIN)}
+    body.update(more)
+    return daemon.envelope("metering", name, body)
+
+
+def write_book(ground, book, name="prices.json"):
+    ground.write_text(name, json.dumps(book))
+    return ground.path(name)
+
+
+def row(ground, name):
+    return dict(ground.rows(
+        "SELECT cost_nano, cost_reported_nano, cost_computed_nano, "
+        "price_book, price_rule FROM metering_records WHERE message_id = ?",
+        name)[0])
+
+
+def costs(ground, name):
+    got = row(ground, name)
+    return (got["cost_nano"], got["cost_reported_nano"],
+            got["cost_computed_nano"])
+
+
+def without_prices_nothing_is_computed(ground):
+    ground.write("in/a", [call("a"), call("b", cost_usd=0.5)])
+    ground.once()
+    equal(costs(ground, "a"), (None, None, None), "unknown is not zero")
+    equal(costs(ground, "b"), (500000000, 500000000, None),
+          "what was reported is what it cost")
+    equal(row(ground, "b")["price_rule"], None, "no rule")
+
+
+def what_was_reported_counts_and_the_computed_cost_stands_beside(ground):
+    ground.configure(prices={"book": write_book(ground, BOOK)})
+    ground.write("in/a", [
+        call("plain"), call("said", cost_usd=0.5),
+        call("nothing", input_tokens=None, output_tokens=None),
+        call("caches", cache_read_input_tokens=10000,
+             cache_write_input_tokens=3000,
+             cache_write_1h_input_tokens=1000, thinking_tokens=50,
+             hidden_output_tokens=20),
+        call("tier", input_tokens=1, cache_read_input_tokens=200000),
+        call("batch", pricing_mode="batch"),
+        call("alias", model_id="big-latest"),
+        call("dated", model_id="big-20260301"),
+        call("free", provider="house", model_id="any:27b"),
+    ])
+    process = ground.once()
+    equal(costs(ground, "plain"), (4500000, None, 4500000), "computed")
+    equal(costs(ground, "said"), (500000000, 500000000, 4500000), "reported")
+    equal(costs(ground, "nothing"), (None, None, None), "no usage, no cost")
+    # 3000 + 3000 + 7500 + 6000 + 80 * 15 + 70 * 15 millionths of a dollar
+    equal(costs(ground, "caches")[2], 21750000, "every bucket, once")
+    # 1 * 6 + 200000 * .3 + 100 * 22.5 millionths
+    equal(costs(ground, "tier")[2], 62256000, "the tier is a cliff")
+    equal(costs(ground, "batch")[2], 2250000, "half in a batch")
+    equal(costs(ground, "free"), (0, None, 0), "free is known, and zero")
+    for name, want in (
+            ("plain", "book:maker/big@2026-01-01 provider_model"),
+            ("tier", "book:maker/big@2026-01-01>200000 provider_model"),
+            ("batch", "book:maker/big@2026-01-01+batch provider_model"),
+            ("alias", "book:maker/big@2026-01-01 alias"),
+            ("dated", "book:maker/big@2026-01-01 dated_snapshot"),
+            ("free", "book:house/* provider_default"),
+            ("nothing", None)):
+        equal(row(ground, name)["price_rule"], want, "%s: its rule" % name)
+    version = row(ground, "plain")["price_book"]
+    check(version.startswith("first.") and len(version) == 14,
+          "the book says its version", version)
+    check(any(version in line for line in process.events("prices")),
+          "and the log does", process.events("prices"))
+    daemon.check_rollups(ground)
+    said = ground.bursar("verify")
+    check(" 0 " in said or "no difference" in said or "agree" in said,
+          "verify finds nothing", said)
+
+
+def a_source_may_trust_the_book_more(ground):
+    ground.configure(source={"cost-from": "computed"},
+                     prices={"book": write_book(ground, BOOK)})
+    ground.write("in/a", [call("said", cost_usd=0.5),
+                          call("strange", model_id="other", cost_usd=0.25)])
+    ground.once()
+    equal(costs(ground, "said"), (4500000, 500000000, 4500000), "computed")
+    equal(costs(ground, "strange"), (250000000, 250000000, None),
+          "what no book knows costs what was reported")
+
+
+def overrides_come_first_then_the_file_then_the_built_in_book(ground):
+    ground.configure(prices={
+        "book": write_book(ground, BOOK),
+        "overrides": {"maker/big": {"input": "9", "output": 9},
+                      "openai/gpt-4o": {"input": 9}}})
+    ground.write("in/a", [
+        call("first"),
+        call("second", model_id="half", output_tokens=0),
+        call("third", provider="openai", model_id="gpt-4.1"),
+        call("hidden", provider="openai", model_id="gpt-4o")])
+    ground.once()
+    equal(costs(ground, "first")[2], 9900000, "the override")
+    equal(row(ground, "first")["price_rule"],
+          "override:maker/big provider_model", "says so")
+    equal(row(ground, "second")["price_rule"], "book:maker/half "
+          "provider_model", "the file")
+    equal(costs(ground, "third")[2], 2800000, "the built-in book")
+    equal(costs(ground, "hidden")[2], None, "half an override hides the rest")
+    ground.configure(prices={"built-in": False})
+    ground.write("in/b", [call("none", provider="openai",
+                               model_id="gpt-4.1")])
+    ground.once()
+    equal(costs(ground, "none")[2], None, "it can be left out")
+
+
+def what_no_book_knows_is_told_once_and_stored(ground):
+    unknown = [call("u%d" % n, model_id="other") for n in range(5)] + [
+        call("v", model_id="half"), call("w", model_id=None),
+        call("x", recorded_at=daemon.instant(1700000000)),
+        call("y", model_id="a b\u00e4\"c")]
+    ground.configure(prices={"book": write_book(ground, BOOK),
+                             "built-in": False})
+    ground.write("in/a", unknown)
+    process = ground.once()
+    equal(ground.count(), len(unknown), "all are stored")
+    equal(ground.value("SELECT count(cost_nano) FROM metering_records"), 0,
+          "none has a cost")
+    lines = process.events("price-unknown")
+    equal(len(lines), 5, "each sort is told once")
+    for reason in ("no-match", "no-rate", "no-model", "not-then"):
+        check(any("reason=%s " % reason in line for line in lines), reason,
+              lines)
+    check(all("level=warning" in line for line in lines), "as a warning",
+          lines)
+    for word, level in (("raise", "level=error"), ("ignore", None)):
+        ground.configure(prices={"book": ground.path("prices.json"),
+                                 "built-in": False, "unknown": word})
+        ground.write("in/" + word, [call(word, model_id="other")])
+        lines = ground.once().events("price-unknown")
+        equal(ground.count(), len(unknown) + (2 if level is None else 1),
+              "%s: stored all the same" % word)
+        check(len(lines) == (level is not None) and
+              all(level in line for line in lines), word, lines)
+
+
+def a_reload_takes_new_prices_and_keeps_the_old_where_they_are_wrong(ground):
+    path = write_book(ground, BOOK)
+    ground.configure(source={"follow": True}, prices={"book": path})
+    process = ground.follow()
+    ground.write("in/a", [call("before")])
+    ground.wait_settled(1)
+    new = json.loads(json.dumps(BOOK))
+    new["version"] = "second"
+    new["providers"]["maker"]["models"]["big"]["prices"][0]["input"] = 30
+    write_book(ground, new)
+    ground.append("in/a", [call("not yet")])
+    ground.wait_settled(2)
+    process.signal(signal.SIGHUP)
+    process.wait_event("reloaded")
+    ground.append("in/a", [call("after")])
+    daemon.wait_for(lambda: ground.count() == 3, "it is stored")
+    ground.write_text("prices.json", '{"schema": 1, "models": {"maker/big": '
+                      '{"input": "cheap", "otput": 1}}}')
+    process.signal(signal.SIGHUP)
+    process.wait_event("reload-refused")
+    check("maker/big: input is" in process.log() and
+          "'otput' is not known" in process.log() and "cheap" in process.log(),
+          "every mistake is named", process.log()[-2000:])
+    ground.append("in/a", [call("still")])
+    daemon.wait_for(lambda: ground.count() == 4, "it is stored")
+    os.unlink(path)
+    process.signal(signal.SIGHUP)
+    process.wait_event("reload-refused", 2)
+    check(process.runs(), "it runs on")
+    equal(process.stop(), 0, "it ends well")
+    for name, cost, version in (
+            ("before", 4500000, "first"), ("not yet", 4500000, "first"),
+            ("after", 31500000, "second"), ("still", 31500000, "second")):
+        equal(costs(ground, name)[2], cost, "%s: its cost" % name)
+        check(row(ground, name)["price_book"].startswith(version + "."),
+              "%s: its book" % name, row(ground, name))
+    daemon.check_rollups(ground)
+
+
+def an_older_ledger_gets_the_columns(ground):
+    ground.write("in/a", [call("old")])
+    ground.once()
+    ground.run_sql("".join(
+        "ALTER TABLE metering_records DROP COLUMN %s;" % name for name in (
+            "price_book", "price_rule", "pricing_mode",
+            "hidden_output_tokens", "cache_write_1h_input_tokens")))
+    ground.configure(prices={"book": write_book(ground, BOOK)})
+    ground.write("in/b", [call("new", pricing_mode="batch")])
+    ground.once()
+    equal(row(ground, "new")["price_rule"],
+          "book:maker/big@2026-01-01+batch provider_model", "new columns")
+    equal(row(ground, "old")["price_rule"], None, "old rows stay as they are")
+
+
+def prompts_are_not_priced(ground):
+    ground.configure(prices={"book": write_book(ground, BOOK)})
+    ground.write("in/a", [daemon.prompt(
+        1, provider="maker", model_id="big",
+        tokens={"input": 1000, "output": 100})])
+    ground.once()
+    equal(ground.value("SELECT cost_nano FROM prompt_records"), None,
+          "a prompt costs what was said of it")
+
+
+daemon.main(without_prices_nothing_is_computed,
+            what_was_reported_counts_and_the_computed_cost_stands_beside,
+            a_source_may_trust_the_book_more,
+            overrides_come_first_then_the_file_then_the_built_in_book,
+            what_no_book_knows_is_told_once_and_stored,
+            a_reload_takes_new_prices_and_keeps_the_old_where_they_are_wrong,
+            an_older_ledger_gets_the_columns,
+            prompts_are_not_priced)
