@@ -195,12 +195,24 @@ static bool passes(const struct query *query,
 	return at >= query->window.since && at < query->window.until;
 }
 
+static size_t period_of(const struct query *query,
+                        const struct bursar_record *record)
+{
+	const int64_t at = record->values[BURSAR_RECORDED_AT].number;
+	size_t period = 0;
+
+	while (at >= query->periods[period + 1]) {
+		period++;
+	}
+	return period;
+}
+
 static void ask_plainly(const struct query *query)
 {
 	char key[128];
 
 	plain.count = 0;
-	if (query->by_count == 0) {
+	if (query->by_count == 0 && query->period_count == 0) {
 		group_of(&plain, "");
 	}
 	for (int i = 0; i < RECORDS; i++) {
@@ -210,6 +222,10 @@ static void ask_plainly(const struct query *query)
 			continue;
 		}
 		key[0] = '\0';
+		if (query->period_count > 0) {
+			size += (size_t)snprintf(key, sizeof(key), "%zu\x01",
+			                         period_of(query, records[i]));
+		}
 		for (size_t k = 0; k < query->by_count; k++) {
 			const struct bursar_span text =
 				text_of(records[i], query->by[k]);
@@ -225,12 +241,21 @@ static void ask_plainly(const struct query *query)
 
 static size_t by_count;
 
+static const struct query *asked;
+static size_t last_period;
+
 static int take(void *context, const struct query_row *row)
 {
 	char key[128] = "";
 	size_t size = 0;
 
 	(void)context;
+	if (asked->period_count > 0) {
+		size += (size_t)snprintf(key, sizeof(key), "%zu\x01",
+		                         row->period);
+		ck_assert_uint_ge(row->period, last_period);
+		last_period = row->period;
+	}
 	for (size_t k = 0; k < by_count; k++) {
 		size += (size_t)snprintf(key + size, sizeof(key) - size, "%.*s\x01",
 			(int)row->by[k].size,
@@ -247,6 +272,8 @@ static void ask_engine(const struct query *query)
 {
 	engine.count = 0;
 	by_count = query->by_count;
+	asked = query;
+	last_period = 0;
 	ck_assert_msg(query_run(&book, query, take, NULL, &err) == 0, "%s",
 	              err.text);
 }
@@ -255,12 +282,19 @@ static const int cost = ROLLUP_FIRST_SUM + 2 * ROLLUP_COST;
 
 static void assert_order(void)
 {
+	const int by = asked->order == QUERY_BY_REQUESTS ? ROLLUP_REQUESTS
+		: cost;
+
 	for (size_t i = 1; i < engine.count; i++) {
 		const struct group *a = &engine.groups[i - 1];
 		const struct group *b = &engine.groups[i];
 
-		ck_assert_int_ge(a->columns[cost], b->columns[cost]);
-		if (a->columns[cost] == b->columns[cost]) {
+		if (asked->period_count > 0 &&
+		    strtoul(a->key, NULL, 10) != strtoul(b->key, NULL, 10)) {
+			continue;
+		}
+		ck_assert_int_ge(a->columns[by], b->columns[by]);
+		if (a->columns[by] == b->columns[by]) {
 			ck_assert_int_lt(strcmp(a->key, b->key), 0);
 		}
 	}
@@ -350,6 +384,30 @@ static const char *any_value(const char *field)
 	return value == NULL ? "" : value;
 }
 
+/* Into periods, some of them empty; mostly at borders of cells. */
+static void divide(struct query *query)
+{
+	static int64_t periods[QUERY_MAX_PERIODS + 1];
+	const bool open = query->window.since == WINDOW_OPEN_SINCE ||
+	                  query->window.until == WINDOW_OPEN_UNTIL;
+	const int64_t first = open ? START : query->window.since;
+	const int64_t last = open ? START + DAYS * COLUMNS_DAY_US
+		: query->window.until;
+	const int64_t step = any(3) == 0 ? any(COLUMNS_DAY_US) + 1
+		: COLUMNS_CELL_US * (1 + any(100));
+	int64_t next = step * (first / step + 1);
+	size_t count = 0;
+
+	periods[count++] = query->window.since;
+	while (next < last && count < QUERY_MAX_PERIODS) {
+		periods[count++] = next;
+		next += any(8) == 0 ? 0 : step;
+	}
+	periods[count] = query->window.until;
+	query->periods = periods;
+	query->period_count = count;
+}
+
 static struct query any_query(void)
 {
 	struct query query = {
@@ -360,6 +418,10 @@ static struct query any_query(void)
 	};
 	const int64_t first = any(5);
 
+	query.order = any(4) == 0 ? QUERY_BY_REQUESTS : QUERY_BY_COST;
+	if (any(3) == 0 && query.window.since < query.window.until) {
+		divide(&query);
+	}
 	for (size_t i = 0; i < query.by_count; i++) {
 		query.by[i] = fields[((size_t)first + i) % 5];
 	}
@@ -391,6 +453,146 @@ START_TEST(rollups_and_records_say_the_same)
 		query.from_records = true;
 		assert_same(&query);
 	}
+}
+END_TEST
+
+/* The largest division there may be, on both sides of cells. */
+START_TEST(a_window_may_have_very_many_periods)
+{
+	static int64_t periods[QUERY_MAX_PERIODS + 1];
+	struct query query = {
+		.period_count = QUERY_MAX_PERIODS,
+		.periods = periods,
+		.by = { "worker_id", "provider", "model_id" },
+		.by_count = 3,
+		.columns = (UINT64_C(1) << ROLLUP_COLUMNS) - 1,
+	};
+
+	for (int turn = 0; turn < 2; turn++) {
+		for (size_t i = 0; i <= QUERY_MAX_PERIODS; i++) {
+			periods[i] = START / COLUMNS_CELL_US * COLUMNS_CELL_US +
+				(int64_t)i * (COLUMNS_CELL_US - turn);
+		}
+		periods[0] += 1000000;
+		periods[QUERY_MAX_PERIODS] += 1000000;
+		query.window = (struct window){ periods[0],
+		                                periods[QUERY_MAX_PERIODS] };
+		assert_same(&query);
+	}
+}
+END_TEST
+
+static struct query_row only_row;
+
+static int take_only(void *context, const struct query_row *row)
+{
+	(void)context;
+	only_row = *row;
+	return 0;
+}
+
+START_TEST(what_no_rollup_keeps_comes_from_records)
+{
+	const struct query query = {
+		.window = { WINDOW_OPEN_SINCE, WINDOW_OPEN_UNTIL },
+		.columns = QUERY_COUNT | QUERY_SUM(ROLLUP_LATENCY),
+		.extras = 1u << QUERY_LATENCY_MAX | 1u << QUERY_FLAGGED |
+		          1u << QUERY_NO_RESPONSE_ID,
+	};
+	int64_t highest = INT64_MIN;
+
+	for (int i = 0; i < RECORDS; i++) {
+		const struct bursar_value *latency = &records[i]->values[
+			bursar_field_find(records[i]->kind, "latency_ms")];
+
+		if (latency->is_set && latency->number > highest) {
+			highest = latency->number;
+		}
+	}
+	ck_assert_int_eq(query_run(&book, &query, take_only, NULL, &err), 0);
+	ck_assert_int_eq(only_row.columns[ROLLUP_REQUESTS], RECORDS);
+	ck_assert(only_row.extra_known[QUERY_LATENCY_MAX]);
+	ck_assert_int_eq(only_row.extras[QUERY_LATENCY_MAX], highest);
+	ck_assert_int_eq(only_row.extras[QUERY_NO_RESPONSE_ID], RECORDS);
+	ck_assert_int_eq(only_row.extras[QUERY_FLAGGED], 0);
+}
+END_TEST
+
+START_TEST(the_extent_is_that_of_all_facts)
+{
+	struct window extent;
+
+	ck_assert_int_eq(query_extent(&book, &extent, &err), 0);
+	for (int i = 0; i < RECORDS; i++) {
+		const int64_t at =
+			records[i]->values[BURSAR_RECORDED_AT].number;
+
+		ck_assert_int_ge(at, extent.since);
+		ck_assert_int_lt(at, extent.until);
+	}
+	ck_assert_int_eq(extent.since % COLUMNS_CELL_US, 0);
+	ck_assert_int_le(extent.until - extent.since,
+	                 (DAYS + 1) * COLUMNS_DAY_US);
+	ledger_run(&book, "DELETE FROM rollup_cells");
+	ck_assert_int_eq(query_extent(&book, &extent, &err), 0);
+	ck_assert_int_eq(extent.since, extent.until);
+}
+END_TEST
+
+static int64_t last_cost;
+static int calls_seen;
+
+static int take_call(void *context, const struct query_call *call)
+{
+	(void)context;
+	if (calls_seen++ > 0) {
+		ck_assert_int_le(call->cost_nano, last_cost);
+	}
+	last_cost = call->cost_nano;
+	ck_assert_uint_eq(call->provider.size, 6);
+	return 0;
+}
+
+START_TEST(calls_come_by_cost)
+{
+	const struct query query = {
+		.window = { START, START + COLUMNS_DAY_US },
+		.filters = { { "provider", "openai" } },
+		.filter_count = 1,
+	};
+	const int64_t stored = ledger_ask(&book, "SELECT COUNT(*) FROM "
+		"metering_records WHERE provider = 'openai' AND cost_nano IS "
+		"NOT NULL AND recorded_us >= 1774700000000000 AND "
+		"recorded_us < 1774786400000000");
+
+	calls_seen = 0;
+	ck_assert_int_eq(query_calls(&book, &query, 10, take_call, NULL, &err),
+	                 0);
+	ck_assert_int_eq(calls_seen, 10);
+	calls_seen = 0;
+	ck_assert_int_eq(query_calls(&book, &query, RECORDS, take_call, NULL,
+	                             &err), 0);
+	ck_assert_int_eq(calls_seen, stored);
+}
+END_TEST
+
+START_TEST(a_percentile_lies_in_the_bucket_of_the_true_one)
+{
+	int64_t columns[ROLLUP_COLUMNS] = { 0 };
+	int64_t *bucket = &columns[ROLLUP_FIRST_BUCKET];
+
+	ck_assert_int_eq(query_percentile(columns, 50), -1);
+	bucket[8] = 100;	/* above 1000 and up to 1500 ms */
+	ck_assert_int_eq(query_percentile(columns, 50), 1250);
+	ck_assert_int_eq(query_percentile(columns, 100), 1500);
+	ck_assert_int_eq(query_percentile(columns, 1), 1005);
+	bucket[0] = 100;
+	ck_assert_int_eq(query_percentile(columns, 50), 25);
+	ck_assert_int_eq(query_percentile(columns, 51), 1010);
+	bucket[ROLLUP_LATENCY_BUCKETS - 1] = 1000;
+	ck_assert_int_eq(query_percentile(columns, 95), 120000);
+	bucket[8] = bucket[0] = INT64_MAX / 4;
+	ck_assert_int_eq(query_percentile(columns, 75), 1250);
 }
 END_TEST
 
@@ -428,6 +630,7 @@ START_TEST(windows_that_touch_add_up)
 		int64_t whole, left;
 
 		query.by_count = 0;
+		query.period_count = 0;
 		const int64_t middle = any_time();
 		query.window = (struct window){ START, middle };
 		if (middle < START) {
@@ -562,6 +765,11 @@ static Suite *suite(void)
 	tcase_add_test(query, rollups_and_records_say_the_same);
 	tcase_add_test(query,
 	       whole_cells_are_answered_by_rollups_and_the_rest_by_records);
+	tcase_add_test(query, a_window_may_have_very_many_periods);
+	tcase_add_test(query, what_no_rollup_keeps_comes_from_records);
+	tcase_add_test(query, the_extent_is_that_of_all_facts);
+	tcase_add_test(query, calls_come_by_cost);
+	tcase_add_test(query, a_percentile_lies_in_the_bucket_of_the_true_one);
 	tcase_add_test(query, windows_that_touch_add_up);
 	tcase_add_test(query, an_empty_ledger_answers_with_one_row_of_nothing);
 	tcase_add_test(query, absurd_numbers_do_not_stop_a_report);

@@ -322,6 +322,149 @@ START_TEST(months_are_made_of_whole_days)
 }
 END_TEST
 
+static struct window_periods divided(const char *since, const char *until,
+                                     enum window_unit unit)
+{
+	const struct window window = { at(since), at(until) };
+	struct window_periods periods;
+
+	ck_assert_msg(window_divide(&window, unit, 9000, &periods, &err) == 0,
+	              "%s", err.text);
+	ck_assert_int_eq(periods.bounds[0], window.since);
+	ck_assert_int_eq(periods.bounds[periods.count], window.until);
+	return periods;
+}
+
+START_TEST(periods_add_up_to_the_range_in_any_zone)
+{
+	static const struct {
+		enum window_unit unit;
+		int64_t longest;
+	} units[] = {
+		{ WINDOW_HOURS, HOUR }, { WINDOW_DAYS, 26 * HOUR },
+		{ WINDOW_WEEKS, 7 * DAY + 2 * HOUR },
+		{ WINDOW_MONTHS, 31 * DAY + 2 * HOUR },
+	};
+
+	ck_assert_int_eq(window_zone(zones[_i], &err), 0);
+	for (size_t u = 0; u < 4; u++) {
+		struct window_periods periods = divided("2011-03-03T05:10:11",
+			"2012-02-05T17:00:01", units[u].unit);
+		char last[WINDOW_TEXT_SIZE] = "", label[WINDOW_TEXT_SIZE];
+
+		for (size_t i = 0; i < periods.count; i++) {
+			const int64_t length =
+				periods.bounds[i + 1] - periods.bounds[i];
+
+			ck_assert_int_ge(length, 0);
+			ck_assert_int_le(length, units[u].longest);
+			window_label(&periods, i, label);
+			ck_assert_str_ne(label, last);
+			/* All of them begin with quarter hours. */
+			ck_assert(i == 0 ||
+			          periods.bounds[i] % (15 * 60 * SECOND) == 0 ||
+			          strcmp(zones[_i], "America/St_Johns") == 0);
+			memcpy(last, label, sizeof(last));
+		}
+		window_periods_finish(&periods);
+	}
+}
+END_TEST
+
+static void has_period(const struct window_periods *periods, size_t n,
+                       const char *label, int64_t hours)
+{
+	char text[WINDOW_TEXT_SIZE];
+
+	ck_assert_uint_lt(n, periods->count);
+	ck_assert_str_eq(window_label(periods, n, text), label);
+	ck_assert_int_eq(periods->bounds[n + 1] - periods->bounds[n],
+	                 hours * HOUR);
+}
+
+START_TEST(periods_have_the_names_that_people_give_them)
+{
+	ck_assert_int_eq(window_zone("Europe/Vienna", &err), 0);
+	struct window_periods days = divided("2026-03-28", "2026-03-31",
+	                                     WINDOW_DAYS);
+	ck_assert_uint_eq(days.count, 3);
+	has_period(&days, 1, "2026-03-29", 23);
+	has_period(&days, 2, "2026-03-30", 24);
+	window_periods_finish(&days);
+
+	struct window_periods weeks = divided("2026-03-25T12:00",
+	                                      "2026-04-13", WINDOW_WEEKS);
+	ck_assert_uint_eq(weeks.count, 3);
+	has_period(&weeks, 0, "2026-03-23", 4 * 24 + 12 - 1);
+	has_period(&weeks, 1, "2026-03-30", 7 * 24);
+	window_periods_finish(&weeks);
+
+	struct window_periods months = divided("2025-11-30", "2026-02-01",
+	                                       WINDOW_MONTHS);
+	ck_assert_uint_eq(months.count, 3);
+	has_period(&months, 0, "2025-11", 24);
+	has_period(&months, 2, "2026-01", 31 * 24);
+	window_periods_finish(&months);
+
+	struct window_periods hours = divided("2026-10-25T01:00",
+	                                      "2026-10-25T04:00", WINDOW_HOURS);
+	ck_assert_uint_eq(hours.count, 4);
+	has_period(&hours, 1, "2026-10-25T02:00:00+02:00", 1);
+	has_period(&hours, 2, "2026-10-25T02:00:00+01:00", 1);
+	window_periods_finish(&hours);
+
+	/* The 30th of December 2011 was left out there. */
+	ck_assert_int_eq(window_zone("Pacific/Apia", &err), 0);
+	days = divided("2011-12-28", "2012-01-02", WINDOW_DAYS);
+	ck_assert_uint_eq(days.count, 5);
+	has_period(&days, 1, "2011-12-29", 24);
+	has_period(&days, 2, "2011-12-30", 0);
+	has_period(&days, 3, "2011-12-31", 24);
+	window_periods_finish(&days);
+
+	const struct window century = { at("1990-01-01"), at("2020-01-01") };
+	ck_assert_int_eq(window_divide(&century, WINDOW_DAYS, 1200, &days,
+	                               &err), -1);
+	ck_assert_ptr_nonnull(strstr(err.text, "1200 days"));
+}
+END_TEST
+
+static const struct {
+	const char *period, *since, *until, *now, *before, *before_until;
+} befores[] = {
+	{ "last-month", "2026-03-01", "2026-04-01", "2026-05-05",
+	  "2026-02-01", "2026-03-01" },
+	{ NULL, "2026-03-01", "2026-04-01", "2026-05-05",
+	  "2026-01-29", "2026-03-01" },
+	{ "this-month", "2026-03-01", "2026-04-01", "2026-03-11T12:00",
+	  "2026-02-01", "2026-02-11T12:00" },
+	{ "this-month", "2026-03-01", "2026-04-01", "2026-03-31",
+	  "2026-02-01", "2026-03-01" },
+	{ "today", "2026-03-30", "2026-03-31", "2026-03-30T06:00",
+	  "2026-03-29", "2026-03-29T07:00" },	/* six hours, one left out */
+	{ NULL, "2026-03-29", "2026-03-31", "2026-05-05",
+	  "2026-03-27", "2026-03-29" },
+	{ NULL, "2026-03-28T10:00", "2026-03-28T11:30", "2026-05-05",
+	  "2026-03-28T08:30", "2026-03-28T10:00" },
+};
+
+START_TEST(the_window_before_is_as_long)
+{
+	ck_assert_int_eq(window_zone("Europe/Vienna", &err), 0);
+	const struct window window = { at(befores[_i].since),
+	                               at(befores[_i].until) };
+	struct window before;
+
+	ck_assert(window_before(befores[_i].period, &window,
+	                        at(befores[_i].now), &before));
+	ck_assert_int_eq(before.since, at(befores[_i].before));
+	ck_assert_int_eq(before.until, at(befores[_i].before_until));
+
+	const struct window open = { WINDOW_OPEN_SINCE, window.until };
+	ck_assert(!window_before(NULL, &open, 0, &before));
+}
+END_TEST
+
 #define COUNT(list) (int)(sizeof(list) / sizeof((list)[0]))
 
 static Suite *suite(void)
@@ -334,6 +477,16 @@ static Suite *suite(void)
 	tcase_add_loop_test(text, refuses_what_is_no_time, 0, COUNT(no_times));
 	tcase_add_test(text, writes_times_with_the_offset_of_the_moment);
 	suite_add_tcase(s, text);
+
+	TCase *pieces = tcase_create("pieces");
+	tcase_set_timeout(pieces, 60);
+	tcase_add_checked_fixture(pieces, setup, NULL);
+	tcase_add_loop_test(pieces, periods_add_up_to_the_range_in_any_zone, 0,
+	                    COUNT(zones));
+	tcase_add_test(pieces, periods_have_the_names_that_people_give_them);
+	tcase_add_loop_test(pieces, the_window_before_is_as_long, 0,
+	                    COUNT(befores));
+	suite_add_tcase(s, pieces);
 
 	TCase *choice = tcase_create("choice");
 	tcase_add_checked_fixture(choice, setup, NULL);

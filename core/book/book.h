@@ -93,7 +93,7 @@ static inline int64_t book_get(const struct bursar_cell *cell)
 
 /* --- statements ---------------------------------------------------------- */
 
-#define BOOK_STATEMENT_SIZE  (64u * 1024)
+#define BOOK_STATEMENT_SIZE  (128u * 1024)
 #define BOOK_MAX_PARAMETERS  600
 
 /*

@@ -7,6 +7,9 @@
  * before its first whole cell, its whole cells, the records behind its last
  * whole cell.  Each part is summed by the same keys, and the sums are summed.
  * A part of records is a range of ids, whose high bits are the cell.
+ *
+ * Where the window is divided into periods, the number of a row's period is one
+ * more key: CASEs that halve the periods until one is left.
  */
 #include "config.h"
 
@@ -35,6 +38,9 @@ struct plan {
 	bool    skip;		/* go from value to value of the dimension */
 	bool    wide;		/* sum in halves that cannot overflow */
 };
+
+/* Where a statement takes a key from. */
+enum from { CELLS, RECORDS };
 
 /* What is summed of a value: all of it, or a half of its bits. */
 enum piece { WHOLE, HIGH, LOW };
@@ -107,8 +113,13 @@ static const struct rollup_dimension *choose(const struct query *query)
 {
 	const char *needed = NULL;
 
-	if (query->from_records) {
+	if (query->from_records || query->extras != 0) {
 		return NULL;
+	}
+	for (size_t i = 1; i < query->period_count; i++) {
+		if (query->periods[i] % COLUMNS_CELL_US != 0) {
+			return NULL;
+		}
 	}
 	for (size_t i = 0; i < query->by_count; i++) {
 		if (!need(&needed, query->by[i])) {
@@ -185,8 +196,17 @@ bool query_reads_before(const struct query *query, int64_t us)
 static bool wanted(const struct query *query, size_t column)
 {
 	return (query->columns >> column & 1) != 0 ||
-	       column == ROLLUP_FIRST_SUM + 2 * ROLLUP_COST;
+	       column == ROLLUP_FIRST_SUM + 2 * ROLLUP_COST ||
+	       (column == ROLLUP_REQUESTS && query->order == QUERY_BY_REQUESTS);
 }
+
+static const char *const extra_sums[QUERY_EXTRAS] = {
+	[QUERY_LATENCY_MAX] = "MAX(latency_ms)",
+	[QUERY_NO_RESPONSE_ID] = "COALESCE(SUM(CASE WHEN "
+		"COALESCE(provider_response_id, '') = '' THEN 1 ELSE 0 END), 0)",
+	[QUERY_FLAGGED] = "COALESCE(SUM(CASE WHEN dq_flags <> 0 "
+		"THEN 1 ELSE 0 END), 0)",
+};
 
 static const char *stored(const char *field, char name[COLUMNS_NAME_MAX])
 {
@@ -280,10 +300,15 @@ static void add_sum(struct book_statement *st, size_t column, bool records,
 	         piece == WHOLE ? "" : piece == HIGH ? "h" : "l");
 }
 
+static bool has_keys(const struct query *query)
+{
+	return query->by_count > 0 || query->period_count > 0;
+}
+
 static void add_sums(struct book_statement *st, const struct plan *plan,
                      bool records)
 {
-	const char *before = plan->query->by_count == 0 ? "" : ", ";
+	const char *before = has_keys(plan->query) ? ", " : "";
 
 	for (size_t i = 0; i < ROLLUP_COLUMNS; i++) {
 		if (!wanted(plan->query, i)) {
@@ -298,6 +323,54 @@ static void add_sums(struct book_statement *st, const struct plan *plan,
 			add_sum(st, i, records, WHOLE);
 		}
 		before = ", ";
+	}
+	for (size_t i = 0; i < QUERY_EXTRAS; i++) {
+		if ((plan->query->extras >> i & 1) != 0) {
+			assert(records);
+			book_add(st, "%sCAST(%s AS BIGINT) AS x%zu", before,
+			         extra_sums[i], i);
+		}
+	}
+}
+
+/* The number of the period, of those in [first, last), that a time is in. */
+static void add_period(struct book_statement *st, const int64_t *periods,
+                       size_t first, size_t last, enum from from)
+{
+	if (last - first <= 1) {
+		book_add(st, "%zu", first);
+		return;
+	}
+	const size_t middle = first + (last - first) / 2;
+	book_add(st, "CASE WHEN %s<%lld THEN ",
+	         from == CELLS ? "r.cell" : "recorded_us",
+	         (long long)(from == CELLS ? periods[middle] / COLUMNS_CELL_US
+	                     : periods[middle]));
+	add_period(st, periods, first, middle, from);
+	book_add(st, " ELSE ");
+	add_period(st, periods, middle, last, from);
+	book_add(st, " END");
+}
+
+/* The number of the period as a key that is named "period_no"; of those that
+ * have a part in [since, until). */
+static void add_period_key(struct book_statement *st, const struct query *query,
+                           int64_t since, int64_t until, enum from from)
+{
+	size_t first = 0;
+	size_t last = query->period_count;
+
+	if (query->period_count > 0) {
+		while (first + 1 < last && query->periods[first + 1] <= since) {
+			first++;
+		}
+		while (first + 1 < last && query->periods[last - 1] >= until) {
+			last--;
+		}
+		book_add(st, "CAST(");
+		add_period(st, query->periods, first, last, from);
+		book_add(st, " AS BIGINT) AS period_no");
+		book_add(st, query->by_count > 0 ? ", " : "");
 	}
 }
 
@@ -323,8 +396,8 @@ static void add_keys(struct book_statement *st, const struct query *query,
 	}
 }
 
-static void add_end(struct book_statement *st, const struct query *query,
-                    bool records)
+static void add_filters(struct book_statement *st, const struct query *query,
+                        bool records)
 {
 	for (size_t i = 0; i < query->filter_count; i++) {
 		book_add(st, " AND ");
@@ -332,21 +405,25 @@ static void add_end(struct book_statement *st, const struct query *query,
 		book_add(st, " = ");
 		book_add_value(st, book_text(query->filters[i].value));
 	}
-	if (query->by_count > 0) {
-		book_add(st, " GROUP BY ");
+}
+
+static void add_groups(struct book_statement *st, const struct query *query,
+                       bool records)
+{
+	if (has_keys(query)) {
+		book_add(st, " GROUP BY %s", query->period_count == 0 ? ""
+		         : query->by_count > 0 ? "period_no, " : "period_no");
 		add_keys(st, query, records, false);
 	}
 }
 
-/* Records of [since, until). */
-static void add_records(struct book_statement *st, const struct plan *plan,
-                        int64_t since, int64_t until)
+/* FROM the records of [since, until) WHERE the filters hold. */
+static void add_from_records(struct book_statement *st,
+                             const struct query *query, int64_t since,
+                             int64_t until)
 {
 	const int64_t last = columns_cell(until - 1) + 1;
 
-	book_add(st, "SELECT ");
-	add_keys(st, plan->query, true, true);
-	add_sums(st, plan, true);
 	book_add(st, " FROM %s WHERE id >= ", facts()->table);
 	book_add_value(st, book_int(columns_cell(since) << COLUMNS_ID_SHIFT));
 	book_add(st, " AND id < ");
@@ -359,12 +436,26 @@ static void add_records(struct book_statement *st, const struct plan *plan,
 		book_add(st, " AND recorded_us < ");
 		book_add_value(st, book_int(until));
 	}
-	add_end(st, plan->query, true);
+	add_filters(st, query, true);
+}
+
+/* Sums of the records of [since, until). */
+static void add_records(struct book_statement *st, const struct plan *plan,
+                        int64_t since, int64_t until)
+{
+	book_add(st, "SELECT ");
+	add_period_key(st, plan->query, since, until, RECORDS);
+	add_keys(st, plan->query, true, true);
+	add_sums(st, plan, true);
+	add_from_records(st, plan->query, since, until);
+	add_groups(st, plan->query, true);
 }
 
 static void add_cells(struct book_statement *st, const struct plan *plan)
 {
 	book_add(st, "SELECT ");
+	add_period_key(st, plan->query, plan->first * COLUMNS_CELL_US,
+	               plan->last * COLUMNS_CELL_US, CELLS);
 	add_keys(st, plan->query, false, true);
 	add_sums(st, plan, false);
 	book_add(st, " FROM %srollup_cells r WHERE r.dimension = '%s'",
@@ -380,7 +471,8 @@ static void add_cells(struct book_statement *st, const struct plan *plan)
 		book_add(st, " AND r.cell < ");
 		book_add_value(st, book_int(plan->last));
 	}
-	add_end(st, plan->query, false);
+	add_filters(st, plan->query, false);
+	add_groups(st, plan->query, false);
 }
 
 void query_add_values(struct book_statement *st, const char *dimension)
@@ -427,16 +519,24 @@ static void add_output(struct book_statement *st, const char *before,
 	book_add(st, " AS s%zu%s", column, piece);
 }
 
+/* "period_no, k0, k1" */
+static void add_key_names(struct book_statement *st, const struct query *query)
+{
+	if (query->period_count > 0) {
+		book_add(st, "period_no%s", query->by_count > 0 ? ", " : "");
+	}
+	for (size_t i = 0; i < query->by_count; i++) {
+		book_add(st, "%sk%zu", i == 0 ? "" : ", ", i);
+	}
+}
+
 /* What is asked of the parts together. */
 static void add_outputs(struct book_statement *st, const struct plan *plan,
                         bool sum)
 {
-	const char *before = "";
+	const char *before = has_keys(plan->query) ? ", " : "";
 
-	for (size_t i = 0; i < plan->query->by_count; i++) {
-		book_add(st, "%sk%zu", before, i);
-		before = ", ";
-	}
+	add_key_names(st, plan->query);
 	for (size_t i = 0; i < ROLLUP_COLUMNS; i++) {
 		if (!wanted(plan->query, i)) {
 			continue;
@@ -448,6 +548,29 @@ static void add_outputs(struct book_statement *st, const struct plan *plan,
 			add_output(st, before, i, "", sum);
 		}
 		before = ", ";
+	}
+	for (size_t i = 0; i < QUERY_EXTRAS; i++) {
+		if ((plan->query->extras >> i & 1) != 0) {
+			book_add(st, ", x%zu", i);
+		}
+	}
+}
+
+static void add_order(struct book_statement *st, const struct plan *plan)
+{
+	const struct query *query = plan->query;
+	const int by = query->order == QUERY_BY_REQUESTS ? ROLLUP_REQUESTS
+		: ROLLUP_FIRST_SUM + 2 * ROLLUP_COST;
+
+	book_add(st, " ORDER BY %s", query->period_count > 0 ? "period_no, "
+	         : "");
+	if (plan->wide) {
+		book_add(st, "s%dh DESC, s%dl DESC", by, by);
+	} else {
+		book_add(st, "s%d DESC", by);
+	}
+	for (size_t i = 0; i < query->by_count; i++) {
+		book_add(st, ", k%zu", i);
 	}
 }
 
@@ -465,21 +588,14 @@ static void write_statement(struct book_statement *st, const struct plan *plan)
 	book_add(st, " FROM (");
 	add_parts(st, plan);
 	book_add(st, ") q");
-	if (query->by_count == 0) {
+	if (!has_keys(query)) {
 		return;
 	}
-	for (size_t i = 0; sum && i < query->by_count; i++) {
-		book_add(st, "%sk%zu", i == 0 ? " GROUP BY " : ", ", i);
+	if (sum) {
+		book_add(st, " GROUP BY ");
+		add_key_names(st, query);
 	}
-	const int cost = ROLLUP_FIRST_SUM + 2 * ROLLUP_COST;
-	if (plan->wide) {
-		book_add(st, " ORDER BY s%dh DESC, s%dl DESC", cost, cost);
-	} else {
-		book_add(st, " ORDER BY s%d DESC", cost);
-	}
-	for (size_t i = 0; i < query->by_count; i++) {
-		book_add(st, ", k%zu", i);
-	}
+	add_order(st, plan);
 }
 
 /* --- the answer ---------------------------------------------------------- */
@@ -516,6 +632,9 @@ static int take_row(void *context, const struct bursar_cell *cells,
 	struct query_row row = { 0 };
 	size_t next = 0;
 
+	if (query->period_count > 0) {
+		row.period = (size_t)book_get(&cells[next++]);
+	}
 	for (size_t i = 0; i < query->by_count; i++, next++) {
 		assert(next < count);
 		if (cells[next].type == BURSAR_STRING && cells[next].size > 0) {
@@ -528,6 +647,13 @@ static int take_row(void *context, const struct bursar_cell *cells,
 			assert(next + wide < count);
 			row.columns[i] = join(&cells[next], wide, &row);
 			next += wide ? 2 : 1;
+		}
+	}
+	for (size_t i = 0; i < QUERY_EXTRAS; i++) {
+		if ((query->extras >> i & 1) != 0) {
+			assert(next < count);
+			row.extra_known[i] = cells[next].type == BURSAR_INTEGER;
+			row.extras[i] = book_get(&cells[next++]);
 		}
 	}
 	answer->begun = true;
@@ -553,6 +679,10 @@ int query_run(struct book *book, const struct query *query, query_row_fn *row,
 
 	assert(query->by_count <= QUERY_MAX_BY);
 	assert(query->filter_count <= QUERY_MAX_FILTERS);
+	assert(query->period_count <= QUERY_MAX_PERIODS);
+	assert(query->period_count == 0 ||
+	       (query->periods[0] == query->window.since &&
+	        query->periods[query->period_count] == query->window.until));
 
 	plan_init(&plan, query);
 	if (ask(book, &plan, &answer, &why) == 0) {
@@ -564,4 +694,122 @@ int query_run(struct book *book, const struct query *query, query_row_fn *row,
 		return 0;
 	}
 	return bursar_fail(err, why.code, "%s", why.text);
+}
+
+/* --- extent -------------------------------------------------------------- */
+
+static int take_extent(void *context, const struct bursar_cell *cells,
+                       size_t count)
+{
+	struct window *extent = context;
+
+	assert(count == 2);
+	if (cells[0].type == BURSAR_INTEGER) {
+		extent->since = cells[0].integer * COLUMNS_CELL_US;
+		extent->until = (cells[1].integer + 1) * COLUMNS_CELL_US;
+	}
+	return 1;
+}
+
+int query_extent(struct book *book, struct window *extent,
+                 struct bursar_error *err)
+{
+	*extent = (struct window){ 0, 0 };
+	return book_run(book, "SELECT "
+	                "(SELECT MIN(cell) FROM rollup_cells "
+	                "WHERE dimension = 'all' AND value = ''), "
+	                "(SELECT MAX(cell) FROM rollup_cells "
+	                "WHERE dimension = 'all' AND value = '')",
+	                NULL, 0, take_extent, extent, err);
+}
+
+/* --- percentiles --------------------------------------------------------- */
+
+int64_t query_percentile(const int64_t *columns, int percent)
+{
+	const int64_t *buckets = &columns[ROLLUP_FIRST_BUCKET];
+	int64_t facts = 0, before = 0;
+
+	assert(percent >= 1 && percent <= 100);
+
+	for (size_t i = 0; i < ROLLUP_LATENCY_BUCKETS; i++) {
+		facts += buckets[i];
+	}
+	if (facts <= 0) {
+		return -1;
+	}
+	const int64_t rank = facts / 100 * percent +
+	                     (facts % 100 * percent + 99) / 100;
+	for (size_t i = 0; i < ROLLUP_LATENCY_BUCKETS - 1; i++) {
+		const int64_t low = i == 0 ? 0 : rollup_latency_bounds[i - 1];
+
+		if (before + buckets[i] >= rank) {
+			return low + (int64_t)(
+				(__int128)(rollup_latency_bounds[i] - low) *
+				(rank - before) / buckets[i]);
+		}
+		before += buckets[i];
+	}
+	return rollup_latency_bounds[ROLLUP_LATENCY_BUCKETS - 2];
+}
+
+/* --- single facts -------------------------------------------------------- */
+
+struct calls {
+	query_call_fn *call;
+	void *context;
+};
+
+static struct bursar_span text_of(const struct bursar_cell *cell)
+{
+	if (cell->type != BURSAR_STRING || cell->size == 0) {
+		return (struct bursar_span){ NULL, 0 };
+	}
+	return (struct bursar_span){ cell->data, cell->size };
+}
+
+static int take_call(void *context, const struct bursar_cell *cells,
+                     size_t count)
+{
+	const struct calls *calls = context;
+
+	assert(count == 11);
+	const struct query_call call = {
+		.recorded_us = book_get(&cells[0]),
+		.message_id = text_of(&cells[1]),
+		.provider = text_of(&cells[2]),
+		.model_id = text_of(&cells[3]),
+		.worker_id = text_of(&cells[4]),
+		.provider_response_id = text_of(&cells[5]),
+		.input_tokens = book_get(&cells[6]),
+		.output_tokens = book_get(&cells[7]),
+		.total_tokens = book_get(&cells[8]),
+		.latency_ms = book_get(&cells[9]),
+		.cost_nano = book_get(&cells[10]),
+		.input_known = cells[6].type == BURSAR_INTEGER,
+		.output_known = cells[7].type == BURSAR_INTEGER,
+		.total_known = cells[8].type == BURSAR_INTEGER,
+		.latency_known = cells[9].type == BURSAR_INTEGER,
+	};
+	return calls->call(calls->context, &call);
+}
+
+int query_calls(struct book *book, const struct query *query, int64_t limit,
+                query_call_fn *call, void *context, struct bursar_error *err)
+{
+	const struct bounds b = clamp(&query->window);
+	struct calls calls = { call, context };
+	char cost[COLUMNS_NAME_MAX];
+	struct book_statement st;
+
+	stored("cost_usd", cost);
+	book_begin(&st);
+	book_add(&st, "SELECT recorded_us, message_id, provider, model_id, "
+	         "worker_id, provider_response_id, input_tokens, "
+	         "output_tokens, total_tokens, latency_ms, %s", cost);
+	add_from_records(&st, query, b.since, b.until);
+	book_add(&st, " AND %s IS NOT NULL ORDER BY %s DESC, id LIMIT ", cost,
+	         cost);
+	book_add_value(&st, book_int(limit));
+	return book_ask(book, &st, take_call, &calls, err);
 }

@@ -10,7 +10,9 @@
  *
  * The rollups can answer when the fields that a question names are provider,
  * model_id and at most one dimension; any other text field of a fact is
- * answered from the records of the window.
+ * answered from the records of the window, and so is what no rollup keeps (see
+ * enum query_extra).  Periods (days, hours) are answered by the rollups where
+ * they begin with quarter hours, as those of all zones have since 1972.
  */
 #ifndef CORE_BOOK_QUERY_H
 #define CORE_BOOK_QUERY_H
@@ -21,6 +23,7 @@
 
 #define QUERY_MAX_BY      3
 #define QUERY_MAX_FILTERS 4
+#define QUERY_MAX_PERIODS 1200
 
 /* Only facts whose field says value; "" for those where it is unknown. */
 struct query_filter {
@@ -28,24 +31,49 @@ struct query_filter {
 	const char *value;
 };
 
+/* In which order rows come; equal ones by key. */
+enum query_order {
+	QUERY_BY_COST,		/* the highest first; unknown is 0 */
+	QUERY_BY_REQUESTS,	/* the most first */
+};
+
+/* What only records know: a question for it reads those of the window. */
+enum query_extra {
+	QUERY_LATENCY_MAX,	/* the highest; unknown where all are */
+	QUERY_NO_RESPONSE_ID,	/* facts without provider_response_id */
+	QUERY_FLAGGED,		/* facts with any flag in dq_flags */
+	QUERY_EXTRAS
+};
+
 struct query {
-	struct window window;
+	struct window window;	/* with periods: that of all of them */
+	/* period n is [periods[n], periods[n + 1]), and may be empty; rows
+	 * come by period first.  Lent; NULL: the window is not divided. */
+	const int64_t *periods;
+	size_t      period_count;
 	const char *by[QUERY_MAX_BY];	/* see query_field() */
 	size_t      by_count;		/* 0: one row, also of an empty ledger */
 	struct query_filter filters[QUERY_MAX_FILTERS];
 	size_t      filter_count;
 	uint64_t    columns;	/* bit n: rollup column n is wanted */
+	unsigned    extras;	/* bit n: enum query_extra n is wanted */
+	enum query_order order;
 	bool        from_records;	/* leave the rollups aside */
 };
 
 /* The sum x of enum rollup_sum with its count, for struct query.columns. */
 #define QUERY_SUM(x) (UINT64_C(3) << (ROLLUP_FIRST_SUM + 2 * (x)))
+#define QUERY_BUCKETS (((UINT64_C(1) << ROLLUP_LATENCY_BUCKETS) - 1) \
+                       << ROLLUP_FIRST_BUCKET)
 #define QUERY_COUNT  ((UINT64_C(1) << ROLLUP_REQUESTS) | \
                       (UINT64_C(1) << ROLLUP_ERRORS))
 
 struct query_row {
 	struct bursar_span by[QUERY_MAX_BY];	/* data NULL: unknown */
 	int64_t columns[ROLLUP_COLUMNS];	/* 0 where not wanted */
+	size_t  period;		/* 0 where the window is not divided */
+	int64_t extras[QUERY_EXTRAS];
+	bool    extra_known[QUERY_EXTRAS];
 	bool    saturated;	/* a sum passed 63 bits and stands at their
 				 * end: a producer said absurd numbers */
 };
@@ -66,11 +94,46 @@ static inline int64_t query_sum(const struct query_row *row,
 typedef int query_row_fn(void *context, const struct query_row *row);
 
 /*
- * Asks; rows come by cost, the highest first, then by key.  The fields have
- * gone through query_field().  -1 with *err filled.
+ * Asks; rows come by period, then in query->order.  The fields have gone
+ * through query_field().  A period without facts has no row.  -1 with *err
+ * filled.
  */
 int query_run(struct book *book, const struct query *query, query_row_fn *row,
               void *context, struct bursar_error *err);
+
+/*
+ * The window of whole quarter hours that has all facts there are or were, empty
+ * where there are none.  -1 with *err filled.
+ */
+int query_extent(struct book *book, struct window *extent,
+                 struct bursar_error *err);
+
+/*
+ * The latency in ms that `percent` (1 to 100) of a hundred facts do not pass,
+ * from the buckets of a row: the true one lies in the same bucket, and between
+ * its bounds a straight line is taken.  In the bucket that has no upper bound
+ * it is the lower one.  -1: no fact said its latency.
+ */
+int64_t query_percentile(const int64_t *columns, int percent);
+
+/* A fact by itself, see query_calls(); data NULL and *_known false: unknown. */
+struct query_call {
+	int64_t recorded_us;
+	struct bursar_span message_id, provider, model_id, worker_id;
+	struct bursar_span provider_response_id;
+	int64_t input_tokens, output_tokens, total_tokens, latency_ms;
+	int64_t cost_nano;
+	bool input_known, output_known, total_known, latency_known;
+};
+
+typedef int query_call_fn(void *context, const struct query_call *call);
+
+/*
+ * The `limit` most expensive facts with a known cost of the question's window
+ * and filters, the highest first, then the oldest.  -1 with *err filled.
+ */
+int query_calls(struct book *book, const struct query *query, int64_t limit,
+                query_call_fn *call, void *context, struct bursar_error *err);
 
 /* Whether the answer needs records from before `us`, which may be purged. */
 bool query_reads_before(const struct query *query, int64_t us);

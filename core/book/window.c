@@ -226,11 +226,16 @@ static struct window days(int64_t now, int from, int to)
 	return (struct window){ window_day(now, from), window_day(now, to) };
 }
 
-static struct window weeks(int64_t now, int from, int to)
+/* Days since the last Monday. */
+static int weekday(int64_t local)
 {
 	/* The first day of 1970 was a Thursday. */
-	const int64_t day = local_day(now) / DAY_S;
-	const int monday = -(int)((day + 3) % 7);
+	return (int)(((local / DAY_S + 3) % 7 + 7) % 7);
+}
+
+static struct window weeks(int64_t now, int from, int to)
+{
+	const int monday = -weekday(local_day(now));
 
 	return days(now, monday + 7 * from, monday + 7 * to);
 }
@@ -249,9 +254,13 @@ static int period_from(const char *name, int64_t now, struct window *window,
 		struct window window;
 	} periods[] = {
 		{ "hour", rolling(now, 3600) },
+		{ "hourly", rolling(now, 3600) },
 		{ "day", rolling(now, DAY_S) },
+		{ "daily", rolling(now, DAY_S) },
 		{ "week", rolling(now, 7 * DAY_S) },
+		{ "weekly", rolling(now, 7 * DAY_S) },
 		{ "month", rolling(now, 30 * DAY_S) },
+		{ "monthly", rolling(now, 30 * DAY_S) },
 		{ "today", days(now, 0, 1) },
 		{ "yesterday", days(now, -1, 0) },
 		{ "this-week", weeks(now, 0, 1) },
@@ -299,4 +308,163 @@ int window_choose(const struct window_choice *choice, int64_t now,
 		                   "%.40s", choice->since, choice->until);
 	}
 	return 0;
+}
+
+/* --- the window before --------------------------------------------------- */
+
+/* As much of [since, until) as has passed of `window` by now. */
+static struct window passed(struct window before, const struct window *window,
+                            int64_t now)
+{
+	if (now >= window->since && now < window->until) {
+		const int64_t until = before.since + (now - window->since);
+
+		before.until = until < before.until ? until : before.until;
+	}
+	return before;
+}
+
+/* How many whole days of the zone the window is; 0: it is not of such. */
+static int whole_days(const struct window *window)
+{
+	if (window_day(window->since, 0) != window->since ||
+	    window_day(window->until, 0) != window->until) {
+		return 0;
+	}
+	return (int)((local_day(window->until) - local_day(window->since)) /
+	             DAY_S);
+}
+
+bool window_before(const char *period, const struct window *window,
+                   int64_t now, struct window *before)
+{
+	if (window->since == WINDOW_OPEN_SINCE ||
+	    window->until == WINDOW_OPEN_UNTIL ||
+	    window->since == window->until) {
+		return false;
+	}
+	if (period != NULL && strstr(period, "-month") != NULL) {
+		*before = passed((struct window){
+			window_month(window->since, -1), window->since,
+		}, window, now);
+		return true;
+	}
+	const int count = whole_days(window);
+	if (count > 0) {
+		*before = passed((struct window){
+			window_day(window->since, -count), window->since,
+		}, window, now);
+		return true;
+	}
+	*before = (struct window){
+		window->since - (window->until - window->since), window->since,
+	};
+	return true;
+}
+
+/* --- a window in pieces -------------------------------------------------- */
+
+static const char *const unit_names[] = {
+	[WINDOW_HOURS] = "hour", [WINDOW_DAYS] = "day",
+	[WINDOW_WEEKS] = "week", [WINDOW_MONTHS] = "month",
+};
+
+#define UNITS (sizeof(unit_names) / sizeof(unit_names[0]))
+
+int window_unit(const char *word)
+{
+	for (size_t i = 0; i < UNITS; i++) {
+		if (strcmp(word, unit_names[i]) == 0) {
+			return (int)i;
+		}
+	}
+	return -1;
+}
+
+/* The next time at which the clocks show a full hour. */
+static int64_t next_hour(int64_t us)
+{
+	const int64_t second = floor_second(us);
+	const int64_t past = (second + offset_at(second)) % 3600;
+
+	return (second + 3600 - (past + 3600) % 3600) * SECOND_US;
+}
+
+/* The start of the n-th period of its unit after the one of `us`. */
+static int64_t nth(int64_t us, enum window_unit unit, int n)
+{
+	switch (unit) {
+	case WINDOW_WEEKS:
+		return window_day(us, 7 * n - weekday(local_day(us)));
+	case WINDOW_MONTHS:
+		return window_month(us, n);
+	case WINDOW_DAYS:
+	default:
+		return window_day(us, n);
+	}
+}
+
+int window_divide(const struct window *window, enum window_unit unit,
+                  size_t max, struct window_periods *periods,
+                  struct bursar_error *err)
+{
+	int64_t next = window->since;
+
+	*periods = (struct window_periods){
+		.unit = unit,
+		.bounds = calloc(max + 1, sizeof(int64_t)),
+	};
+	if (periods->bounds == NULL) {
+		return bursar_fail(err, ENOMEM, "out of memory");
+	}
+	while (next < window->until) {
+		if (periods->count == max) {
+			window_periods_finish(periods);
+			return bursar_fail(err, EINVAL, "more than %zu %ss: "
+			                   "choose a shorter window, or longer "
+			                   "periods", max, unit_names[unit]);
+		}
+		periods->bounds[periods->count++] = next;
+		next = unit == WINDOW_HOURS ? next_hour(next)
+			: nth(window->since, unit, (int)periods->count);
+	}
+	periods->bounds[periods->count] = window->until;
+	return 0;
+}
+
+void window_periods_finish(struct window_periods *periods)
+{
+	free(periods->bounds);
+	periods->bounds = NULL;
+	periods->count = 0;
+}
+
+/*
+ * Days are counted from the first one, so that a day that the clocks leave out
+ * has its own name.
+ */
+const char *window_label(const struct window_periods *periods, size_t n,
+                         char out[WINDOW_TEXT_SIZE])
+{
+	struct tm date = { 0 };
+
+	if (periods->unit == WINDOW_HOURS) {
+		return window_text(periods->bounds[n], out);
+	}
+	time_t local = (time_t)local_day(periods->bounds[0]);
+	if (periods->unit == WINDOW_DAYS) {
+		local += (time_t)n * DAY_S;
+	} else if (periods->unit == WINDOW_WEEKS) {
+		local += ((time_t)n * 7 - weekday(local)) * DAY_S;
+	}
+	gmtime_r(&local, &date);
+	if (periods->unit == WINDOW_MONTHS) {
+		date.tm_mday = 1;
+		date.tm_mon += (int)n;
+		local = timegm(&date);
+		gmtime_r(&local, &date);
+	}
+	strftime(out, WINDOW_TEXT_SIZE,
+	         periods->unit == WINDOW_MONTHS ? "%Y-%m" : "%Y-%m-%d", &date);
+	return out;
 }

@@ -32,7 +32,8 @@ struct window {
 struct window_choice {
 	const char *period;	/* hour, day, week, month: as many seconds
 				 * before now as the longest of them has
-				 * (3600, 86400, 604800, 2592000); today,
+				 * (3600, 86400, 604800, 2592000), also called
+				 * hourly, daily, weekly, monthly; today,
 				 * yesterday, this-week, last-week, this-month,
 				 * last-month: of the calendar, weeks from
 				 * Monday */
@@ -66,6 +67,43 @@ int64_t window_day(int64_t us, int days);
 
 /* The same for months: of the first day of the month. */
 int64_t window_month(int64_t us, int months);
+
+/*
+ * The window before: of a calendar word the unit before, and as much of it as
+ * has passed of this one; of whole days in the zone as many days; of any other
+ * one as long a time.  False: it is open, and nothing is before it.  The zone
+ * is that of window_choose().
+ */
+bool window_before(const char *period, const struct window *window,
+                   int64_t now, struct window *before);
+
+enum window_unit { WINDOW_HOURS, WINDOW_DAYS, WINDOW_WEEKS, WINDOW_MONTHS };
+
+/* A window, divided by the clocks of the zone. */
+struct window_periods {
+	enum window_unit unit;
+	size_t   count;
+	int64_t *bounds;	/* count + 1: period n is [n, n + 1); the first
+				 * and the last one are as the window cuts */
+};
+
+/* "hour", "day", "week", "month"; -1: none of them. */
+int window_unit(const char *word);
+
+/*
+ * Divides a window that is not open into `max` periods at most; an hour lasts
+ * until the clocks next show a full one, a week from Monday on.  -1 with *err
+ * filled (EINVAL): there would be more; ENOMEM.
+ */
+int window_divide(const struct window *window, enum window_unit unit,
+                  size_t max, struct window_periods *periods,
+                  struct bursar_error *err);
+void window_periods_finish(struct window_periods *periods);
+
+/* What a period is called: "2026-03-29T14:00:00+02:00" of an hour,
+ * "2026-03-29" of a day or of a week by its Monday, "2026-03".  Returns out. */
+const char *window_label(const struct window_periods *periods, size_t n,
+                         char out[WINDOW_TEXT_SIZE]);
 
 /* The time in the zone, "2026-03-29T14:00:00+02:00"; returns out. */
 const char *window_text(int64_t us, char out[WINDOW_TEXT_SIZE]);
