@@ -15,6 +15,7 @@ const struct command *const commands[] = {
 	&command_replay,
 	&command_plugins,
 	&command_report,
+	&command_price,
 	&command_verify,
 	&command_purge,
 	&command_export,

@@ -19,6 +19,8 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/book/command.h \
 	%D%/book/export.c \
 	%D%/book/export.h \
+	%D%/book/priced.c \
+	%D%/book/priced.h \
 	%D%/book/purge.c \
 	%D%/book/purge.h \
 	%D%/book/query.c \
@@ -39,6 +41,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/cmd_dead_letters.c \
 	%D%/cmd_export.c \
 	%D%/cmd_plugins.c \
+	%D%/cmd_price.c \
 	%D%/cmd_purge.c \
 	%D%/cmd_replay.c \
 	%D%/cmd_report.c \
@@ -106,6 +109,12 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/price/price_card.c \
 	%D%/price/price_compute.c \
 	%D%/price/price_compute.h \
+	%D%/price/price_diff.c \
+	%D%/price/price_diff.h \
+	%D%/price/price_explain.c \
+	%D%/price/price_explain.h \
+	%D%/price/price_import.c \
+	%D%/price/price_import.h \
 	%D%/price/price_make.h \
 	%D%/price/price_match.c \
 	%D%/price/price_match.h \

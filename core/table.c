@@ -294,7 +294,9 @@ static void json_head(FILE *out, const json_t *head)
 	json_object_foreach((json_t *)head, name, value) {
 		json_text(out, name, strlen(name));
 		fputc(':', out);
-		json_dumpf(value, out, JSON_ENCODE_ANY | JSON_COMPACT);
+		/* 15 digits show decimals as they were. */
+		json_dumpf(value, out, JSON_ENCODE_ANY | JSON_COMPACT |
+		           JSON_REAL_PRECISION(15));
 		fputc(',', out);
 	}
 }

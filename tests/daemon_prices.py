@@ -222,6 +222,39 @@ def an_older_ledger_gets_the_columns(ground):
     equal(row(ground, "old")["price_rule"], None, "old rows stay as they are")
 
 
+def a_stored_record_is_explained(ground):
+    ground.configure(prices={"book": write_book(ground, BOOK)})
+    ground.write("in/a", [
+        call("said", cost_usd=0.5, pricing_mode="batch"),
+        call("strange", model_id="other"), call("early", recorded_at=(
+            daemon.instant(1700000000)))])
+    ground.once()
+    new = json.loads(json.dumps(BOOK))
+    new["providers"]["maker"]["models"]["big"]["prices"][0]["modes"][
+        "batch"]["input"] = 2
+    write_book(ground, new)
+    said = ground.bursar("price", "explain", "--id", "said")
+    for text in ("stored   cost $0.5; reported $0.5; computed $0.00225\n",
+                 "by book:maker/big@2026-01-01+batch provider_model of first.",
+                 "cost     $0.00275,"):
+        check(text in said, "it shows %s" % text.strip(), said)
+    tree = json.loads(ground.bursar("price", "explain", "--id", "said",
+                                    "--format", "json", "--since",
+                                    "2026-11-01"))
+    equal(tree["stored"]["cost_computed_usd"], 0.00225, "JSON: stored")
+    equal(tree["cost_usd"], 0.00275, "JSON: now")
+    said = ground.bursar("price", "explain", "--id", "strange", status=3)
+    check("computed unknown" in said and "no entry matched" in said,
+          "why it has no price", said)
+    said = ground.bursar("price", "explain", "--id", "early", status=3)
+    check("no price for that time" in said, "prices have dates", said)
+    ground.bursar("price", "explain", "--id", "said", "--until",
+                  "2026-11-01", status=1)
+    said = ground.bursar("price", "explain", "--id", "nobody", status=1)
+    check("no metering record has the id 'nobody'" in said, "no such one",
+          said)
+
+
 def prompts_are_not_priced(ground):
     ground.configure(prices={"book": write_book(ground, BOOK)})
     ground.write("in/a", [daemon.prompt(
@@ -239,4 +272,5 @@ daemon.main(without_prices_nothing_is_computed,
             what_no_book_knows_is_told_once_and_stored,
             a_reload_takes_new_prices_and_keeps_the_old_where_they_are_wrong,
             an_older_ledger_gets_the_columns,
+            a_stored_record_is_explained,
             prompts_are_not_priced)

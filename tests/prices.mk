@@ -4,7 +4,12 @@ if HAVE_CHECK
 check_PROGRAMS += %D%/test_prices
 endif
 
-EXTRA_DIST += %D%/fixtures/prices-golden.json
+dist_check_SCRIPTS += %D%/cmd_price.sh
+EXTRA_DIST += \
+	%D%/fixtures/prices-golden.json \
+	%D%/fixtures/prices-litellm.json \
+	%D%/fixtures/prices-modelsdev.json \
+	%D%/fixtures/prices-tracker.json
 
 %C%_test_prices_SOURCES  = %D%/test_prices.c
 %C%_test_prices_CPPFLAGS = $(test_cppflags) \

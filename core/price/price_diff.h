@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * price_diff.h - what one book has that another has not
+ *
+ * Everything that is given is compared: each rate of each mode, tier and
+ * period, not only the four of the standard mode.
+ */
+#ifndef CORE_PRICE_PRICE_DIFF_H
+#define CORE_PRICE_PRICE_DIFF_H
+
+#include "price/price_book.h"
+
+enum price_change { PRICE_ADDED, PRICE_REMOVED, PRICE_CHANGED };
+
+struct price_difference {
+	enum price_change change;
+	const char *key;
+	const char *what;	/* "input", "batch.output", "input >200000",
+				 * each with "@2025-08-07" where a period has a
+				 * beginning; NULL: the whole model */
+	int64_t     old_rate;	/* PRICE_UNKNOWN: not given */
+	int64_t     new_rate;
+};
+
+typedef void price_diff_fn(void *context,
+                           const struct price_difference *difference);
+
+/* Calls fn for each difference, in order of keys.  Returns how many. */
+size_t price_diff(const struct price_book *old, const struct price_book *new,
+                  price_diff_fn *fn, void *context);
+
+#endif
