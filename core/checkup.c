@@ -28,6 +28,7 @@
 #include "cli.h"
 #include "instance.h"
 #include "log.h"
+#include "opener.h"
 #include "price/prices.h"
 
 #define RED    "\033[31m"
@@ -406,6 +407,55 @@ static void check_instances(struct report *report, const struct setup *setup)
 	}
 }
 
+/* --- sealing ------------------------------------------------------------- */
+
+static bool seals(const struct setup *setup, const struct setup_item *crypto)
+{
+	for (size_t k = 0; k < SCHEMA_KINDS; k++) {
+		for (size_t i = 0; i < setup->sink_count; i++) {
+			if (setup->seals[k][i] == crypto) {
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+static void check_seal(struct report *report, const char *what,
+                       struct keyring *keyring)
+{
+	struct bursar_error err = { 0 };
+	char key[BODIES_KEY_MAX + 1];
+
+	const enum bursar_verdict verdict = bodies_key(keyring, key, &err);
+	if (verdict == BURSAR_DONE) {
+		say(report, FINE, what, NULL, "seals under %s", key);
+	} else {
+		say_error(report, what, &err, verdict);
+	}
+}
+
+/* What opens need not be able to seal: a policy may let it do one of them. */
+static void check_seals(struct report *report, const struct setup *setup)
+{
+	struct opener *opener = opener_create(setup);
+
+	for (size_t i = 0; opener != NULL && i < setup->crypto_count; i++) {
+		const struct setup_item *item = &setup->crypto[i];
+		struct keyring *keyring = NULL;
+		char what[128];
+
+		if (seals(setup, item)) {
+			keyring = opener_keyring(opener, item, NULL);
+		}
+		if (keyring != NULL) {	/* else it was told above */
+			snprintf(what, sizeof(what), "seal '%s'", item->name);
+			check_seal(report, what, keyring);
+		}
+	}
+	opener_destroy(opener);
+}
+
 static void check_book(struct report *report, const struct setup *setup)
 {
 	if (setup->book == NULL) {
@@ -456,6 +506,7 @@ int checkup_run(const char *file, bool color, FILE *out, FILE *err)
 	check_clock(&report);
 	check_state_dir(&report, setup->state_dir);
 	check_instances(&report, setup);
+	check_seals(&report, setup);
 	check_book(&report, setup);
 	check_prices(&report, setup);
 	setup_destroy(setup);

@@ -14,11 +14,12 @@
 #include "book/command.h"
 #include "book/export.h"
 #include "commands.h"
+#include "opener.h"
 #include "table.h"
 
 #define KEY_DIGITS 33		/* 16 bytes in hex, and a NUL */
 
-enum { KIND, PERIOD, SINCE, UNTIL, TZ, FORMAT, BODIES, SINK };
+enum { KIND, PERIOD, SINCE, UNTIL, TZ, FORMAT, BODIES, SEALED, SINK };
 
 static const struct cli_option options[] = {
 	[KIND]   = { "kind", 'k', "KIND", "Only records of this kind: metering, "
@@ -31,8 +32,24 @@ static const struct cli_option options[] = {
 	             "(default), or csv, which needs --kind." },
 	[BODIES] = { "bodies", 0, NULL, "Also what people wrote and models "
 	             "answered." },
+	[SEALED] = { "sealed", 0, "open|keep|fail", "What to do with bodies "
+	             "that lie sealed: open them (default), keep them as they "
+	             "are, or open them and fail at the first that does not." },
 	[SINK]   = COMMAND_OPTION_SINK,
 	{ NULL }
+};
+
+/* What becomes of bodies that lie sealed. */
+enum sealed { SEALED_OPEN, SEALED_KEEP, SEALED_FAIL };
+
+static const char *const sealed_words[] = { "open", "keep", "fail", NULL };
+
+/* Bodies of this export that stay sealed. */
+struct closed {
+	uint64_t no_key;
+	uint64_t broken;
+	char     key[BODIES_KEY_MAX + 1];	/* of the first without one */
+	struct bursar_error why;
 };
 
 struct output {
@@ -46,6 +63,14 @@ struct output {
 	uint64_t records;
 	bool     no_memory;
 	struct progress progress;
+
+	enum sealed    sealed;
+	struct opener *opener;		/* NULL: nothing is opened */
+	struct arena   arena;		/* of one row */
+	struct bursar_cell cells[EXPORT_MAX_FIELDS];	/* once it is open */
+	enum opened    opened[EXPORT_MAX_FIELDS];
+	struct closed  closed;
+	struct bursar_error err;	/* it cannot go on */
 };
 
 /* --- values -------------------------------------------------------------- */
@@ -122,7 +147,151 @@ static bool is_text(const struct bursar_field *field)
 	return field->type == BURSAR_TEXT || field->type == BURSAR_JSON;
 }
 
+/* --- bodies that lie sealed ---------------------------------------------- */
+
+static const char *const opened_words[] = {
+	[OPENED_NO_KEY] = "no key", [OPENED_BROKEN] = "does not open",
+};
+
+static struct bursar_span span_of(const struct bursar_cell *cell)
+{
+	return cell->type == BURSAR_STRING
+		? (struct bursar_span){ cell->data, cell->size }
+		: (struct bursar_span){ NULL, 0 };
+}
+
+/* The cell of a field that is no body, which are always there. */
+static const struct bursar_cell *cell_of(const struct output *output,
+                                         const struct bursar_cell *cells,
+                                         int field)
+{
+	size_t i = 0;
+
+	while (output->fields[i] != &output->kind->fields[field]) {
+		i++;
+	}
+	return &cells[i];
+}
+
+static void note_closed(struct output *output, struct bursar_span key,
+                        const struct bursar_error *why, enum opened opened)
+{
+	struct closed *closed = &output->closed;
+
+	if (opened == OPENED_BROKEN) {
+		closed->broken++;
+		return;
+	}
+	if (closed->no_key++ == 0) {
+		snprintf(closed->key, sizeof(closed->key), "%.*s",
+		         (int)key.size, key.data);
+		closed->why = *why;
+	}
+}
+
+/* With --sealed fail. */
+static int refuse(struct output *output, const struct opener_row *row,
+                  enum opened opened, const struct bursar_error *why)
+{
+	if (output->sealed != SEALED_FAIL) {
+		return 0;
+	}
+	return bursar_fail(&output->err, ENOKEY, "%s: message_id '%.*s': "
+	                   "sealed by %.*s: %s%s%.80s", output->kind->table,
+	                   (int)(row->id.size < 60 ? row->id.size : 60),
+	                   row->id.data,
+	                   (int)(row->sealed_by.size < 60
+	                         ? row->sealed_by.size : 60),
+	                   row->sealed_by.data, opened_words[opened],
+	                   why->code != 0 ? ": " : "",
+	                   why->code != 0 ? why->text : "");
+}
+
+/*
+ * Opens the bodies of a row that lies sealed.  *cells are its own, or become
+ * the output's.  Returns 0, or -1 with output->err filled.
+ */
+static int open_row(struct output *output, const struct bursar_cell **cells)
+{
+	const struct bursar_span key = span_of(
+		cell_of(output, *cells, BURSAR_SEALED_BY));
+	struct opener_body bodies[BODIES_MAX];
+	size_t places[BODIES_MAX];
+	struct bursar_error why = { 0 };
+	size_t count = 0;
+
+	memset(output->opened, 0, sizeof(output->opened));
+	if (key.data == NULL || output->opener == NULL) {
+		return 0;
+	}
+	const struct opener_row row = {
+		.kind = output->kind, .sealed_by = key,
+		.id = span_of(cell_of(output, *cells, BURSAR_MESSAGE_ID)),
+		.dq_flags = book_get(cell_of(output, *cells,
+		                             BURSAR_DQ_FLAGS)),
+	};
+	for (size_t i = 0; i < output->count; i++) {
+		output->cells[i] = (*cells)[i];
+		if ((output->fields[i]->flags & BURSAR_FIELD_BODY) != 0 &&
+		    (*cells)[i].type == BURSAR_STRING && count < BODIES_MAX) {
+			bodies[count] = (struct opener_body){
+				output->fields[i], span_of(&(*cells)[i]), 0,
+			};
+			places[count++] = i;
+		}
+	}
+	arena_clear(&output->arena);
+	if (opener_open(output->opener, &row, bodies, count, &output->arena,
+	                &why, &output->err) != 0) {
+		return -1;
+	}
+	for (size_t i = 0; i < count; i++) {
+		output->opened[places[i]] = bodies[i].result;
+		if (bodies[i].result == OPENED) {
+			output->cells[places[i]] = book_bytes(
+				bodies[i].text.data, bodies[i].text.size);
+			continue;
+		}
+		note_closed(output, key, &why, bodies[i].result);
+		if (refuse(output, &row, bodies[i].result, &why) != 0) {
+			return -1;
+		}
+	}
+	*cells = output->cells;
+	return 0;
+}
+
+/* What is said at the end of bodies that nobody could read. */
+static int tell_closed(const struct output *output, int status)
+{
+	const struct closed *closed = &output->closed;
+	FILE *err = output->cli->err;
+
+	if (closed->no_key > 0) {
+		fprintf(err, "bursar: %" PRIu64 " bodies stay sealed, as their "
+		        "key is not here: %s%s%s\n", closed->no_key,
+		        closed->key, closed->why.code != 0 ? ": " : "",
+		        closed->why.code != 0 ? closed->why.text : "");
+	}
+	if (closed->broken > 0) {
+		fprintf(err, "bursar: %" PRIu64 " bodies do not open: they "
+		        "were sealed under another key, were changed, or come "
+		        "from another row\n", closed->broken);
+		return status == CLI_OK ? CLI_NO : status;
+	}
+	return status;
+}
+
 /* --- JSON lines ---------------------------------------------------------- */
+
+/* An object, where all else is a text: nobody can have written it. */
+static void json_closed(FILE *out, const char *name, enum opened opened,
+                        struct bursar_span key)
+{
+	fprintf(out, ",\"%s\":{\"sealed_by\":", name);
+	json_text(out, key.data, key.size);
+	fprintf(out, ",\"why\":\"%s\"}", opened_words[opened]);
+}
 
 static void json_value(FILE *out, const struct bursar_field *field,
                        const struct bursar_cell *cell)
@@ -141,7 +310,8 @@ static void json_value(FILE *out, const struct bursar_field *field,
 	}
 }
 
-static void json_row(struct output *output, const struct export_row *row)
+static void json_row(struct output *output, const struct export_row *row,
+                     const struct bursar_cell *cells)
 {
 	FILE *out = output->cli->out;
 	char key[KEY_DIGITS];
@@ -153,7 +323,13 @@ static void json_row(struct output *output, const struct export_row *row)
 		        (uint64_t)row->content_check);
 	}
 	for (size_t i = 0; i < output->count; i++) {
-		json_value(out, output->fields[i], &row->cells[i]);
+		if (output->opened[i] != OPENED) {
+			json_closed(out, output->fields[i]->name,
+			            output->opened[i], span_of(cell_of(
+				output, cells, BURSAR_SEALED_BY)));
+		} else {
+			json_value(out, output->fields[i], &cells[i]);
+		}
 	}
 	fputs("}\n", out);
 }
@@ -193,7 +369,19 @@ static int csv_value(struct output *output, const struct bursar_field *field,
 	return 0;
 }
 
-static int csv_row(struct output *output, const struct export_row *row)
+static void csv_closed(FILE *out, enum opened opened, struct bursar_span key)
+{
+	char text[BODIES_KEY_MAX + 40];
+
+	snprintf(text, sizeof(text), "[sealed by %.*s: %s]",
+	         (int)(key.size < BODIES_KEY_MAX ? key.size : BODIES_KEY_MAX),
+	         key.data, opened_words[opened]);
+	fputc(',', out);
+	table_csv_text(out, text);
+}
+
+static int csv_row(struct output *output, const struct export_row *row,
+                   const struct bursar_cell *cells)
 {
 	FILE *out = output->cli->out;
 	char key[KEY_DIGITS];
@@ -203,7 +391,11 @@ static int csv_row(struct output *output, const struct export_row *row)
 		fprintf(out, "%016" PRIx64, (uint64_t)row->content_check);
 	}
 	for (size_t i = 0; i < output->count; i++) {
-		if (csv_value(output, output->fields[i], &row->cells[i]) != 0) {
+		if (output->opened[i] != OPENED) {
+			csv_closed(out, output->opened[i], span_of(cell_of(
+				output, cells, BURSAR_SEALED_BY)));
+		} else if (csv_value(output, output->fields[i],
+		                     &cells[i]) != 0) {
 			return -1;
 		}
 	}
@@ -216,10 +408,14 @@ static int csv_row(struct output *output, const struct export_row *row)
 static int take(void *context, const struct export_row *row)
 {
 	struct output *output = context;
+	const struct bursar_cell *cells = row->cells;
 
+	if (open_row(output, &cells) != 0) {
+		return 1;
+	}
 	if (!output->csv) {
-		json_row(output, row);
-	} else if (csv_row(output, row) != 0) {
+		json_row(output, row, cells);
+	} else if (csv_row(output, row, cells) != 0) {
 		output->no_memory = true;
 		return 1;
 	}
@@ -242,6 +438,9 @@ static int export_kind(struct output *output, struct book *book,
 	if (export_run(book, export, take, output, &err) != 0) {
 		return cli_fail(output->cli, "%s", err.text);
 	}
+	if (output->err.code != 0) {
+		return cli_fail(output->cli, "%s", output->err.text);
+	}
 	if (output->no_memory) {
 		return cli_fail(output->cli, "out of memory");
 	}
@@ -251,12 +450,19 @@ static int export_kind(struct output *output, struct book *book,
 }
 
 static int export_all(struct cli *cli, struct book *book,
-                      struct export *export, bool csv)
+                      struct export *export, bool csv, enum sealed sealed)
 {
-	struct output output = { .cli = cli, .csv = csv };
+	struct output output = { .cli = cli, .csv = csv, .sealed = sealed };
 	const struct bursar_kind *only = export->kind;
 	int status = CLI_OK;
 
+	if (export->bodies && sealed != SEALED_KEEP) {
+		output.opener = opener_create(cli->setup);
+		if (output.opener == NULL) {
+			return cli_fail(cli, "out of memory");
+		}
+	}
+	arena_init(&output.arena);
 	progress_start(&output.progress, cli);
 	for (size_t i = 0; i < schema.kind_count && status == CLI_OK; i++) {
 		export->kind = &schema.kinds[i];
@@ -265,13 +471,16 @@ static int export_all(struct cli *cli, struct book *book,
 		}
 	}
 	progress_end(&output.progress);
+	status = tell_closed(&output, status);
+	opener_destroy(output.opener);
+	arena_clear(&output.arena);
 	free(output.text);
 	return status;
 }
 
 /* Reads the options; returns CLI_OK, or another status. */
 static int choose(struct cli *cli, const char *const *value,
-                  struct export *export, bool *csv)
+                  struct export *export, bool *csv, enum sealed *sealed)
 {
 	const struct window_choice choice = { value[PERIOD], value[SINCE],
 	                                      value[UNTIL], value[TZ] };
@@ -281,6 +490,18 @@ static int choose(struct cli *cli, const char *const *value,
 	if (!*csv && strcmp(format, "jsonl") != 0) {
 		return cli_usage_error(cli, "--format is jsonl or csv, not "
 		                       "'%s'", format);
+	}
+	while (value[SEALED] != NULL && sealed_words[*sealed] != NULL &&
+	       strcmp(sealed_words[*sealed], value[SEALED]) != 0) {
+		++*sealed;
+	}
+	if (sealed_words[*sealed] == NULL) {
+		return cli_usage_error(cli, "--sealed is open, keep or fail, "
+		                       "not '%s'", value[SEALED]);
+	}
+	if (value[SEALED] != NULL && value[BODIES] == NULL) {
+		return cli_usage_error(cli, "--sealed is about bodies: add "
+		                       "--bodies");
 	}
 	if (value[KIND] != NULL) {
 		export->kind = bursar_kind_find(&schema, value[KIND],
@@ -303,6 +524,7 @@ static int run(struct cli *cli, int argc, char **argv)
 {
 	const char *value[CLI_MAX_OPTIONS];
 	struct export export = { 0 };
+	enum sealed sealed = SEALED_OPEN;
 	struct book book;
 	bool csv;
 
@@ -312,14 +534,14 @@ static int run(struct cli *cli, int argc, char **argv)
 	if (argc > 0) {
 		return cli_usage_error(cli, "takes no '%s'", argv[0]);
 	}
-	int status = choose(cli, value, &export, &csv);
+	int status = choose(cli, value, &export, &csv, &sealed);
 	if (status == CLI_OK) {
 		status = command_open(cli, value[SINK], BURSAR_READ, &book);
 	}
 	if (status != CLI_OK) {
 		return status;
 	}
-	status = export_all(cli, &book, &export, csv);
+	status = export_all(cli, &book, &export, csv, sealed);
 	book_close(&book);
 	return status;
 }
@@ -328,7 +550,7 @@ const struct command command_export = {
 	.name = "export",
 	.summary = "print records, all columns, as JSON lines or CSV",
 	.usage = "[--kind KIND] [--since TIME] [--until TIME] [--format FORMAT] "
-	         "[--bodies]",
+	         "[--bodies [--sealed WORD]]",
 	.options = options,
 	.manual =
 	"Prints one record a line, in the order in which they are kept, with "
@@ -338,6 +560,13 @@ const struct command command_export = {
 	"\n"
 	"What people wrote and models answered is left out unless --bodies is "
 	"given.  What has expired is never printed.\n"
+	"\n"
+	"Bodies that lie sealed are opened with the crypto of the "
+	"configuration.  One that stays sealed is an object in JSON lines, "
+	"{\"sealed_by\":\"own/2026-11\",\"why\":\"no key\"}, and "
+	"[sealed by own/2026-11: no key] in CSV; how many there are is said on "
+	"standard error.  With --sealed keep they are printed as they stand in "
+	"the ledger.  Exit status 3: some do not open, though a key is here.\n"
 	"\n"
 	"Works in small steps: the daemon may run meanwhile, and memory stays "
 	"small however large the ledger is.\n"

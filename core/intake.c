@@ -621,8 +621,11 @@ static bool wait_for_letters(struct intake *in, const struct bursar_error *err)
 /* A key that cannot be had now: others may have the messages meanwhile. */
 static void park(struct intake *in, const struct bursar_error *err)
 {
+	const bool must_act = in->preparer.stuck != NULL &&
+		in->preparer.must_act;
+
 	in->parked = true;
-	set_state(in, INTAKE_PARKED, err->text);
+	set_state(in, must_act ? INTAKE_BLOCKED : INTAKE_PARKED, err->text);
 }
 
 static void after_return(struct intake *in, bool outage,
@@ -841,8 +844,9 @@ static void read_once(struct intake *in)
 /* What was given back is settled: let others have it, or go on. */
 static void after_settling(struct intake *in)
 {
-	const bool usable = in->o.keyring == NULL ||
+	const bool opens = in->o.keyring == NULL ||
 		keyring_tick(in->o.keyring);
+	const bool usable = preparer_tick(&in->preparer) && opens;
 
 	if (in->messages > 0) {
 		return;
@@ -850,6 +854,9 @@ static void after_settling(struct intake *in)
 	in->returning = false;
 	const bool was_parked = in->parked || in->recalled;
 	in->parked = in->parked && !usable;
+	if (!in->parked) {
+		in->preparer.stuck = NULL;
+	}
 	in->recalled = in->recalled && in->first != NULL;
 	const bool parked = in->parked || in->recalled;
 	if (was_parked && !parked) {
@@ -967,6 +974,7 @@ struct intake *intake_create(const struct intake_options *options,
 		.prices = options->prices,
 		.routes = options->routes,
 		.required = options->required,
+		.seals = options->seals,
 		.max_message = options->max_message,
 	};
 	in->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

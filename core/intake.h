@@ -47,6 +47,7 @@ struct intake_options {
 	const struct prices *prices;		/* lent; NULL: none */
 	const uint32_t  *routes;		/* by kind */
 	uint32_t         required;		/* bits of required sinks */
+	struct keyring *const (*seals)[SETUP_MAX_SINKS]; /* see prepare.h */
 	struct writer  **writers;		/* by bit; lent */
 	size_t           writer_count;
 	size_t           max_message;

@@ -9,11 +9,12 @@
 /* How soon an outage is looked at again where the plugin has no tick(). */
 #define LOOK_AGAIN_US INT64_C(1000000)
 
-void keyring_init(struct keyring *keyring, const struct bursar_crypto_ops *ops,
+void keyring_init(struct keyring *keyring, const char *name,
+                  const struct bursar_crypto_ops *ops,
                   struct bursar_crypto *crypto)
 {
 	*keyring = (struct keyring){
-		.ops = ops, .crypto = crypto, .usable = true,
+		.name = name, .ops = ops, .crypto = crypto, .usable = true,
 	};
 	pthread_mutex_init(&keyring->lock, NULL);
 }
@@ -34,6 +35,14 @@ bool keyring_opens(const struct keyring *keyring, struct bursar_span encoding)
 	return false;
 }
 
+static void note(struct keyring *keyring, bool usable)
+{
+	keyring->usable = usable;
+	if (!usable) {
+		keyring->next_tick = clock_mono_us() + LOOK_AGAIN_US;
+	}
+}
+
 enum bursar_verdict keyring_unseal(struct keyring *keyring,
                                    struct bursar_sealed *items, size_t count,
                                    struct bursar_arena *arena,
@@ -42,10 +51,23 @@ enum bursar_verdict keyring_unseal(struct keyring *keyring,
 	pthread_mutex_lock(&keyring->lock);
 	const enum bursar_verdict verdict =
 		keyring->ops->unseal(keyring->crypto, items, count, arena, err);
-	keyring->usable = verdict == BURSAR_DONE;
-	if (!keyring->usable) {
-		keyring->next_tick = clock_mono_us() + LOOK_AGAIN_US;
-	}
+	note(keyring, verdict == BURSAR_DONE);
+	pthread_mutex_unlock(&keyring->lock);
+	return verdict;
+}
+
+enum bursar_verdict keyring_seal(struct keyring *keyring,
+                                 struct bursar_span plain,
+                                 struct bursar_seal *out,
+                                 struct bursar_arena *arena,
+                                 struct bursar_error *err)
+{
+	pthread_mutex_lock(&keyring->lock);
+	*out = (struct bursar_seal){ 0 };
+	const enum bursar_verdict verdict =
+		keyring->ops->seal(keyring->crypto, plain, out, arena, err);
+	/* A text that cannot be sealed says nothing of the key. */
+	note(keyring, verdict == BURSAR_DONE || verdict == BURSAR_REJECT);
 	pthread_mutex_unlock(&keyring->lock);
 	return verdict;
 }

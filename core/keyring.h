@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * keyring.h - a crypto that several intakes use, one call at a time
+ * keyring.h - a crypto that several threads use, one call at a time
  */
 #ifndef CORE_KEYRING_H
 #define CORE_KEYRING_H
@@ -13,6 +13,7 @@
 #include "instance.h"
 
 struct keyring {
+	const char           *name;		/* of the instance; lent */
 	const struct bursar_crypto_ops *ops;
 	struct bursar_crypto *crypto;		/* lent */
 	pthread_mutex_t       lock;
@@ -21,7 +22,8 @@ struct keyring {
 };
 
 /* Around a crypto that is open; it stays the caller's. */
-void keyring_init(struct keyring *keyring, const struct bursar_crypto_ops *ops,
+void keyring_init(struct keyring *keyring, const char *name,
+                  const struct bursar_crypto_ops *ops,
                   struct bursar_crypto *crypto);
 void keyring_finish(struct keyring *keyring);
 
@@ -35,8 +37,15 @@ enum bursar_verdict keyring_unseal(struct keyring *keyring,
                                    struct bursar_arena *arena,
                                    struct bursar_error *err);
 
-/* Looks after the keys when it is time; returns whether unseal() can be
- * expected to work. */
+/* seal() of bursar/crypto.h, of a crypto that can; else as keyring_unseal(). */
+enum bursar_verdict keyring_seal(struct keyring *keyring,
+                                 struct bursar_span plain,
+                                 struct bursar_seal *out,
+                                 struct bursar_arena *arena,
+                                 struct bursar_error *err);
+
+/* Looks after the keys when it is time; returns whether unseal() and
+ * seal() can be expected to work. */
 bool keyring_tick(struct keyring *keyring);
 
 #endif

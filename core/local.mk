@@ -13,6 +13,8 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/arena.h \
 	%D%/backoff.c \
 	%D%/backoff.h \
+	%D%/bodies.c \
+	%D%/bodies.h \
 	%D%/book/book.c \
 	%D%/book/book.h \
 	%D%/book/command.c \
@@ -92,6 +94,8 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/nearest.c \
 	%D%/objfile.c \
 	%D%/objfile.h \
+	%D%/opener.c \
+	%D%/opener.h \
 	%D%/options.c \
 	%D%/options.h \
 	%D%/options_secret.c \

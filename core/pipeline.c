@@ -30,6 +30,7 @@ struct pipeline {
 	/* One for each of the setup's, in its order; NULL: not there yet. */
 	struct unit    **crypto;
 	struct keyring  *keyrings;
+	struct keyring  *seals[SCHEMA_KINDS][SETUP_MAX_SINKS];
 	struct unit    **sinks;
 	struct writer  **writers;
 	struct unit    **formats;	/* one for each source: two sources */
@@ -53,7 +54,8 @@ static int open_crypto(struct pipeline *p, size_t i, struct unit **pool,
 		p->crypto[i]->handle =
 			ops->open(&p->crypto[i]->instance->host, err);
 	}
-	keyring_init(&p->keyrings[i], ops, p->crypto[i]->handle);
+	keyring_init(&p->keyrings[i], item->name, ops,
+	             p->crypto[i]->handle);
 	return p->crypto[i]->handle != NULL ? 0 : -1;
 }
 
@@ -129,6 +131,7 @@ static int open_source(struct pipeline *p, size_t i, struct unit **pool,
 		.prices = p->setup->prices,
 		.routes = p->setup->routes,
 		.required = p->required,
+		.seals = (struct keyring *const (*)[SETUP_MAX_SINKS])p->seals,
 		.writers = p->writers,
 		.writer_count = p->setup->sink_count,
 		.max_message = p->setup->max_message,
@@ -143,6 +146,19 @@ static int open_source(struct pipeline *p, size_t i, struct unit **pool,
 	}
 	p->sources[i]->handle = NULL;
 	return 0;
+}
+
+/* The keyrings behind the setup's `seals`. */
+static void set_seals(struct pipeline *p)
+{
+	for (size_t k = 0; k < SCHEMA_KINDS; k++) {
+		for (size_t i = 0; i < p->setup->sink_count; i++) {
+			const struct setup_item *seal = p->setup->seals[k][i];
+
+			p->seals[k][i] = seal == NULL ? NULL
+				: &p->keyrings[seal - p->setup->crypto];
+		}
+	}
 }
 
 typedef int open_fn(struct pipeline *p, size_t i, struct unit **pool,
@@ -214,6 +230,7 @@ struct pipeline *pipeline_create(const struct setup *setup,
 		bursar_fail(err, ENOMEM, "out of memory");
 		return NULL;
 	}
+	set_seals(p);
 	if (open_each(p, setup->crypto_count, open_crypto, pool, err) != 0 ||
 	    open_each(p, setup->sink_count, open_sink, pool, err) != 0 ||
 	    open_each(p, setup->source_count, open_format, pool, err) != 0 ||

@@ -16,9 +16,11 @@
 #include "common/json.h"
 #include "common/rfc3339.h"
 #include "common/utf8.h"
+#include "bodies.h"
 #include "envelope.h"
 #include "identity.h"
 #include "log.h"
+#include "metrics.h"
 #include "prepare.h"
 
 #define DAY_US       INT64_C(86400000000)
@@ -33,6 +35,7 @@ int preparer_init(struct preparer *p, struct bursar_error *err)
 {
 	p->pricer = pricer_create(p->prices, p->source->item.name,
 	                          p->source->cost_computed);
+	arena_init(&p->sealing);
 	p->json = json_reader_create();
 	p->scratch_size = 64 << 10;
 	p->scratch = malloc(p->scratch_size);
@@ -47,6 +50,7 @@ void preparer_finish(struct preparer *p)
 {
 	pricer_destroy(p->pricer);
 	json_reader_destroy(p->json);
+	arena_clear(&p->sealing);
 	free(p->scratch);
 	p->pricer = NULL;
 	p->json = NULL;
@@ -61,6 +65,7 @@ enum step {
 	STEP_LETTER,		/* is a dead letter now */
 	STEP_MEMORY,
 	STEP_STUCK,		/* the letter could not be written */
+	STEP_NO_KEY,		/* it cannot be sealed now */
 };
 
 /* A sender that is answered learns one thing only of what it sealed: whether
@@ -451,6 +456,18 @@ static void set_fixed(struct bursar_record *record,
 	}
 }
 
+/* On the way to any of its sinks. */
+static bool may_be_sealed(const struct preparer *p,
+                          const struct bursar_kind *kind)
+{
+	for (size_t i = 0; p->seals != NULL && i < SETUP_MAX_SINKS; i++) {
+		if (p->seals[kind->number][i] != NULL) {
+			return true;
+		}
+	}
+	return false;
+}
+
 static bool complete(struct preparer *p, struct flight_message *m,
                      struct flight_record *r, size_t n, size_t of,
                      uint64_t check, int64_t now)
@@ -474,7 +491,11 @@ static bool complete(struct preparer *p, struct flight_message *m,
 		                    &m->flight->arena.base);
 	}
 	retention_apply(p->box->retention, record);
-	bursar_set_number(record, BURSAR_ROW_HASH, identity_row_hash(record));
+	/* Of what is sealed, the hash comes after that. */
+	if (!may_be_sealed(p, record->kind)) {
+		bursar_set_number(record, BURSAR_ROW_HASH,
+		                  identity_row_hash(record));
+	}
 	return true;
 }
 
@@ -512,8 +533,101 @@ static bool share(struct flight_record *r)
 	return true;
 }
 
+/* --- sealing ------------------------------------------------------------- */
+
+/* A sink that nothing waits for does without what cannot be sealed. */
+static void drop(struct flight_record *r, const struct keyring *seal)
+{
+	r->sinks = 0;
+	metric_add(metrics_get("bursar_unsealed_records_total",
+	                       "Records that a sink which is not required did "
+	                       "without, as they could not be sealed.", true,
+	                       "crypto", seal->name, NULL), 1);
+}
+
+static enum step seal_record(struct preparer *p, struct flight_message *m,
+                             struct flight_record *r, struct keyring *seal,
+                             struct bursar_error *err)
+{
+	struct bursar_error why = { 0 };
+	const bool required = (r->sinks & p->required) != 0;
+
+	p->has_sealed[r->record->kind->number] = true;
+	switch (bodies_seal(seal, r->record, &m->flight->arena, &p->sealing,
+	                    &why)) {
+	case BURSAR_DONE:
+		return STEP_ON;
+	case BURSAR_REJECT:
+		if (required) {
+			return letter(p, m, DEAD_REFUSED,
+			              flight_keep_text(m, why.text), err);
+		}
+		drop(r, seal);
+		return STEP_ON;
+	case BURSAR_CONFIG:
+		p->must_act = required;
+		break;
+	case BURSAR_RETRY:
+	case BURSAR_DOWN:
+		p->must_act = false;
+		break;
+	}
+	if (!required) {
+		drop(r, seal);
+		return STEP_ON;
+	}
+	p->stuck = seal;
+	bursar_fail(err, why.code != 0 ? why.code : EAGAIN,
+	            "crypto '%s' cannot seal: %.190s", seal->name, why.text);
+	return STEP_NO_KEY;
+}
+
+/* What each sink gets is sealed for it alone. */
+static enum step seal_records(struct preparer *p, struct flight_message *m,
+                              struct bursar_error *err)
+{
+	enum step step = STEP_ON;
+
+	for (struct flight_record *r = m->records;
+	     r != NULL && step == STEP_ON; r = r->next) {
+		const struct bursar_kind *kind = r->record->kind;
+
+		if (kind->fact || !may_be_sealed(p, kind) || r->sinks == 0) {
+			continue;
+		}
+		struct keyring *seal =
+			p->seals[kind->number][__builtin_ctz(r->sinks)];
+		if (seal != NULL) {
+			step = seal_record(p, m, r, seal, err);
+		} else {
+			bursar_set_number(r->record, BURSAR_ROW_HASH,
+			                  identity_row_hash(r->record));
+		}
+	}
+	return step;
+}
+
+bool preparer_tick(struct preparer *p)
+{
+	for (size_t k = 0; k < SCHEMA_KINDS; k++) {
+		for (size_t i = 0; p->has_sealed[k] && i < SETUP_MAX_SINKS;
+		     i++) {
+			if (p->seals[k][i] != NULL) {
+				keyring_tick(p->seals[k][i]);
+			}
+		}
+	}
+	/* To open is not to seal: what says that it can is put to the test
+	 * before messages are read again for it. */
+	char name[BODIES_KEY_MAX + 1];
+	return p->stuck == NULL ||
+	       (keyring_tick(p->stuck) &&
+	        bodies_key(p->stuck, name, NULL) == BURSAR_DONE);
+}
+
 /* Gives each record its sinks, and the message what it waits for. */
-static bool route(struct preparer *p, struct flight_message *m)
+static enum step route(struct preparer *p, struct flight_message *m,
+                       struct bursar_error *err)
 {
 	struct flight_record *next;
 	unsigned waiting = 0;
@@ -525,17 +639,21 @@ static bool route(struct preparer *p, struct flight_message *m)
 		waiting += (unsigned)__builtin_popcount(r->sinks & p->required);
 		discarded = discarded && r->sinks == 0;
 		if (!share(r)) {
-			return false;
+			return STEP_MEMORY;
 		}
 	}
+	const enum step step = seal_records(p, m, err);
+	if (step != STEP_ON) {
+		return step;
+	}
 	if (!flight_pack(m)) {
-		return false;
+		return STEP_MEMORY;
 	}
 	if (discarded) {
 		atomic_fetch_or(&m->happened, FLIGHT_DISCARDED);
 	}
 	atomic_fetch_add(&m->waiting, waiting);
-	return true;
+	return STEP_ON;
 }
 
 /* Nobody says of what kind it is; what is no JSON could not say it. */
@@ -623,11 +741,11 @@ static enum step decode(struct preparer *p, struct flight_message *m,
 			return STEP_MEMORY;
 		}
 	}
-	if (!route(p, m)) {
+	const enum step step = route(p, m, err);
+	if (step != STEP_ON) {
 		m->records = NULL;
-		return STEP_MEMORY;
 	}
-	return STEP_ON;
+	return step;
 }
 
 /* --- a flight ------------------------------------------------------------ */
@@ -719,7 +837,8 @@ enum prepared prepare_flight(struct preparer *p, struct flight *flight,
 			                   now, err);
 		}
 		opened += was_sealed;
-		if (step == STEP_MEMORY) {
+		if (step == STEP_MEMORY || step == STEP_NO_KEY) {
+			*outage = step == STEP_NO_KEY;
 			return PREPARED_RETURN;
 		}
 		if (step == STEP_STUCK) {

@@ -3,7 +3,8 @@
 /*
  * prepare.h - from messages to records, ready for their sinks
  *
- *	envelope --> crypto --> format --> id, times, cost, expiry --> route
+ *	envelope --> crypto --> format --> id, times, cost, expiry
+ *	         --> route --> seal
  *
  * What cannot go that way becomes a dead letter here, before any sink has seen
  * it.
@@ -43,6 +44,9 @@ struct preparer {
 	const struct prices  *prices;		/* NULL: none */
 	const uint32_t       *routes;		/* by kind: setup.routes */
 	uint32_t              required;		/* sinks that must have it */
+	/* What seals bodies, by kind and sink; a NULL among them: nothing.
+	 * NULL: nothing is sealed. */
+	struct keyring *const (*seals)[SETUP_MAX_SINKS];
 	size_t                max_message;
 	struct json_reader   *json;
 	char                 *scratch;		/* of identity_check() */
@@ -51,6 +55,13 @@ struct preparer {
 
 	/* Messages in a row that could not be opened: it is a wrong key. */
 	unsigned              broken_in_row;
+
+	struct arena          sealing;		/* while one record is sealed */
+	bool                  has_sealed[SCHEMA_KINDS];
+	/* What could not seal, since when nothing is prepared; NULL: nothing.
+	 * Whoever goes on sets it to NULL.  `must_act`: it said CONFIG. */
+	struct keyring       *stuck;
+	bool                  must_act;
 };
 
 /* Messages in a row that may be undecryptable before the source is slowed. */
@@ -70,10 +81,19 @@ int preparer_init(struct preparer *preparer, struct bursar_error *err);
 void preparer_finish(struct preparer *preparer);
 
 /*
+ * Looks after the keys that this preparer needs to seal; returns whether
+ * sealing can be expected to work.
+ */
+bool preparer_tick(struct preparer *preparer);
+
+/*
  * Prepares the messages of a flight from `*from` (NULL: its first) on.  On
  * return, messages before *from are prepared: their records carry the bits of
  * their sinks and `waiting` counts the required ones beside the one part that
  * is the caller's to finish.  *outage is true where no key is at hand.
+ *
+ * What cannot be sealed now for a required sink is given back, never stored in
+ * clear; for another sink it is dropped and counted.
  */
 enum prepared prepare_flight(struct preparer *preparer, struct flight *flight,
                              struct flight_message **from, bool *outage,

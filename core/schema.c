@@ -24,7 +24,8 @@
 	FIELD("retention_policy", TEXT, 0, "retention label, as it came"),   \
 	FIELD("contains_phi", BOOL, 0, "holds health data"),                 \
 	FIELD("expires_at", TIME, BURSAR_FIELD_CORE, "when it goes"),        \
-	FIELD("row_hash", INT, BURSAR_FIELD_CORE, "over the other columns")
+	FIELD("row_hash", INT, BURSAR_FIELD_CORE, "over the other columns"), \
+	FIELD("sealed_by", TEXT, BURSAR_FIELD_CORE, "crypto and key of bodies")
 
 #define CONTEXT                                                              \
 	FIELD("correlation_id", TEXT, 0, "ties it to a request"),            \

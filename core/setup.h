@@ -83,6 +83,9 @@ struct setup {
 
 	/* Bit n: the kind goes to sinks[n]. */
 	uint32_t routes[SCHEMA_KINDS];
+	/* What seals bodies of the kind on their way to sinks[n]; NULL: they
+	 * are stored in clear.  One of crypto, and it can seal. */
+	struct setup_item *seals[SCHEMA_KINDS][SETUP_MAX_SINKS];
 	/* The kind need not be stored; it has no required sink then, and
 	 * without any it is dropped. */
 	bool     discard[SCHEMA_KINDS];

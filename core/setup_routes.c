@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include <bursar/crypto.h>
 #include <bursar/format.h>
 #include <bursar/sink.h>
 
@@ -81,10 +82,88 @@ static void load_discard(const struct build *build, const struct options *top)
 	}
 }
 
+/* The entry of crypto that a route names; NULL with a finding. */
+static struct setup_item *find_crypto(const struct build *build,
+                                      const char *name, const char *what,
+                                      unsigned line)
+{
+	struct setup *setup = build->setup;
+	const char *names[SETUP_MAX_ITEMS * 2 + 1] = { NULL };
+
+	for (size_t i = 0; i < setup->crypto_count; i++) {
+		if (strcmp(setup->crypto[i].name, name) == 0) {
+			return &setup->crypto[i];
+		}
+		names[i] = setup->crypto[i].name;
+	}
+	const char *nearest = options_nearest(name, names);
+	findings_add(build->findings, line, "%s: 'seal' names '%.40s', which is "
+	             "no entry of 'crypto'%s%s%s", what, name,
+	             nearest != NULL ? "; did you mean '" : "",
+	             nearest != NULL ? nearest : "",
+	             nearest != NULL ? "'?" : "");
+	return NULL;
+}
+
+/* What seals on a route; NULL where nothing does, or with a finding. */
+static struct setup_item *find_seal(const struct build *build,
+                                    const struct options *route,
+                                    const char *what)
+{
+	const char *name = options_text(route, "seal");
+	unsigned line;
+
+	if (name[0] == '\0') {
+		return NULL;
+	}
+	options_given(route, "seal", &line);
+	struct setup_item *seal = find_crypto(build, name, what, line);
+	if (seal != NULL && seal->plugin != NULL &&
+	    seal->plugin->ops.crypto->seal == NULL) {
+		findings_add(build->findings, line, "%s: 'seal' names '%s', "
+		             "which cannot seal: its plugin '%s' only opens",
+		             what, seal->name, seal->plugin->name);
+		return NULL;
+	}
+	return seal;
+}
+
+static const char *name_of(const struct setup_item *item)
+{
+	return item != NULL ? item->name : "nothing";
+}
+
+/* Bodies of a kind lie in one sink in one way. */
+static void set_seal(const struct build *build, const struct bursar_kind *kind,
+                     uint32_t sinks, struct setup_item *seal, const char *what,
+                     unsigned line)
+{
+	struct setup *setup = build->setup;
+	const uint32_t taken = setup->routes[kind->number] & sinks;
+
+	for (size_t i = 0; i < setup->sink_count && !kind->fact; i++) {
+		struct setup_item **place = &setup->seals[kind->number][i];
+
+		if ((sinks & UINT32_C(1) << i) == 0) {
+			continue;
+		}
+		if ((taken & UINT32_C(1) << i) != 0 && *place != seal) {
+			findings_add(build->findings, line, "%s: '%s' goes to "
+			             "sink '%s' by another route that seals it "
+			             "with %s, this one with %s", what,
+			             kind->name, item_of(setup, i)->name,
+			             name_of(*place), name_of(seal));
+		}
+		*place = seal;
+	}
+}
+
 static void add_route(const struct build *build, const struct options *route,
                       const char *what)
 {
+	struct setup_item *seal = find_seal(build, route, what);
 	const char *const *names;
+	bool has_bodies = false;
 	uint32_t sinks = 0;
 	unsigned line;
 
@@ -105,8 +184,16 @@ static void add_route(const struct build *build, const struct options *route,
 			build_kind(build, names[i], what, line);
 
 		if (kind != NULL) {
+			set_seal(build, kind, sinks, seal, what, line);
 			build->setup->routes[kind->number] |= sinks;
+			has_bodies |= !kind->fact;
 		}
+	}
+	if (seal != NULL && !has_bodies) {
+		options_given(route, "seal", &line);
+		findings_add(build->findings, line, "%s: 'seal' seals what "
+		             "people wrote and models answered, and none of "
+		             "its kinds has that", what);
 	}
 }
 
@@ -283,6 +370,17 @@ static void warn_of_book(const struct build *build)
 	}
 }
 
+static bool is_sealed(const struct setup *setup, size_t kind, uint32_t sinks)
+{
+	for (size_t i = 0; i < setup->sink_count; i++) {
+		if ((sinks & UINT32_C(1) << i) != 0 &&
+		    setup->seals[kind][i] != NULL) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* One sink that stands still stops all that comes from a source. */
 static void warn_of_mixed_sources(const struct build *build)
 {
@@ -292,7 +390,7 @@ static void warn_of_mixed_sources(const struct build *build)
 	for (size_t i = 0; i < setup->source_count; i++) {
 		const uint32_t kinds = kinds_of(&setup->sources[i]);
 		uint32_t first = 0;
-		bool differs = false;
+		bool differs = false, sealed = false, clear = false;
 
 		for (size_t k = 0; k < SCHEMA_KINDS; k++) {
 			const uint32_t sinks = setup->routes[k] & required;
@@ -300,7 +398,17 @@ static void warn_of_mixed_sources(const struct build *build)
 			if ((kinds & 1u << k) != 0 && sinks != 0) {
 				first = first != 0 ? first : sinks;
 				differs |= sinks != first;
+				sealed |= is_sealed(setup, k, sinks);
+				clear |= !is_sealed(setup, k, sinks);
 			}
+		}
+		if (sealed && clear && !differs) {
+			findings_add(build->warnings,
+			             setup->sources[i].item.line,
+			             "source '%s' feeds kinds that are sealed "
+			             "and kinds that are not: without the key "
+			             "none of them is taken; give it a 'kind'",
+			             setup->sources[i].item.name);
 		}
 		if (differs) {
 			findings_add(build->warnings,
@@ -314,6 +422,18 @@ static void warn_of_mixed_sources(const struct build *build)
 	}
 }
 
+static bool seals(const struct setup *setup, const struct setup_item *item)
+{
+	for (size_t k = 0; k < SCHEMA_KINDS; k++) {
+		for (size_t i = 0; i < setup->sink_count; i++) {
+			if (setup->seals[k][i] == item) {
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
 static bool is_used(const struct setup *setup, const struct setup_item *item)
 {
 	for (size_t i = 0; i < setup->source_count; i++) {
@@ -322,7 +442,7 @@ static bool is_used(const struct setup *setup, const struct setup_item *item)
 			return true;
 		}
 	}
-	return false;
+	return seals(setup, item);
 }
 
 static void warn_of_unused_items(const struct build *build,

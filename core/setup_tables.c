@@ -90,6 +90,9 @@ const struct bursar_option setup_route_options[] = {
 	  "The kinds of records that take this route." },
 	{ "sinks", BURSAR_TYPE_LIST, NULL,
 	  "The sinks that they go to." },
+	{ "seal", BURSAR_TYPE_TEXT, "",
+	  "An entry of crypto that seals what people wrote and models answered "
+	  "before a sink sees it; without it that is stored in clear." },
 	{ NULL }
 };
 

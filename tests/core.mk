@@ -1,9 +1,13 @@
 # What the core is made of, piece by piece.
 
 if HAVE_CHECK
-check_PROGRAMS += %D%/test_conf %D%/test_identity %D%/test_options \
+check_PROGRAMS += %D%/test_bodies %D%/test_conf %D%/test_identity %D%/test_options \
 	%D%/test_pipeline %D%/test_retention %D%/test_setup
 endif
+
+%C%_test_bodies_SOURCES  = %D%/test_bodies.c
+%C%_test_bodies_CPPFLAGS = $(test_cppflags)
+%C%_test_bodies_LDADD    = core/libcore.la $(CHECK_LIBS)
 
 %C%_test_conf_SOURCES  = %D%/test_conf.c %D%/conf_help.h
 %C%_test_conf_CPPFLAGS = $(test_cppflags)

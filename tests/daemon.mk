@@ -9,6 +9,7 @@ dist_check_SCRIPTS += \
 	%D%/daemon_letters.py \
 	%D%/daemon_prices.py \
 	%D%/daemon_properties.py \
+	%D%/daemon_seal.py \
 	%D%/daemon_signals.py \
 	%D%/daemon_sinks.py \
 	%D%/daemon_vault.py \

@@ -10,6 +10,7 @@ dist_check_SCRIPTS += \
 	%D%/daemon_postgres.py \
 	%D%/daemon_routes.py \
 	%D%/daemon_samples.py \
+	%D%/daemon_seal_postgres.py \
 	%D%/daemon_sealed_vault.py
 
 # Whatever happens: a minute of it here, SOAK_MINUTES by `make soak`.

@@ -162,7 +162,7 @@ static void setup(void)
 	source = (struct setup_source){
 		.item.name = (char *)"src", .kind = &schema.kinds[0],
 	};
-	keyring_init(&keyring, &crypto_ops, NULL);
+	keyring_init(&keyring, "lock", &crypto_ops, NULL);
 	preparer = (struct preparer){
 		.source = &source, .format_ops = &format_ops,
 		.keyring = &keyring, .box = &box, .routes = routes,

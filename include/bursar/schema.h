@@ -72,6 +72,8 @@ enum {
 	BURSAR_CONTAINS_PHI,	/* bool */
 	BURSAR_EXPIRES_AT,	/* time; not set: never */
 	BURSAR_ROW_HASH,	/* int: over all other columns as stored */
+	BURSAR_SEALED_BY,	/* text: CRYPTO/KEY that the bodies are sealed
+				 * under; not set: they are in clear */
 	BURSAR_BODY_FIELDS,
 };
 
