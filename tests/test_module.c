@@ -129,7 +129,7 @@ static const struct {
 	int code;
 	const char *says;
 } bad[] = {
-	{ "old",         EPROTO,  "interface 2, this is 1" },
+	{ "old",         EPROTO,  "build or install it anew" },
 	{ "other_kind",  EPROTO,  "another kind" },
 	{ "renamed",     EPROTO,  "calls itself 'first_name'" },
 	{ "no_write",    EPROTO,  "no operation 'write'" },
