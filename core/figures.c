@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "figures.h"
+#include "module.h"
 
 struct view {
 	const struct setup   *setup;
@@ -160,6 +161,48 @@ static void tell_threads(const struct view *v, int64_t busy_since)
 	}
 }
 
+/* --- secrets ------------------------------------------------------------- */
+
+static void tell_secrets(const struct view *v, const struct setup_item *item)
+{
+	const char *name;
+	int64_t modified;
+
+	for (size_t i = 0; options_secret_file(item->options, i, &name,
+	                                       &modified); i++) {
+		tell(v, &(struct bursar_figure){
+			.name = "bursar_secret_modified_timestamp_seconds",
+			.help = "When the file of a secret in use was "
+			        "changed, in seconds since 1970.",
+			.decimals = 6,
+			.labels = {
+				{ module_kind_names[item->plugin->kind],
+				  item->name },
+				{ "option", name },
+			},
+			.value = modified,
+		});
+	}
+}
+
+static void tell_all_secrets(const struct view *v)
+{
+	const struct setup *s = v->setup;
+
+	for (size_t i = 0; i < s->source_count; i++) {
+		tell_secrets(v, &s->sources[i].item);
+	}
+	for (size_t i = 0; i < s->crypto_count; i++) {
+		tell_secrets(v, &s->crypto[i]);
+	}
+	for (size_t i = 0; i < s->sink_count; i++) {
+		tell_secrets(v, &s->sinks[i].item);
+	}
+	for (size_t i = 0; i < s->service_count; i++) {
+		tell_secrets(v, &s->services[i]);
+	}
+}
+
 /* --- all of it ----------------------------------------------------------- */
 
 static void tell_one(const struct view *v, const char *name, const char *help,
@@ -208,6 +251,7 @@ static void tell_all(const struct view *v, const struct pipeline *pipeline,
 	tell_one(v, "bursar_dead_letters_limit_bytes",
 	         "Bytes of dead letters at which sources are paused.",
 	         (int64_t)v->setup->dead_letter_bytes);
+	tell_all_secrets(v);
 	tell_threads(v, busy_since);
 }
 

@@ -28,6 +28,7 @@ struct value {
 	char   **items;			/* LIST */
 	size_t   item_count;
 	struct bursar_span secret;	/* in locked memory */
+	int64_t  modified;		/* us; 0: not of a file */
 };
 
 struct options {
@@ -248,7 +249,7 @@ static void take_secret(const struct check *check, struct value *value,
 	}
 	if (is_file) {
 		value_secret_file(given->text, check->dir, &value->secret,
-		                  &err);
+		                  &value->modified, &err);
 	} else if (given->from_environment) {
 		value_secret_text(given->text, &value->secret, &err);
 	} else {
@@ -525,6 +526,22 @@ bool options_given(const struct options *options, const char *name,
 		*line = value->is_given ? value->line : options->line;
 	}
 	return value->is_given;
+}
+
+bool options_secret_file(const struct options *options, size_t n,
+                         const char **name, int64_t *modified)
+{
+	for (size_t i = 0; options != NULL && i < options->count; i++) {
+		const struct value *value = &options->values[i];
+
+		if (value->secret.data != NULL && value->modified != 0 &&
+		    n-- == 0) {
+			*name = value->option->name;
+			*modified = value->modified;
+			return true;
+		}
+	}
+	return false;
 }
 
 void options_digest(const struct options *options,

@@ -43,6 +43,10 @@ size_t options_list(const struct options *options, const char *name,
                     const char *const **items);
 struct bursar_span options_secret(const struct options *options,
                                   const char *name);
+/* The name of the n-th secret that was read from a file, and when that file was
+ * changed, us; false: there are not so many. */
+bool options_secret_file(const struct options *options, size_t n,
+                         const char **name, int64_t *modified);
 /* Whether it was written in the configuration, and where. */
 bool options_given(const struct options *options, const char *name,
                    unsigned *line);

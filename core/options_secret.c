@@ -72,7 +72,7 @@ static bool find_file(const char *name, const char *dir, char *path,
  * an access list, whose mask shows as permission of the group.
  */
 static int check_file(int fd, const char *path, bool is_credential,
-                      struct bursar_error *err)
+                      int64_t *modified, struct bursar_error *err)
 {
 	const mode_t forbidden = is_credential ? 037 : 077;
 	struct stat st;
@@ -96,6 +96,8 @@ static int check_file(int fd, const char *path, bool is_credential,
 		return bursar_fail(err, EFBIG, "%s: longer than %d bytes",
 		                   path, SECRET_MAX);
 	}
+	*modified = st.st_mtim.tv_sec * INT64_C(1000000) +
+		st.st_mtim.tv_nsec / 1000;
 	return 0;
 }
 
@@ -131,7 +133,8 @@ static int read_file(int fd, const char *path, char *bytes, size_t *size,
 }
 
 int value_secret_file(const char *name, const char *dir,
-                      struct bursar_span *secret, struct bursar_error *err)
+                      struct bursar_span *secret, int64_t *modified,
+                      struct bursar_error *err)
 {
 	assert(name != NULL && dir != NULL && secret != NULL);
 
@@ -144,7 +147,7 @@ int value_secret_file(const char *name, const char *dir,
 	if (fd < 0) {
 		return bursar_fail(err, errno, "%s: %s", path, strerror(errno));
 	}
-	if (check_file(fd, path, is_credential, err) != 0) {
+	if (check_file(fd, path, is_credential, modified, err) != 0) {
 		goto close_file;
 	}
 

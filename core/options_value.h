@@ -26,10 +26,11 @@ char *value_path(const char *text, const char *dir);
 /*
  * A secret file, whole but for one newline at its end, as bytes of locked
  * memory that the caller gives to sodium_free().  `path` may be the name of a
- * systemd credential.
+ * systemd credential.  *modified: when the file was last changed, us.
  */
 int value_secret_file(const char *path, const char *dir,
-                      struct bursar_span *secret, struct bursar_error *err);
+                      struct bursar_span *secret, int64_t *modified,
+                      struct bursar_error *err);
 /* A text that is not empty, in locked memory. */
 int value_secret_text(const char *text, struct bursar_span *secret,
                       struct bursar_error *err);

@@ -6,6 +6,7 @@
  */
 #include "config.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -405,11 +406,37 @@ START_TEST(a_secret_comes_from_a_file_without_its_last_newline)
 }
 END_TEST
 
+START_TEST(a_secret_of_a_file_is_as_old_as_the_file)
+{
+	const struct timespec times[2] = {
+		{ .tv_nsec = UTIME_NOW }, { 1700000000, 123456000 },
+	};
+	const char *name = NULL;
+	char path[128];
+	int64_t modified = 0;
+
+	make_secret_files();
+	snprintf(path, sizeof(path), "%s/good", dir);
+	ck_assert_int_eq(utimensat(AT_FDCWD, path, times, 0), 0);
+	check("{path: /a, token-file: good}");
+
+	ck_assert(options_secret_file(options, 0, &name, &modified));
+	ck_assert_str_eq(name, "token");
+	ck_assert_int_eq(modified, INT64_C(1700000000123456));
+	ck_assert(!options_secret_file(options, 1, &name, &modified));
+	ck_assert(!options_secret_file(NULL, 0, &name, &modified));
+}
+END_TEST
+
 START_TEST(a_secret_comes_from_the_environment)
 {
+	const char *name;
+	int64_t modified;
+
 	check("{path: /a, token: \"${BURSAR_TEST_WORD}\"}");
 
 	assert_secret("hunter2");
+	ck_assert(!options_secret_file(options, 0, &name, &modified));
 }
 END_TEST
 
@@ -595,6 +622,7 @@ static void add_secrets(Suite *s)
 	tcase_add_checked_fixture(secrets, start, stop);
 	tcase_add_test(secrets,
 		a_secret_comes_from_a_file_without_its_last_newline);
+	tcase_add_test(secrets, a_secret_of_a_file_is_as_old_as_the_file);
 	tcase_add_test(secrets, a_secret_comes_from_the_environment);
 	tcase_add_test(secrets, a_secret_comes_from_a_credential_of_systemd);
 	tcase_add_test(secrets, a_file_of_another_user_is_no_secret);
