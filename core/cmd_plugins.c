@@ -172,6 +172,18 @@ static void print_manual(FILE *out, const char *manual)
 	}
 }
 
+static void print_figures(FILE *out, const struct bursar_plugin_figure *figure)
+{
+	if (figure == NULL || figure->name == NULL) {
+		return;
+	}
+	fputs("\nFigures:\n", out);
+	for (; figure->name != NULL; figure++) {
+		fprintf(out, "  bursar_plugin_%s\n", figure->name);
+		text_wrap(out, figure->help, 0, 6, WIDTH);
+	}
+}
+
 static void describe(FILE *out, const struct bursar_plugin *plugin)
 {
 	const char *kind = module_kind_names[plugin->kind];
@@ -182,6 +194,7 @@ static void describe(FILE *out, const struct bursar_plugin *plugin)
 	print_options(out, "Options:", plugin->options);
 	snprintf(title, sizeof(title), "Options of every %s:", kind);
 	print_options(out, title, setup_common_options(plugin->kind));
+	print_figures(out, plugin->figures);
 }
 
 static json_t *option_json(const struct bursar_option *option)
@@ -211,15 +224,28 @@ static json_t *options_json(const struct bursar_option *table)
 	return array;
 }
 
+static json_t *figures_json(const struct bursar_plugin_figure *figure)
+{
+	json_t *array = json_array();
+
+	for (; figure != NULL && figure->name != NULL; figure++) {
+		json_array_append_new(array, json_pack(
+			"{s:s+, s:s}", "name", "bursar_plugin_", figure->name,
+			"help", figure->help));
+	}
+	return array;
+}
+
 static json_t *plugin_json(const struct bursar_plugin *plugin, const char *file)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}",
+	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o}",
 	                 "kind", module_kind_names[plugin->kind],
 	                 "name", plugin->name, "summary", plugin->summary,
 	                 "path", file,
 	                 "options", options_json(plugin->options),
 	                 "common_options",
-	                 options_json(setup_common_options(plugin->kind)));
+	                 options_json(setup_common_options(plugin->kind)),
+	                 "figures", figures_json(plugin->figures));
 }
 
 static void show_one(void *context, enum bursar_plugin_kind kind,

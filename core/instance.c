@@ -106,6 +106,18 @@ static int64_t host_now(const struct bursar_host *host)
 	return clock_wall_us();
 }
 
+static const char *help_of(const struct bursar_plugin *plugin, const char *name)
+{
+	const struct bursar_plugin_figure *figure = plugin->figures;
+
+	for (; figure != NULL && figure->name != NULL; figure++) {
+		if (strcmp(figure->name, name) == 0) {
+			return figure->help;
+		}
+	}
+	return "As the plugin counts it.";
+}
+
 /* The figure `bursar_plugin_NAME` of this instance. */
 static struct metric *figure_create(const struct instance *instance,
                                     const char *name, bool counter)
@@ -113,7 +125,7 @@ static struct metric *figure_create(const struct instance *instance,
 	char full[128];
 
 	snprintf(full, sizeof(full), "bursar_plugin_%s", name);
-	return metrics_get(full, "As the plugin counts it.", counter,
+	return metrics_get(full, help_of(instance->plugin, name), counter,
 	                   module_kind_names[instance->kind],
 	                   instance->host.name, "plugin",
 	                   instance->plugin->name, NULL);

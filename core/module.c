@@ -345,6 +345,21 @@ static int check_options(const struct bursar_plugin *plugin, const char *file,
 	return 0;
 }
 
+static int check_figures(const struct bursar_plugin *plugin, const char *file,
+                         struct bursar_error *err)
+{
+	const struct bursar_plugin_figure *figure = plugin->figures;
+
+	for (size_t i = 0; figure != NULL && figure[i].name != NULL; i++) {
+		if (i >= MAX_OPTIONS || figure[i].help == NULL) {
+			return bursar_fail(err, EPROTO,
+			                   "%s: its table of figures does not "
+			                   "end, or lacks help", file);
+		}
+	}
+	return 0;
+}
+
 /* abi is looked at first: nothing else has a known place if it differs. */
 static int check(const struct bursar_plugin *plugin,
                  enum bursar_plugin_kind kind, const char *name,
@@ -377,7 +392,8 @@ static int check(const struct bursar_plugin *plugin,
 		return bursar_fail(err, EPROTO, "%s: has no operation '%s'",
 		                   file, missing);
 	}
-	return check_options(plugin, file, err);
+	return check_options(plugin, file, err) != 0 ? -1 :
+	       check_figures(plugin, file, err);
 }
 
 /* --- loading ------------------------------------------------------------- */

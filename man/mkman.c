@@ -98,6 +98,21 @@ static void print_options(FILE *out, const struct bursar_option *table)
 	}
 }
 
+static void print_figures(FILE *out, const struct bursar_plugin_figure *figure)
+{
+	char tag[128];
+
+	if (figure == NULL || figure->name == NULL) {
+		return;
+	}
+	roff_section(out, "FIGURES");
+	for (; figure->name != NULL; figure++) {
+		snprintf(tag, sizeof(tag), "bursar_plugin_%s", figure->name);
+		roff_tag(out, tag, "");
+		roff_text(out, figure->help, strlen(figure->help));
+	}
+}
+
 static void print_cli_option(FILE *out, const struct cli_option *option)
 {
 	char tag[64];
@@ -300,6 +315,7 @@ static void page_of_plugin(const struct bursar_plugin *plugin)
 	snprintf(title, sizeof(title), "Options of every %s", kind);
 	roff_subsection(out, title);
 	print_options(out, common);
+	print_figures(out, plugin->figures);
 	roff_section(out, "SEE ALSO");
 	roff_see(out, "bursar-plugins", "1", ",");
 	roff_see(out, "bursar.yaml", "5", ",");

@@ -80,6 +80,11 @@ says out '      one: {plugin: sound}'
 exits 0 plugins --format json moody
 says out '"name": "moody"'
 says out '"choices": "fine|absent|locked|forbidden"'
+exits 0 plugins clock
+says out '  bursar_plugin_ticks_total'
+says out '      Ticks.'
+exits 0 plugins --format json clock
+says out '"name": "bursar_plugin_ticks_total"'
 exits 2 plugins --format csv sound
 exits 1 plugins soundd
 says err "is 'sound' meant?"

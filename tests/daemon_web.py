@@ -258,6 +258,24 @@ def prometheus_has_no_complaint(ground):
     web.process.stop()
 
 
+def keys_have_an_age(ground):
+    secret = daemon.cluster_secret(ground, "secret")
+    os.utime(secret, (1700000000, 1700000000))
+    web = Web(ground, source={"crypto": "key"},
+              crypto={"key": {"plugin": "cluster", "secret-file": secret}})
+    web.start()
+    figures = web.figures()
+    equal(figures.sum("bursar_secret_modified_timestamp_seconds",
+                      crypto="key", option="secret"), 1700000000,
+          "a secret is as old as its file")
+    ground.write("in/a.jsonl", daemon.sealed(
+        ground, "key", [daemon.prompt(n) for n in range(5)]))
+    figures = web.wait_read(5)
+    equal(figures.sum("bursar_messages_total", outcome="stored"), 5,
+          "and opens")
+    web.process.stop()
+
+
 # --- health ----------------------------------------------------------------------
 
 def a_sink_that_is_away_is_named_until_it_is_back(ground):
@@ -583,7 +601,7 @@ def with_tls_and_a_renewed_certificate(ground):
 daemon.need("service_web")
 daemon.main(
     figures_are_what_happened, histograms_grow_and_add_up,
-    prometheus_has_no_complaint,
+    prometheus_has_no_complaint, keys_have_an_age,
     a_sink_that_is_away_is_named_until_it_is_back,
     a_thread_that_hangs_is_named, only_what_is_there_is_answered,
     tokens_open_the_figures, other_machines_need_a_token_or_a_word,

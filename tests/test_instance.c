@@ -25,6 +25,10 @@ static const struct bursar_option table[] = {
 
 static const struct bursar_plugin plugin = {
 	.kind = BURSAR_SOURCE, .name = "pond", .options = table,
+	.figures = (const struct bursar_plugin_figure[]){
+		{ "fish_total", "Fish." }, { "frogs_total", "Frogs." },
+		{ NULL }
+	},
 };
 
 static char state_dir[] = "/tmp/test_instance.XXXXXX";
@@ -176,6 +180,24 @@ START_TEST(counts_under_its_name_and_kind)
 }
 END_TEST
 
+static void take_help(void *context, const struct bursar_figure *figure)
+{
+	(void)context;
+	snprintf(figures + strlen(figures), sizeof(figures) - strlen(figures),
+	         "%s ", figure->help);
+}
+
+START_TEST(a_figure_has_the_help_that_the_plugin_gives)
+{
+	figures[0] = '\0';
+	instance->host.count(&instance->host, "frogs_total", 1);
+	instance->host.count(&instance->host, "toads_total", 1);
+	metrics_each(take_help, NULL);
+
+	ck_assert_str_eq(figures, "Frogs. As the plugin counts it. ");
+}
+END_TEST
+
 START_TEST(a_gauge_goes_with_its_instance_a_counter_stays)
 {
 	struct bursar_error none = { 0 };
@@ -276,6 +298,7 @@ static Suite *suite(void)
 	tcase_add_test(t, refuses_a_name_that_leads_elsewhere);
 	tcase_add_test(t, says_when_the_folder_cannot_be_made);
 	tcase_add_test(t, counts_under_its_name_and_kind);
+	tcase_add_test(t, a_figure_has_the_help_that_the_plugin_gives);
 	tcase_add_test(t, a_gauge_goes_with_its_instance_a_counter_stays);
 	tcase_add_test(t, counts_under_no_more_than_32_names);
 	tcase_add_test(t, logs_under_its_name_and_kind);

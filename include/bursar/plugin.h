@@ -150,7 +150,8 @@ struct bursar_host {
 	/*
 	 * Adds to, or sets, a figure of this instance.  name is a constant of
 	 * lower-case words joined by '_' that ends in its unit, a counter's
-	 * in _total.  At most 32 names an instance; any thread but a library's.
+	 * in _total; it stands among the plugin's figures.  At most 32 names
+	 * an instance; any thread but a library's.
 	 */
 	void (*count)(const struct bursar_host *host, const char *name,
 	              int64_t more);
@@ -197,6 +198,17 @@ struct bursar_option {
 	const char      *choices;	/* CHOICE: "one|two|three" */
 };
 
+/*
+ * One figure that a plugin counts or sets, shown as bursar_plugin_NAME with
+ * labels for the instance and the plugin.  Where two plugins have a figure of
+ * one name, it is of one type and one help.  A table ends with an entry whose
+ * name is NULL.
+ */
+struct bursar_plugin_figure {
+	const char *name;
+	const char *help;	/* one sentence, ending in a full stop */
+};
+
 enum bursar_plugin_kind {
 	BURSAR_SOURCE,
 	BURSAR_CRYPTO,
@@ -228,6 +240,7 @@ struct bursar_plugin {
 		const struct bursar_sink_ops    *sink;
 		const struct bursar_service_ops *service;
 	} ops;
+	const struct bursar_plugin_figure *figures;	/* NULL: none */
 };
 
 /*

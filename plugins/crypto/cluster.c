@@ -283,11 +283,20 @@ static const char manual[] =
 "	crypto:\n"
 "	  legion: {plugin: cluster, secret-file: /etc/bursar/cluster-secret}\n";
 
+static const struct bursar_plugin_figure figures[] = {
+	{ "older_key_messages_total",
+	  "Messages opened with a secret that is not the newest." },
+	{ "legacy_messages_total",
+	  "Messages opened under a cipher without authentication." },
+	{ NULL }
+};
+
 BURSAR_PLUGIN_DEFINE(crypto_cluster,
 	.kind = BURSAR_CRYPTO,
 	.name = "cluster",
 	.summary = "messages sealed under the secret of a cluster",
 	.options = options,
+	.figures = figures,
 	.manual = manual,
 	.ops.crypto = &ops,
 );

@@ -625,11 +625,18 @@ static const char manual[] =
 "	crypto:\n"
 "	  own: {plugin: sodium, keys-file: /etc/bursar/keys}\n";
 
+static const struct bursar_plugin_figure figures[] = {
+	{ "other_key_messages_total",
+	  "Messages opened with a key other than the one that seals." },
+	{ NULL }
+};
+
 BURSAR_PLUGIN_DEFINE(crypto_sodium,
 	.kind = BURSAR_CRYPTO,
 	.name = "sodium",
 	.summary = "messages sealed under keys of your own, with libsodium",
 	.options = options,
+	.figures = figures,
 	.manual = manual,
 	.ops.crypto = &ops,
 );

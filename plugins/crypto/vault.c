@@ -513,11 +513,28 @@ static const char manual[] =
 "	  legion: {plugin: vault, address: \"https://vault:8200\",\n"
 "	           token-file: /run/credentials/vault, mount: legion, path: crypt}\n";
 
+static const struct bursar_plugin_figure figures[] = {
+	{ "older_key_messages_total",
+	  "Messages opened with a secret that is not the newest." },
+	{ "legacy_messages_total",
+	  "Messages opened under a cipher without authentication." },
+	{ "secret_age_seconds",
+	  "Time since the secrets in use were last read from Vault." },
+	{ "vault_requests_total", "Requests sent to Vault." },
+	{ "vault_failures_total", "Times that Vault could not be used." },
+	{ "vault_logins_total", "Logins by AppRole." },
+	{ "vault_renewals_total", "Renewals of the token." },
+	{ "vault_token_ttl_seconds",
+	  "Time until the token ends, as of the last look." },
+	{ NULL }
+};
+
 BURSAR_PLUGIN_DEFINE(crypto_vault,
 	.kind = BURSAR_CRYPTO,
 	.name = "vault",
 	.summary = "messages whose key is kept in HashiCorp Vault or OpenBao",
 	.options = options,
+	.figures = figures,
 	.manual = manual,
 	.ops.crypto = &ops,
 );

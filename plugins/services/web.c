@@ -283,11 +283,23 @@ static const struct bursar_service_ops web_ops = {
 	.close = web_close,
 };
 
+static const struct bursar_plugin_figure figures[] = {
+	{ "requests_total", "Requests that were answered." },
+	{ "requests_refused_total", "Requests refused as a whole." },
+	{ "connections_cut_total",
+	  "Connections cut because they took too long." },
+	{ "known_tokens", "Tokens that are known." },
+	{ "tokens_modified_timestamp_seconds",
+	  "When the file of tokens was changed, in seconds since 1970." },
+	{ NULL }
+};
+
 BURSAR_PLUGIN_DEFINE(service_web,
 	.kind = BURSAR_SERVICE,
 	.name = "web",
 	.summary = "figures for Prometheus, and whether the daemon is well",
 	.options = options,
+	.figures = figures,
 	.manual = manual,
 	.ops.service = &web_ops,
 );

@@ -68,11 +68,17 @@ static const struct bursar_sink_ops null_ops = {
 	.close = null_close,
 };
 
+static const struct bursar_plugin_figure null_figures[] = {
+	{ "discarded_records_total", "Records taken and not kept." },
+	{ NULL }
+};
+
 BURSAR_PLUGIN_DEFINE(sink_null,
 	.kind     = BURSAR_SINK,
 	.name     = "null",
 	.summary  = "takes every record and keeps none",
 	.options  = null_options,
+	.figures  = null_figures,
 	.manual   =
 	"Takes every record of its routes and keeps none: for trying out a "
 	"configuration, and for measuring what everything before a database "

@@ -368,10 +368,20 @@ static const struct bursar_sink_ops postgres_ops = {
 	.close = postgres_close,
 };
 
+static const struct bursar_plugin_figure postgres_figures[] = {
+	{ "batches_by_copy_total",
+	  "Batches stored by COPY alone, as no key was known." },
+	{ "batches_with_care_total",
+	  "Batches whose keys were compared one by one, as some seemed to be "
+	  "known." },
+	{ NULL }
+};
+
 BURSAR_PLUGIN_DEFINE(sink_postgres,
 	.kind     = BURSAR_SINK,
 	.name     = "postgres",
 	.summary  = "keeps the ledger in a PostgreSQL database",
 	.options  = postgres_options,
+	.figures  = postgres_figures,
 	.manual   = postgres_manual,
 	.ops.sink = &postgres_ops);

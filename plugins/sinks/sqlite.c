@@ -876,10 +876,17 @@ static const struct bursar_sink_ops sqlite_ops = {
 	.close  = sqlite_close,
 };
 
+static const struct bursar_plugin_figure sqlite_figures[] = {
+	{ "wal_bytes",
+	  "Size of the write-ahead log that is in use, after the last commit." },
+	{ NULL }
+};
+
 BURSAR_PLUGIN_DEFINE(sink_sqlite,
 	.kind     = BURSAR_SINK,
 	.name     = "sqlite",
 	.summary  = "keeps the ledger in one SQLite file",
 	.options  = sqlite_options,
+	.figures  = sqlite_figures,
 	.manual   = sqlite_manual,
 	.ops.sink = &sqlite_ops);

@@ -511,11 +511,27 @@ static const struct bursar_source_ops ops = {
 	.close = source_close,
 };
 
+static const struct bursar_plugin_figure figures[] = {
+	{ "connections_total", "Connections made to the broker." },
+	{ "redelivered_total",
+	  "Messages that the broker says it delivered before." },
+	{ "often_delivered_total",
+	  "Messages that come close to the delivery limit of their queue." },
+	{ "headers_left_out_total",
+	  "Headers that no text can hold, or that were too many." },
+	{ "late_settled_total",
+	  "Messages settled after their connection was gone." },
+	{ "oversize_total", "Messages longer than max-message." },
+	{ "prefetch_messages", "Messages that the broker may send ahead." },
+	{ NULL }
+};
+
 BURSAR_PLUGIN_DEFINE(source_amqp,
 	.kind = BURSAR_SOURCE,
 	.name = "amqp",
 	.summary = "messages of a queue of RabbitMQ (AMQP 0-9-1)",
 	.options = options,
+	.figures = figures,
 	.manual = manual,
 	.ops.source = &ops,
 );

@@ -647,11 +647,25 @@ static const struct bursar_source_ops file_ops = {
 	.close = file_close,
 };
 
+static const struct bursar_plugin_figure file_figures[] = {
+	{ "lines_total", "Lines read." },
+	{ "bytes_total", "Bytes of the lines read." },
+	{ "oversize_lines_total", "Lines longer than max-message." },
+	{ "lost_lines_total",
+	  "Lines that were cut off a file before they were read." },
+	{ "truncations_total",
+	  "Files that became shorter while they were read." },
+	{ "files_open", "Files that are open." },
+	{ "files_unreadable", "Files that cannot be read now." },
+	{ NULL }
+};
+
 BURSAR_PLUGIN_DEFINE(source_file,
 	.kind = BURSAR_SOURCE,
 	.name = "file",
 	.summary = "lines of files, plain or packed, to their end or for ever",
 	.options = file_options,
+	.figures = file_figures,
 	.manual = file_manual,
 	.ops.source = &file_ops,
 );

@@ -573,11 +573,26 @@ static const struct bursar_source_ops http_ops = {
 	.close = source_close,
 };
 
+static const struct bursar_plugin_figure figures[] = {
+	{ "requests_total", "Requests that were answered." },
+	{ "requests_refused_total", "Requests refused as a whole." },
+	{ "requests_unauthorized_total",
+	  "Requests without a token that is known." },
+	{ "requests_timed_out_total",
+	  "Requests answered before all of their records were stored." },
+	{ "connections_cut_total",
+	  "Connections cut because they took too long." },
+	{ "answers_unsent_total", "Answers whose client had gone." },
+	{ "request_memory_bytes", "Memory of the bodies of requests." },
+	{ NULL }
+};
+
 BURSAR_PLUGIN_DEFINE(source_http,
 	.kind = BURSAR_SOURCE,
 	.name = "http",
 	.summary = "records sent over HTTP, answered when they are stored",
 	.options = options,
+	.figures = figures,
 	.manual = manual,
 	.ops.source = &http_ops,
 );

@@ -185,6 +185,22 @@ static void hear_log(const struct bursar_host *host, enum bursar_level level,
 	fprintf(stderr, "log %s %s\n", event, text);
 }
 
+/* Whether the plugin's description tells of it. */
+static void expect_declared(const struct bursar_host *host, const char *name)
+{
+	const struct instance *instance =
+		(const struct instance *)(const void *)host;
+	const struct bursar_plugin_figure *figure = instance->plugin->figures;
+
+	while (figure != NULL && figure->name != NULL) {
+		if (strcmp(figure->name, name) == 0) {
+			return;
+		}
+		figure++;
+	}
+	kit_breach("'%s' is none of the plugin's figures", name);
+}
+
 static void hear_count(const struct bursar_host *host, const char *name,
                        int64_t more)
 {
@@ -194,6 +210,8 @@ static void hear_count(const struct bursar_host *host, const char *name,
 	    strcmp(name + size - 6, "_total") != 0 || more < 0) {
 		kit_breach("count(): '%s' by %lld is no counter",
 		           name != NULL ? name : "(none)", (long long)more);
+	} else {
+		expect_declared(host, name);
 	}
 	core_count(host, name, more);
 }
@@ -204,6 +222,8 @@ static void hear_gauge(const struct bursar_host *host, const char *name,
 	if (!is_worded(name, '_')) {
 		kit_breach("gauge(): '%s' is no name of a figure",
 		           name != NULL ? name : "(none)");
+	} else {
+		expect_declared(host, name);
 	}
 	core_gauge(host, name, value);
 }

@@ -162,9 +162,15 @@ static const struct bursar_service_ops clock_ops = {
 	.close = clock_close,
 };
 
+static const struct bursar_plugin_figure clock_figures[] = {
+	{ "ticks_total", "Ticks." },
+	{ NULL }
+};
+
 BURSAR_PLUGIN_DEFINE(service_clock,
 	.kind        = BURSAR_SERVICE,
 	.name        = "clock",
 	.summary     = "writes what the house tells it into a file",
 	.options     = clock_options,
+	.figures     = clock_figures,
 	.ops.service = &clock_ops);
