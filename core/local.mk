@@ -25,8 +25,20 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/book/priced.h \
 	%D%/book/purge.c \
 	%D%/book/purge.h \
+	%D%/book/figures.c \
+	%D%/book/figures.h \
+	%D%/book/lines.c \
+	%D%/book/lines.h \
 	%D%/book/query.c \
 	%D%/book/query.h \
+	%D%/book/report.c \
+	%D%/book/report.h \
+	%D%/book/report_economy.c \
+	%D%/book/report_list.h \
+	%D%/book/report_provider.c \
+	%D%/book/report_time.c \
+	%D%/book/report_usage.c \
+	%D%/book/report_watch.c \
 	%D%/book/verify.c \
 	%D%/book/verify.h \
 	%D%/book/window.c \
@@ -150,6 +162,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/table.c \
 	%D%/table.h \
 	%D%/table_cells.h \
+	%D%/table_lists.c \
 	%D%/table_show.c \
 	%D%/text.c \
 	%D%/text.h \
@@ -164,7 +177,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	common/librollup.la \
 	common/libtokens.la \
 	common/libkeyfile.la \
-	$(LTDL_LIBS) $(JANSSON_LIBS) $(YAML_LIBS) $(SODIUM_LIBS) -lpthread
+	$(LTDL_LIBS) $(JANSSON_LIBS) $(YAML_LIBS) $(SODIUM_LIBS) -lpthread -lm
 
 # The book that comes with the program, as the bytes of a C array.
 BUILT_SOURCES += %D%/price_builtin.inc

@@ -27,10 +27,13 @@ struct table *table_create(const struct table_column *columns, size_t count)
 
 	assert(count > 0 && count <= TABLE_MAX_COLUMNS);
 
-	if (table == NULL) {
+	if (table != NULL) {
+		table->columns = calloc(count, sizeof(*columns));
+	}
+	if (table == NULL || table->columns == NULL) {
 		abort();
 	}
-	table->columns = columns;
+	memcpy(table->columns, columns, count * sizeof(*columns));
 	table->width = count;
 	return table;
 }
@@ -46,6 +49,7 @@ void table_destroy(struct table *table)
 		}
 	}
 	free(table->cells);
+	free(table->columns);
 	free(table);
 }
 
@@ -102,6 +106,8 @@ void table_add_number(struct table *table, int64_t number)
 	assert(next_kind(table) != TABLE_TEXT);
 	assert(next_kind(table) != TABLE_PERCENT);
 	assert(next_kind(table) != TABLE_REAL);
+	assert(next_kind(table) != TABLE_POINTS);
+	assert(next_kind(table) != TABLE_CHANGE);
 
 	add(table, (struct cell){ .type = CELL_NUMBER, .number = number });
 }
@@ -109,6 +115,8 @@ void table_add_number(struct table *table, int64_t number)
 void table_add_real(struct table *table, double real)
 {
 	assert(next_kind(table) == TABLE_PERCENT ||
+	       next_kind(table) == TABLE_POINTS ||
+	       next_kind(table) == TABLE_CHANGE ||
 	       next_kind(table) == TABLE_REAL);
 
 	if (!isfinite(real)) {
@@ -216,6 +224,19 @@ void table_csv_text(FILE *out, const char *text)
 	fputc('"', out);
 }
 
+void table_csv_cell(const struct table *table, size_t row, size_t column,
+                    FILE *out)
+{
+	const struct cell *cell = table_cell(table, row, column);
+	char text[TABLE_TIME_SIZE];
+
+	if (cell->type == CELL_TEXT) {
+		table_csv_text(out, cell->text);
+	} else if (cell->type != CELL_NULL) {
+		fputs(plain(cell, table->columns[column].kind, text), out);
+	}
+}
+
 static void print_csv(const struct table *table, FILE *out)
 {
 	for (size_t i = 0; i < table->width; i++) {
@@ -224,17 +245,10 @@ static void print_csv(const struct table *table, FILE *out)
 	}
 	fputs("\r\n", out);
 	for (size_t i = 0; i < table_rows(table) * table->width; i++) {
-		const struct cell *cell = &table->cells[i];
 		const size_t column = i % table->width;
-		char text[TABLE_TIME_SIZE];
 
 		fputs(column > 0 ? "," : "", out);
-		if (cell->type == CELL_TEXT) {
-			table_csv_text(out, cell->text);
-		} else if (cell->type != CELL_NULL) {
-			fputs(plain(cell, table->columns[column].kind, text),
-			      out);
-		}
+		table_csv_cell(table, i / table->width, column, out);
 		fputs(column + 1 == table->width ? "\r\n" : "", out);
 	}
 }
@@ -242,7 +256,7 @@ static void print_csv(const struct table *table, FILE *out)
 /* --- JSON ---------------------------------------------------------------- */
 
 /* Bytes that are no UTF-8 become U+FFFD. */
-static void json_text(FILE *out, const char *text, size_t size)
+void table_json_text(FILE *out, const char *text, size_t size)
 {
 	json_t *string = json_stringn(text, size);
 	char *encoded = NULL;
@@ -278,7 +292,7 @@ static void json_cell(FILE *out, const struct cell *cell, enum table_kind kind)
 	if (cell->type == CELL_NULL) {
 		json_dumpf(json_null(), out, JSON_ENCODE_ANY);
 	} else if (cell->type == CELL_TEXT) {
-		json_text(out, cell->text, cell->size);
+		table_json_text(out, cell->text, cell->size);
 	} else if (kind == TABLE_TIME) {
 		fprintf(out, "\"%s\"", plain(cell, kind, text));
 	} else {
@@ -286,13 +300,13 @@ static void json_cell(FILE *out, const struct cell *cell, enum table_kind kind)
 	}
 }
 
-static void json_head(FILE *out, const json_t *head)
+void table_json_head(FILE *out, const json_t *head)
 {
 	const char *name;
 	json_t *value;
 
 	json_object_foreach((json_t *)head, name, value) {
-		json_text(out, name, strlen(name));
+		table_json_text(out, name, strlen(name));
 		fputc(':', out);
 		/* 15 digits show decimals as they were. */
 		json_dumpf(value, out, JSON_ENCODE_ANY | JSON_COMPACT |
@@ -301,27 +315,49 @@ static void json_head(FILE *out, const json_t *head)
 	}
 }
 
+void table_json_row(const struct table *table, size_t row, FILE *out)
+{
+	for (size_t i = 0; i < table->width; i++) {
+		const struct table_column *column = &table->columns[i];
+
+		fputs(i > 0 ? "," : "", out);
+		table_json_text(out, column->name, strlen(column->name));
+		fputc(':', out);
+		json_cell(out, table_cell(table, row, i), column->kind);
+	}
+}
+
+void table_json_rows(const struct table *table, FILE *out)
+{
+	fputc('[', out);
+	for (size_t row = 0; row < table_rows(table); row++) {
+		fputs(row > 0 ? ",\n{" : "\n{", out);
+		table_json_row(table, row, out);
+		fputc('}', out);
+	}
+	fputc(']', out);
+}
+
 static void print_json(const struct table *table, const json_t *head, FILE *out)
 {
 	fputc('{', out);
-	json_head(out, head);
-	fputs("\"rows\":[", out);
-	for (size_t row = 0; row < table_rows(table); row++) {
-		fputs(row > 0 ? ",\n" : "\n", out);
-		for (size_t i = 0; i < table->width; i++) {
-			const struct table_column *column = &table->columns[i];
-
-			fputs(i > 0 ? "," : "{", out);
-			json_text(out, column->name, strlen(column->name));
-			fputc(':', out);
-			json_cell(out, table_cell(table, row, i), column->kind);
-		}
-		fputc('}', out);
-	}
-	fputs("]}\n", out);
+	table_json_head(out, head);
+	fputs("\"rows\":", out);
+	table_json_rows(table, out);
+	fputs("}\n", out);
 }
 
 /* --- all of it ----------------------------------------------------------- */
+
+int table_written(struct cli *cli)
+{
+	if (fflush(cli->out) != 0 || ferror(cli->out)) {
+		fprintf(cli->err, "bursar: cannot write: %s\n",
+		        strerror(errno));
+		return CLI_FAILED;
+	}
+	return CLI_OK;
+}
 
 int table_print(const struct table *table, struct cli *cli, const json_t *head)
 {
@@ -338,10 +374,5 @@ int table_print(const struct table *table, struct cli *cli, const json_t *head)
 		print_json(table, head, cli->out);
 		break;
 	}
-	if (fflush(cli->out) != 0 || ferror(cli->out)) {
-		fprintf(cli->err, "bursar: cannot write: %s\n",
-		        strerror(errno));
-		return CLI_FAILED;
-	}
-	return CLI_OK;
+	return table_written(cli);
 }

@@ -32,6 +32,8 @@ enum table_kind {
 	TABLE_TIME,		/* microseconds since 1970, shown as RFC 3339 */
 	TABLE_PERCENT,		/* a real, 0.125 for 12.5 % */
 	TABLE_REAL,		/* a real, two decimals */
+	TABLE_POINTS,		/* a real, 12.5 for 12.5 % */
+	TABLE_CHANGE,		/* the same, shown with its sign: +12.5 % */
 	TABLE_FLAG,		/* yes, no */
 };
 
@@ -43,8 +45,9 @@ struct table_column {
 
 struct table;
 
-/* columns[0..count) are lent until table_destroy().  Never NULL: when memory
- * is short the process ends, here and in table_add_*(). */
+/* columns[0..count) are copied, their texts are lent until table_destroy().
+ * Never NULL: when memory is short the process ends, here and in table_add_*().
+ */
 struct table *table_create(const struct table_column *columns, size_t count);
 void table_destroy(struct table *table);
 
@@ -66,6 +69,22 @@ size_t table_rows(const struct table *table);
  * Returns CLI_OK, or CLI_FAILED after saying that there was no writing.
  */
 int table_print(const struct table *table, struct cli *cli, const json_t *head);
+
+/* A table that is a part of another one's row. */
+struct table_list {
+	const char   *name;	/* of the member in JSON */
+	const char   *title;	/* heading of the table; NULL: name */
+	struct table *table;
+};
+
+/*
+ * Prints a table of one row, and lists that belong to it.  In JSON the lists
+ * are members of the row; for a person the row stands upright, then each list;
+ * in CSV a column `list` says whose a line is ("" the row's), and the columns
+ * are those of all.  Else as table_print().
+ */
+int table_print_lists(const struct table *table, const struct table_list *lists,
+                      size_t count, struct cli *cli, const json_t *head);
 
 /* Writes one text as a field of CSV, as table_print() does. */
 void table_csv_text(FILE *out, const char *text);

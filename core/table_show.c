@@ -131,6 +131,12 @@ static void show_number(const struct cell *cell, enum table_kind kind,
 	case TABLE_REAL:
 		snprintf(out, TEXT_SIZE, "%.2f", cell->real);
 		break;
+	case TABLE_POINTS:
+		snprintf(out, TEXT_SIZE, "%.1f %%", cell->real);
+		break;
+	case TABLE_CHANGE:
+		snprintf(out, TEXT_SIZE, "%+.1f %%", cell->real);
+		break;
 	case TABLE_MS:
 		separated(magnitude(cell->number), cell->number < 0, count);
 		snprintf(out, TEXT_SIZE, "%s ms", count);
@@ -251,6 +257,9 @@ static void print_cell(const struct page *page, size_t column, const char *text,
 {
 	const size_t room = page->widths[column];
 
+	if (*text == '\0' && column + 1 == page->table->width) {
+		return;
+	}
 	print_spaces(out, column > 0 ? GAP : 0);
 	if (page->table->columns[column].kind != TABLE_TEXT) {
 		print_spaces(out, room - text_width(text));
@@ -282,6 +291,44 @@ void table_show(const struct table *table, const struct cli *cli)
 		if (i % width + 1 == width) {
 			fputc('\n', cli->out);
 		}
+	}
+	page_finish(&page);
+}
+
+void table_show_title(const char *title, const struct cli *cli)
+{
+	fprintf(cli->out, "%s%s%s\n", cli->color ? BOLD : "", title,
+	        cli->color ? PLAIN : "");
+}
+
+void table_show_upright(const struct table *table, const struct cli *cli)
+{
+	size_t names = 0, values = 0;
+	struct page page;
+
+	assert(table_rows(table) == 1);
+
+	page_init(&page, table);
+	for (size_t i = 0; i < table->width; i++) {
+		const size_t name = text_width(title(&table->columns[i]));
+		const size_t value = text_width(page.texts[i]);
+
+		names = name > names ? name : names;
+		values = value > values ? value : values;
+	}
+	for (size_t i = 0; i < table->width; i++) {
+		const char *name = title(&table->columns[i]);
+
+		if (*name == '\0') {
+			continue;
+		}
+		fputs(name, cli->out);
+		print_spaces(cli->out, names - text_width(name) + GAP);
+		if (table->columns[i].kind != TABLE_TEXT) {
+			print_spaces(cli->out,
+			             values - text_width(page.texts[i]));
+		}
+		fprintf(cli->out, "%s\n", page.texts[i]);
 	}
 	page_finish(&page);
 }

@@ -121,8 +121,43 @@ do
 	run 2 report summary $wrong
 	keeps_quiet out
 done
+for wrong in '--by day,hour' '--by worker,worker_id' '--where worker' \
+    '--where cost_usd=1' '--compare' '--compare --period day --by hour' \
+    '--by hour --since 2020-01-01'
+do
+	run 2 report summary $wrong
+	keeps_quiet out
+done
 run 2 report
 run 2 report nothing
+says err 'overview, summary'
+run 2 report worker
+says err 'needs a WORKER'
+run 2 report team red blue
+run 2 report payroll --by team
+run 0 report list
+says out 'team TEAM'
+
+# Every report prints something of March, in every format.
+for name in $("$bursar" report list --format csv |
+    sed -n '2,$s/^\([a-z-]*\),\([A-Z]*\),.*/\1:\2/p'); do
+	of=
+	[ "${name#*:}" = "" ] || of='=1+1'
+	for format in json csv table; do
+		run 0 report "${name%:*}" ${of:+"$of"} --format $format \
+		    --since 2026-03-01 --until 2026-04-01
+		[ -s "$work/out" ] || complain "$said: nothing"
+	done
+done
+
+# 23 hours, each with its name.
+run 0 report summary --by hour --tz Europe/Vienna --since 2026-03-29 \
+    --until 2026-03-30 --format csv
+[ "$(wc -l <"$work/out")" -eq 24 ] || complain "$said: not 23 hours"
+says out '2026-03-29T03:00:00+02:00,'
+keeps_quiet err
+run 0 report summary --by provider --period last-month --compare --format json
+says out '"previous_since":"'
 run 2 report summary more
 
 # --- verify ------------------------------------------------------------------

@@ -279,6 +279,69 @@ START_TEST(shows_reals_and_keeps_them_for_programs)
 }
 END_TEST
 
+static const struct table_column list_columns[] = {
+	{ "name", "Name", TABLE_TEXT },
+	{ "share_percent", "share", TABLE_POINTS },
+	{ "cost_delta_percent", "change", TABLE_CHANGE },
+};
+
+static void print_lists(enum cli_format format, bool empty)
+{
+	struct table *list = table_create(list_columns, 3);
+	const struct table_list lists[] = { { "parts", "all parts", list } };
+
+	if (!empty) {
+		table_add_text(list, "=1");
+		table_add_real(list, 12.5);
+		table_add_real(list, 3);
+	}
+	row("gpt", 1234, 12500000000);
+	cli.format = format;
+	ck_assert_int_eq(table_print_lists(table, lists, 1, &cli, NULL),
+	                 CLI_OK);
+	table_destroy(list);
+}
+
+START_TEST(prints_a_row_with_its_lists)
+{
+	print_lists(CLI_TABLE, false);
+	ck_assert_str_eq(got, "Name   gpt\n"
+	                 "calls    1,234\n"
+	                 "cost   12.5000\n"
+	                 "\n"
+	                 "all parts\n"
+	                 "Name   share  change\n"
+	                 "=1    12.5 %  +3.0 %\n");
+}
+END_TEST
+
+START_TEST(prints_a_row_with_its_lists_for_programs)
+{
+	print_lists(CLI_JSON, false);
+	ck_assert_str_eq(got, "{\"rows\":[\n{\"name\":\"gpt\",\"calls\":1234,"
+	                 "\"cost_usd\":12.5,\n\"parts\":[\n{\"name\":\"=1\","
+	                 "\"share_percent\":12.5,\"cost_delta_percent\":3}]}]}"
+	                 "\n");
+}
+END_TEST
+
+START_TEST(prints_a_row_with_its_lists_as_one_csv)
+{
+	print_lists(CLI_CSV, false);
+	ck_assert_str_eq(got, "list,name,calls,cost_usd,share_percent,"
+	                 "cost_delta_percent\r\n"
+	                 ",gpt,1234,12.5,,\r\n"
+	                 "parts,\"'=1\",,,12.5,3\r\n");
+}
+END_TEST
+
+START_TEST(says_that_a_list_is_empty)
+{
+	print_lists(CLI_TABLE, true);
+	ck_assert_ptr_nonnull(strstr(got, "\nall parts\nnone\n"));
+}
+END_TEST
+
 START_TEST(wraps_prose_at_words)
 {
 	text_wrap(cli.out, "one two  three\nfour", 0, 2, 10);
@@ -306,6 +369,10 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, shows_figures_for_a_person, 0,
 	                    sizeof(shown) / sizeof(shown[0]));
 	tcase_add_test(t, shows_reals_and_keeps_them_for_programs);
+	tcase_add_test(t, prints_a_row_with_its_lists);
+	tcase_add_test(t, prints_a_row_with_its_lists_for_programs);
+	tcase_add_test(t, prints_a_row_with_its_lists_as_one_csv);
+	tcase_add_test(t, says_that_a_list_is_empty);
 	tcase_add_test(t, wraps_prose_at_words);
 	suite_add_tcase(s, t);
 

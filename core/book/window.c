@@ -263,6 +263,8 @@ static int period_from(const char *name, int64_t now, struct window *window,
 		{ "monthly", rolling(now, 30 * DAY_S) },
 		{ "today", days(now, 0, 1) },
 		{ "yesterday", days(now, -1, 0) },
+		{ "last-7-days", days(now, -6, 1) },
+		{ "last-30-days", days(now, -29, 1) },
 		{ "this-week", weeks(now, 0, 1) },
 		{ "last-week", weeks(now, -1, 0) },
 		{ "this-month", months(now, 0, 1) },
@@ -277,8 +279,8 @@ static int period_from(const char *name, int64_t now, struct window *window,
 	}
 	return bursar_fail(err, EINVAL, "unknown period '%.40s': it is hour, "
 	                   "day, week or month (rolling), or today, yesterday, "
-	                   "this-week, last-week, this-month or last-month",
-	                   name);
+	                   "last-7-days, last-30-days, this-week, last-week, "
+	                   "this-month or last-month", name);
 }
 
 int window_choose(const struct window_choice *choice, int64_t now,

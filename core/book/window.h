@@ -34,7 +34,8 @@ struct window_choice {
 				 * before now as the longest of them has
 				 * (3600, 86400, 604800, 2592000), also called
 				 * hourly, daily, weekly, monthly; today,
-				 * yesterday, this-week, last-week, this-month,
+				 * yesterday, last-7-days, last-30-days (with
+				 * today), this-week, last-week, this-month,
 				 * last-month: of the calendar, weeks from
 				 * Monday */
 	const char *since;	/* see window_time() */

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Reports in the words of an employer: what workers cost, and what they did
+ * for it.  Costs are those of the book, of all tokens and calls.
+ */
+#include "config.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "book/report_list.h"
+
+#define NANO 1000000000.0
+
+#define TOKENS(name, sum)                                                    \
+	{ { name, NULL, TABLE_COUNT }, FIGURE_SUM, sum, SHOW_BOTH, 0 }
+#define COST(name, title)                                                    \
+	{ { name, title, TABLE_MONEY }, FIGURE_SUM, ROLLUP_COST, SHOW_BOTH, 0 }
+#define CALLS(name, title)                                                   \
+	{ { name, title, TABLE_COUNT }, FIGURE_REQUESTS, 0, SHOW_BOTH, 0 }
+#define UNPRICED                                                             \
+	{ { "unpriced_count", NULL, TABLE_COUNT }, FIGURE_UNPRICED, 0,       \
+	  SHOW_DATA, 0 }
+
+/* --- costs of a worker --------------------------------------------------- */
+
+static const struct shown worker_costs_columns[] = {
+	TOKENS("total_tokens", ROLLUP_TOTAL_TOKENS),
+	TOKENS("input_tokens", ROLLUP_INPUT_TOKENS),
+	TOKENS("output_tokens", ROLLUP_OUTPUT_TOKENS),
+	TOKENS("thinking_tokens", ROLLUP_THINKING_TOKENS),
+	CALLS("total_calls", NULL),
+	{ { "avg_latency_ms", NULL, TABLE_REAL }, FIGURE_AVERAGE_1,
+	  ROLLUP_LATENCY, SHOW_BOTH, 0 },
+	COST("cost_usd", NULL), UNPRICED,
+};
+
+static const struct shown part_columns[] = {
+	CALLS("count", "requests"), COST("cost_usd", "cost USD"),
+};
+
+/* A list of the same window, by one field. */
+static int list_by(struct report_run *run, struct sheet *sheet,
+                   const char *field, const char *name, const char *title)
+{
+	struct query query = run->query;
+	struct lines lines;
+
+	report_by(&query, field);
+	query.columns = QUERY_COUNT | QUERY_SUM(ROLLUP_COST);
+	const int status = report_ask(run, &query, (size_t)run->limit, &lines);
+	sheet_list(sheet, name, title,
+	           report_table(run, &query, NULL, &lines, part_columns,
+	                        COUNT_OF(part_columns), false));
+	lines_finish(&lines);
+	return status;
+}
+
+/* Asks for the total of the window with these columns. */
+static int ask_total(struct report_run *run, const struct shown *columns,
+                     size_t count, struct lines *lines)
+{
+	struct query query = run->query;
+	const struct shown *shown[TABLE_MAX_COLUMNS];
+
+	report_by(&query, NULL);
+	figures_want(shown, figures_shown(columns, count, run->cli, false,
+	                                  false, shown), &query);
+	return report_ask(run, &query, 1, lines);
+}
+
+static int run_worker_costs(struct report_run *run)
+{
+	struct sheet sheet = { 0 };
+	struct lines lines;
+
+	int status = ask_total(run, worker_costs_columns,
+	                       COUNT_OF(worker_costs_columns), &lines);
+	sheet_text(&sheet, "worker_id", NULL, run->choice->operand);
+	sheet_text(&sheet, "period", NULL, run->period);
+	sheet_line(&sheet, run, worker_costs_columns,
+	           COUNT_OF(worker_costs_columns), &lines.total);
+	lines_finish(&lines);
+	if (status == CLI_OK) {
+		status = list_by(run, &sheet, "provider", "by_provider",
+		                 "by provider");
+	}
+	if (status == CLI_OK) {
+		status = list_by(run, &sheet, "model_id", "by_model",
+		                 "by model");
+	}
+	return status == CLI_OK ? sheet_print(&sheet, run)
+		: sheet_drop(&sheet, status);
+}
+
+const struct report report_worker_costs = {
+	.name = "worker-costs",
+	.operand = "WORKER",
+	.field = "worker",
+	.help = "Tokens, calls and cost of a worker, and with whom.",
+	.period = "day",
+	.by = "",
+	.by_fixed = true,
+	.order = QUERY_BY_REQUESTS,
+	.run = run_worker_costs,
+};
+
+/* --- payroll ------------------------------------------------------------- */
+
+static const struct shown payroll_columns[] = {
+	CALLS("task_count", "tasks"), COST("cost", "cost USD"),
+	{ { "autonomy", NULL, TABLE_TEXT }, FIGURE_UNKNOWN, 0, SHOW_DATA, 0 },
+	{ { "share_percent", "share", TABLE_POINTS }, FIGURE_SHARE, 0,
+	  SHOW_TABLE, 0 },
+	{ { "bar", "", TABLE_TEXT }, FIGURE_BAR, 0, SHOW_TABLE, 72 },
+};
+
+static const struct shown payroll_total[] = {
+	COST("total_cost", "total cost USD"), UNPRICED,
+};
+
+static int run_payroll(struct report_run *run)
+{
+	struct query query = run->query;
+	struct sheet sheet = { 0 };
+	struct lines lines;
+
+	query.columns = QUERY_COUNT | QUERY_SUM(ROLLUP_COST);
+	const int status = report_ask(run, &query, (size_t)run->limit, &lines);
+	const double workers = (double)(lines.count + lines.others);
+	const double tasks = (double)lines.total.columns[ROLLUP_REQUESTS];
+	sheet_text(&sheet, "period", NULL, run->period);
+	sheet_line(&sheet, run, payroll_total, COUNT_OF(payroll_total),
+	           &lines.total);
+	sheet_real(&sheet, "avg_productivity", "tasks a worker", TABLE_REAL,
+	           workers > 0 ? round(tasks / workers * 100) / 100 : 0);
+	sheet_list(&sheet, "workers", NULL,
+	           report_table(run, &query, NULL, &lines, payroll_columns,
+	                        COUNT_OF(payroll_columns), false));
+	lines_finish(&lines);
+	return status == CLI_OK ? sheet_print(&sheet, run)
+		: sheet_drop(&sheet, status);
+}
+
+const struct report report_payroll = {
+	.name = "payroll",
+	.help = "What each worker cost, and how many tasks it did.",
+	.period = "day",
+	.by = "worker",
+	.by_fixed = true,
+	.run = run_payroll,
+};
+
+/* --- report on a worker -------------------------------------------------- */
+
+static const struct shown worker_report_columns[] = {
+	COST("salary", "salary USD"),
+	{ { "overtime", NULL, TABLE_COUNT }, FIGURE_ZERO, 0, SHOW_BOTH, 0 },
+	CALLS("productivity", NULL),
+	{ { "avg_latency", "avg_latency ms", TABLE_REAL }, FIGURE_AVERAGE,
+	  ROLLUP_LATENCY, SHOW_BOTH, 0 },
+	{ { "autonomy_level", NULL, TABLE_TEXT }, FIGURE_UNKNOWN, 0, SHOW_BOTH,
+	  0 },
+	UNPRICED,
+};
+
+static int run_worker_report(struct report_run *run)
+{
+	struct sheet sheet = { 0 };
+	struct lines lines;
+
+	const int status = ask_total(run, worker_report_columns,
+	                             COUNT_OF(worker_report_columns), &lines);
+	sheet_text(&sheet, "worker_id", NULL, run->choice->operand);
+	sheet_line(&sheet, run, worker_report_columns,
+	           COUNT_OF(worker_report_columns), &lines.total);
+	sheet_text(&sheet, "period", NULL, run->period);
+	lines_finish(&lines);
+	return status == CLI_OK ? sheet_print(&sheet, run) : status;
+}
+
+const struct report report_worker_report = {
+	.name = "worker-report",
+	.operand = "WORKER",
+	.field = "worker",
+	.help = "A worker's salary, which is its cost, and its productivity, "
+	        "which is the number of its calls.",
+	.period = "day",
+	.by = "",
+	.by_fixed = true,
+	.run = run_worker_report,
+};
+
+/* --- forecast ------------------------------------------------------------ */
+
+static const struct shown average_columns[] = {
+	COST("daily_average", "a day USD"), UNPRICED,
+};
+
+static int run_forecast(struct report_run *run)
+{
+	const int64_t days = run->choice->days > 0 ? run->choice->days : 30;
+	const double length = (double)(run->query.window.until -
+	                               run->query.window.since) / 86400e6;
+	struct sheet sheet = { 0 };
+	struct lines lines;
+	int64_t projected;
+
+	const int status = ask_total(run, average_columns,
+	                             COUNT_OF(average_columns), &lines);
+	if (status != CLI_OK) {
+		lines_finish(&lines);
+		return status;
+	}
+	struct line average = lines.total;
+	int64_t *cost = &average.columns[ROLLUP_FIRST_SUM + 2 * ROLLUP_COST];
+	if (length != 1) {
+		*cost = (int64_t)llround((double)*cost / length);
+	}
+	average.filled = true;	/* nothing was spent: that is known */
+	if (__builtin_mul_overflow(*cost, days, &projected)) {
+		projected = INT64_MAX;
+	}
+	sheet_number(&sheet, "projected_cost", "projected USD", TABLE_MONEY,
+	             projected);
+	sheet_line(&sheet, run, average_columns, COUNT_OF(average_columns),
+	           &average);
+	sheet_number(&sheet, "days", NULL, TABLE_COUNT, days);
+	sheet_text(&sheet, "trend", NULL, *cost > 0 ? "active" : "flat");
+	lines_finish(&lines);
+	return sheet_print(&sheet, run);
+}
+
+const struct report report_forecast = {
+	.name = "forecast",
+	.help = "What the next --days (30) will cost if they are as the last "
+	        "24 hours, or as the days of --period.",
+	.period = "day",
+	.by = "",
+	.by_fixed = true,
+	.run = run_forecast,
+};
+
+/* --- cost drivers -------------------------------------------------------- */
+
+#define MIN_CALLS 20	/* so that a price is not that of one odd call */
+
+static const struct shown driver_columns[] = {
+	TOKENS("total_tokens", ROLLUP_TOTAL_TOKENS),
+	COST("total_cost", "cost USD"), CALLS("call_count", "requests"),
+	{ { "share_percent", "share", TABLE_POINTS }, FIGURE_SHARE, 0,
+	  SHOW_TABLE, 80 },
+	{ { "bar", "", TABLE_TEXT }, FIGURE_BAR, 0, SHOW_TABLE, 100 },
+};
+
+static const struct table_column advice_columns[] = {
+	{ "provider", NULL, TABLE_TEXT },
+	{ "current_model", "model", TABLE_TEXT },
+	{ "suggested_model", "cheaper", TABLE_TEXT },
+	{ "rationale", NULL, TABLE_TEXT },
+	{ "estimated_savings_pct", "savings", TABLE_POINTS },
+	{ "estimated_savings_usd", "savings USD", TABLE_MONEY },
+};
+
+/* Nano-dollars a token, of all its tokens as they were paid; 0: not known. */
+static double price_of(const struct line *line)
+{
+	const size_t cost = ROLLUP_FIRST_SUM + 2 * ROLLUP_COST + 1;
+	const int64_t requests = line->columns[ROLLUP_REQUESTS];
+	const int64_t tokens = line_sum(line, ROLLUP_TOTAL_TOKENS);
+	const size_t said = ROLLUP_FIRST_SUM + 2 * ROLLUP_TOTAL_TOKENS + 1;
+
+	/* Calls without a cost, or without tokens, would spoil the price. */
+	if (requests < MIN_CALLS || tokens <= 0 ||
+	    line->columns[cost] != requests ||
+	    line->columns[said] != requests || line_sum(line, ROLLUP_COST) < 0) {
+		return 0;
+	}
+	return (double)line_sum(line, ROLLUP_COST) / (double)tokens;
+}
+
+/* What makes two models fit for the same work, as far as a ledger tells: the
+ * same provider and tier, and about the same share of output. */
+static bool fits(const struct line *a, const struct line *b)
+{
+	const double of_a = (double)line_sum(a, ROLLUP_OUTPUT_TOKENS) /
+	                    (double)line_sum(a, ROLLUP_TOTAL_TOKENS);
+	const double of_b = (double)line_sum(b, ROLLUP_OUTPUT_TOKENS) /
+	                    (double)line_sum(b, ROLLUP_TOTAL_TOKENS);
+
+	for (size_t i = 0; i < 3; i += 2) {	/* provider, tier */
+		const char *one = a->keys[i], *other = b->keys[i];
+
+		if (one == NULL || other == NULL ? one != other
+		    : strcmp(one, other) != 0) {
+			return false;
+		}
+	}
+	return a->keys[0] != NULL && a->keys[1] != NULL &&
+	       b->keys[1] != NULL && strcmp(a->keys[1], b->keys[1]) != 0 &&
+	       fabs(of_a - of_b) <= 0.25;
+}
+
+/*
+ * The dearest of those models that cost at most half as much: the smallest
+ * step down that is worth the change.  NULL: there is none.
+ */
+static const struct line *cheaper(const struct lines *lines,
+                                  const struct line *line)
+{
+	const struct line *best = NULL;
+	const double price = price_of(line);
+
+	for (size_t i = 0; price > 0 && i < lines->count; i++) {
+		const struct line *other = &lines->lines[i];
+		const double its = price_of(other);
+
+		if (its > 0 && its * 2 <= price && fits(line, other) &&
+		    (best == NULL || its > price_of(best))) {
+			best = other;
+		}
+	}
+	return best;
+}
+
+static void add_advice(struct table *table, const struct line *line,
+                       const struct line *other)
+{
+	const double ratio = price_of(other) / price_of(line);
+	const double cost = (double)line_sum(line, ROLLUP_COST);
+	char text[200];
+
+	table_add_text(table, line->keys[0]);
+	table_add_text(table, line->keys[1]);
+	table_add_text(table, other->keys[1]);
+	snprintf(text, sizeof(text), "%.2f against %.2f USD a million tokens, "
+	         "in %lld and %lld calls of this window",
+	         price_of(other) * 1e6 / NANO, price_of(line) * 1e6 / NANO,
+	         (long long)other->columns[ROLLUP_REQUESTS],
+	         (long long)line->columns[ROLLUP_REQUESTS]);
+	table_add_text(table, text);
+	table_add_real(table, round((1 - ratio) * 1000) / 10);
+	table_add_number(table, (int64_t)llround((1 - ratio) * cost));
+}
+
+static struct table *advice(const struct lines *lines, size_t top)
+{
+	struct table *table = table_create(advice_columns,
+	                                   COUNT_OF(advice_columns));
+
+	for (size_t i = 0; i < lines->count && i < top; i++) {
+		const struct line *other = cheaper(lines, &lines->lines[i]);
+
+		if (other != NULL) {
+			add_advice(table, &lines->lines[i], other);
+		}
+	}
+	return table;
+}
+
+static int run_cost_drivers(struct report_run *run)
+{
+	const struct window *window = &run->query.window;
+	struct query query = run->query;
+	struct sheet sheet = { 0 };
+	struct lines lines;
+
+	query.columns = QUERY_COUNT | QUERY_SUM(ROLLUP_TOTAL_TOKENS) |
+	                QUERY_SUM(ROLLUP_OUTPUT_TOKENS) |
+	                QUERY_SUM(ROLLUP_COST);
+	const int status = report_ask(run, &query, LINES_MAX, &lines);
+	sheet_text(&sheet, "status", NULL,
+	           lines.count > 0 ? "analyzed" : "no_data");
+	if (window->since != WINDOW_OPEN_SINCE &&
+	    window->until != WINDOW_OPEN_UNTIL) {
+		sheet_real(&sheet, "window_days", "days", TABLE_REAL,
+		           round((double)(window->until - window->since) /
+		                 864e6) / 100);
+	} else {
+		sheet_null(&sheet, "window_days", "days", TABLE_REAL);
+	}
+	struct table *recommendations = advice(&lines, (size_t)run->limit);
+	struct lines top = lines;
+	top.count = lines.count < (size_t)run->limit ? lines.count
+		: (size_t)run->limit;
+	top.others = 0;
+	sheet_list(&sheet, "cost_drivers", "cost drivers",
+	           report_table(run, &query, NULL, &top, driver_columns,
+	                        COUNT_OF(driver_columns), false));
+	sheet_list(&sheet, "recommendations", NULL, recommendations);
+	lines_finish(&lines);
+	return status == CLI_OK ? sheet_print(&sheet, run)
+		: sheet_drop(&sheet, status);
+}
+
+const struct report report_cost_drivers = {
+	.name = "cost-drivers",
+	.help = "The models that cost most, and cheaper ones of the same "
+	        "provider and tier, by what this ledger paid for both.",
+	.period = "week",
+	.by = "provider,model_id,tier",
+	.by_fixed = true,
+	.limit = 10,
+	.run = run_cost_drivers,
+};
