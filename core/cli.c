@@ -335,6 +335,13 @@ static void print_option(FILE *out, const struct cli_option *option)
 	text_wrap(out, option->help, at, HELP_COLUMN, HELP_WIDTH);
 }
 
+void cli_print_options(FILE *out, const struct cli_option *table)
+{
+	for (; table->name != NULL; table++) {
+		print_option(out, table);
+	}
+}
+
 void cli_help(FILE *out, const struct command *command)
 {
 	const char *usage = command->usage;
@@ -350,10 +357,6 @@ void cli_help(FILE *out, const struct command *command)
 	} while (*usage != '\0');
 	fprintf(out, "\n%c%s.\n\nOptions:\n", toupper(command->summary[0]),
 	        command->summary + 1);
-	for (size_t i = 0; command->options[i].name != NULL; i++) {
-		print_option(out, &command->options[i]);
-	}
-	for (size_t i = 0; i < COMMON; i++) {
-		print_option(out, &cli_common_options[i]);
-	}
+	cli_print_options(out, command->options);
+	cli_print_options(out, cli_common_options);
 }

@@ -147,6 +147,9 @@ int cli_usage_error(struct cli *cli, const char *fmt, ...);
 __attribute__((format(printf, 2, 3)))
 int cli_fail(struct cli *cli, const char *fmt, ...);
 
+/* Prints the options of a table as help does, each on lines of its own. */
+void cli_print_options(FILE *out, const struct cli_option *table);
+
 /* Prints usage and options of a command, as --help does. */
 void cli_help(FILE *out, const struct command *command);
 

@@ -89,6 +89,8 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/instance.h \
 	%D%/intake.c \
 	%D%/intake.h \
+	%D%/invocation.c \
+	%D%/invocation.h \
 	%D%/keyring.c \
 	%D%/keyring.h \
 	%D%/lanes.c \

@@ -9,6 +9,9 @@ dist_samples_DATA = \
 
 dist_pkgdata_DATA += etc/prices.json
 
+bashcompletiondir = $(datadir)/bash-completion/completions
+dist_bashcompletion_DATA = etc/completions/bursar etc/completions/bursard
+
 EXTRA_DIST += \
 	etc/sample-day/make.py \
 	etc/sample-day/metering.jsonl \

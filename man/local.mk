@@ -24,7 +24,7 @@ all-local: $(man_made)
 
 install-data-local: install-pages
 install-pages: $(man_made)
-	for page in man/pages/*.[15]; do \
+	for page in man/pages/*.[1358]; do \
 	    [ -f "$$page" ] || continue; \
 	    section=$${page##*.}; \
 	    $(MKDIR_P) "$(DESTDIR)$(mandir)/man$$section" && \
@@ -34,7 +34,7 @@ install-pages: $(man_made)
 
 uninstall-local: uninstall-pages
 uninstall-pages:
-	for page in man/pages/*.[15]; do \
+	for page in man/pages/*.[1358]; do \
 	    rm -f "$(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/}"; \
 	done
 
@@ -44,4 +44,4 @@ clean-pages:
 
 .PHONY: install-pages uninstall-pages clean-pages
 
-dist_man_MANS += man/bursard.8
+dist_man_MANS += man/bursar-conformance.1

@@ -3,9 +3,10 @@
 /*
  * mkman FOLDER - writes the manual pages that follow from tables
  *
- * One page for the command, one for each of its commands, one for the
- * configuration and one for each plugin that can be found: names, bounds,
- * defaults and help come from where the programs have them.
+ * One page for the daemon, one for the command, one for each of its commands,
+ * one for the configuration, one for those who write plugins and one for each
+ * plugin that can be found: names, bounds, defaults and help come from where
+ * the programs have them.
  */
 #include "config.h"
 
@@ -16,6 +17,7 @@
 
 #include "commands.h"
 #include "describe.h"
+#include "invocation.h"
 #include "module.h"
 #include "pages.h"
 #include "roff.h"
@@ -140,17 +142,11 @@ static void print_cli_options(FILE *out, const struct cli_option *table)
 
 /* --- commands ------------------------------------------------------------ */
 
-static void print_statuses(FILE *out)
+/* What each exit status means, in order from 0; ended by NULL. */
+static void print_statuses(FILE *out, const char *const *words)
 {
-	static const char *const words[] = {
-		"Done.", "Something outside did not work.",
-		"Wrong usage, or a mistake in the configuration.",
-		("A check that says no: a budget that is exceeded, a ledger "
-		 "that does not add up."),
-	};
-
 	roff_section(out, "EXIT STATUS");
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; words[i] != NULL; i++) {
 		char number[16];
 
 		snprintf(number, sizeof(number), "%d", i);
@@ -158,6 +154,14 @@ static void print_statuses(FILE *out)
 		roff_text(out, words[i], strlen(words[i]));
 	}
 }
+
+static const char *const command_statuses[] = {
+	"Done.", "Something outside did not work.",
+	"Wrong usage, or a mistake in the configuration.",
+	"A check that says no: a budget that is exceeded, a ledger that does "
+	"not add up.",
+	NULL
+};
 
 static void print_usage(FILE *out, const struct command *command)
 {
@@ -187,7 +191,7 @@ static void page_of_command(const struct command *command)
 	roff_section(out, "OPTIONS");
 	print_cli_options(out, command->options);
 	print_cli_options(out, cli_common_options);
-	print_statuses(out);
+	print_statuses(out, command_statuses);
 	roff_section(out, "SEE ALSO");
 	roff_see(out, "bursar", "1", ",");
 	roff_see(out, "bursar.yaml", "5", ",");
@@ -213,7 +217,7 @@ static void page_of_bursar(void)
 	}
 	roff_section(out, "OPTIONS");
 	print_cli_options(out, cli_common_options);
-	print_statuses(out);
+	print_statuses(out, command_statuses);
 	roff_section(out, "ENVIRONMENT");
 	roff_prose(out, pages_environment);
 	roff_section(out, "SEE ALSO");
@@ -225,6 +229,41 @@ static void page_of_bursar(void)
 	}
 	roff_see(out, "bursar.yaml", "5", ",");
 	roff_see(out, "bursard", "8", "");
+	page_close(out);
+}
+
+/* --- the daemon ---------------------------------------------------------- */
+
+static void page_of_bursard(void)
+{
+	static const char *const statuses[] = {
+		"Stopped as asked; with `--once` everything is durable, "
+		"duplicates and dead letters included.",
+		"Something outside did not work; with `--once` also when a "
+		"sink stayed closed for `once-timeout`.",
+		"Wrong usage, or a mistake in the configuration.",
+		NULL
+	};
+	FILE *out = page_open("bursard", "8", "keep the books on LLM usage");
+
+	roff_section(out, "SYNOPSIS");
+	fputs("\\fBbursard\\fR [\\fB\\-c\\fR \\fIFILE\\fR] "
+	      "[\\fB\\-\\-once\\fR | \\fB\\-\\-check\\fR]\n", out);
+	roff_section(out, "DESCRIPTION");
+	roff_prose(out, pages_bursard);
+	roff_section(out, "OPTIONS");
+	print_cli_options(out, invocation_options);
+	roff_section(out, "SIGNALS");
+	roff_prose(out, pages_signals);
+	print_statuses(out, statuses);
+	roff_section(out, "LOG");
+	roff_prose(out, pages_log);
+	roff_section(out, "ENVIRONMENT");
+	roff_prose(out, pages_daemon_environment);
+	roff_section(out, "SEE ALSO");
+	roff_see(out, "bursar", "1", ",");
+	roff_see(out, "bursar-check", "1", ",");
+	roff_see(out, "bursar.yaml", "5", "");
 	page_close(out);
 }
 
@@ -323,6 +362,84 @@ static void page_of_plugin(const struct bursar_plugin *plugin)
 	page_close(out);
 }
 
+/* --- those who write them ------------------------------------------------ */
+
+static void print_kinds(FILE *out)
+{
+	static const char *const words[] = {
+		[BURSAR_SOURCE] = "Brings messages, and is told what became of "
+			"each.",
+		[BURSAR_CRYPTO] = "Opens messages that are encrypted; may seal "
+			"and make keys.",
+		[BURSAR_FORMAT] = "Makes records of a message.",
+		[BURSAR_SINK] = "Stores records whole and durably, and says "
+			"which it knew; may answer questions in SQL.",
+		[BURSAR_SERVICE] = "Shows what the daemon knows.",
+	};
+
+	for (int i = 0; i < BURSAR_PLUGIN_KINDS; i++) {
+		char after[64];
+
+		snprintf(after, sizeof(after), ", bursar/%s.h",
+		         module_kind_names[i]);
+		roff_tag(out, module_kind_names[i], after);
+		roff_text(out, words[i], strlen(words[i]));
+	}
+}
+
+static void print_types(FILE *out)
+{
+	static const char *const words[] = {
+		[BURSAR_TYPE_TEXT] = "Any text.",
+		[BURSAR_TYPE_PATH] = "A file or folder; a relative one starts "
+			"from the folder of the configuration.",
+		[BURSAR_TYPE_CHOICE] = "One of the words in `choices`.",
+		[BURSAR_TYPE_NUMBER] = "A whole number within bounds.",
+		[BURSAR_TYPE_SIZE] = "Bytes, with or without a unit: `64K`.",
+		[BURSAR_TYPE_DURATION] = "A number with a unit: `250ms`; the "
+			"plugin gets milliseconds.",
+		[BURSAR_TYPE_FLAG] = "`true` or `false`.",
+		[BURSAR_TYPE_LIST] = "One text or a list of them.",
+		[BURSAR_TYPE_SECRET] = "Given as a file or by the environment, "
+			"kept in locked memory, never logged.",
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		roff_tag(out, describe_types[i], "");
+		roff_text(out, words[i], strlen(words[i]));
+	}
+}
+
+static void page_for_authors(const struct plugins *plugins)
+{
+	FILE *out = page_open("bursar-plugin", "3", "plugins of bursar: the "
+	                      "contract");
+
+	roff_section(out, "SYNOPSIS");
+	fprintf(out, ".nf\n#include <bursar/sink.h>\n\n"
+	        "BURSAR_PLUGIN_DEFINE(sink_mine, .kind = BURSAR_SINK, "
+	        ".name = \"mine\",\n"
+	        "    .summary = \"...\", .options = options, "
+	        ".ops.sink = &ops);\n.fi\n");
+	roff_section(out, "DESCRIPTION");
+	roff_prose(out, pages_plugin);
+	fprintf(out, ".PP\nThis is ABI %d: a module that was built for "
+	        "another one is refused.\n", BURSAR_PLUGIN_ABI);
+	roff_section(out, "KINDS");
+	print_kinds(out);
+	roff_section(out, "OPTIONS OF A PLUGIN");
+	roff_prose(out, pages_plugin_options);
+	print_types(out);
+	roff_section(out, "BUILDING");
+	roff_prose(out, pages_plugin_build);
+	roff_section(out, "SEE ALSO");
+	roff_see(out, "bursar-conformance", "1", ",");
+	roff_see(out, "bursar-plugins", "1", ",");
+	see_plugins(out, plugins);
+	roff_see(out, "bursar.yaml", "5", "");
+	page_close(out);
+}
+
 /* A plugin that cannot be described fails the build. */
 static void collect(void *context, enum bursar_plugin_kind kind,
                     const char *name, const char *file,
@@ -352,11 +469,13 @@ int main(int argc, char **argv)
 	}
 	folder = argv[1];
 	module_each(collect, &plugins);
+	page_of_bursard();
 	page_of_bursar();
 	for (size_t i = 0; commands[i] != NULL; i++) {
 		page_of_command(commands[i]);
 	}
 	page_of_configuration(&plugins);
+	page_for_authors(&plugins);
 	for (size_t i = 0; i < plugins.count; i++) {
 		page_of_plugin(plugins.items[i]);
 	}

@@ -6,6 +6,89 @@
 
 #include "pages.h"
 
+const char pages_bursard[] =
+	"`bursard` takes messages about the use of language models from its "
+	"sources, opens those that are encrypted, decodes them into records, "
+	"and stores the records in one or more databases that drop duplicates. "
+	"A source is told that a message is done only after every required "
+	"database has it durably, so that nothing is lost and nothing is "
+	"stored twice, also when the daemon is killed.\n"
+	"\n"
+	"What it reads, opens and writes is done by plugins; the configuration "
+	"says which.\n"
+	"\n"
+	"It stays in the foreground, makes its state folder where that is "
+	"missing, and holds a lock there, so that a second daemon with the "
+	"same folder does not start.\n"
+	"\n"
+	"A message that can never be stored becomes a dead letter: it is kept "
+	"in the state folder as it was delivered, with the reason.  When a "
+	"database cannot be reached, messages wait at their sources.";
+
+const char pages_signals[] =
+	"`SIGTERM` and `SIGINT` stop it: what is in flight is stored, for at "
+	"most `drain-timeout`; the rest goes back to its sources.  A second "
+	"one does not wait, and is as safe.\n"
+	"\n"
+	"`SIGHUP` has it read the configuration again, and open anew what "
+	"changed.  The new one is taken as a whole, or the old one stays.\n"
+	"\n"
+	"`SIGUSR1` logs the state.";
+
+const char pages_log[] =
+	"One event a line on standard error, as pairs of key and value:\n"
+	"\n"
+	"\ttime=2026-11-20T10:00:00.123Z level=info event=source-opened "
+	"instance=backlog\n"
+	"\n"
+	"The time is left out where the journal reads standard error.  Names "
+	"of events do not change.  The same event of the same instance is "
+	"logged at most ten times in ten seconds; `held-back` says how many "
+	"were not.  Neither secrets nor the content of messages are logged.";
+
+const char pages_daemon_environment[] =
+	"`BURSAR_CONFIG` names the configuration where `-c` does not.\n"
+	"\n"
+	"`BURSAR_PLUGIN_PATH` lists folders, divided by colons, in which "
+	"plugins are looked for before those that are installed.  A folder or "
+	"file that others can write is refused.";
+
+const char pages_plugin[] =
+	"A plugin is one shared object, `KIND_NAME.so`, that exports one "
+	"constant: its description, written with `BURSAR_PLUGIN_DEFINE`.  It "
+	"imports nothing from the daemon; what it needs reaches it through "
+	"`struct bursar_host`: log, options, clock, figures and a folder of "
+	"its own.  The headers are the contract, and say of each operation "
+	"what it does, what it is given, what it returns, and whose memory is "
+	"whose.\n"
+	"\n"
+	"\tload -> check of the options -> open -> operations -> close\n"
+	"\n"
+	"A module is loaded once and never unloaded.  An instance is what "
+	"`open` returns; there may be many of one module, so a plugin keeps "
+	"its state in the instance and not in static variables.  Calls on one "
+	"instance never overlap, but may come from different threads.\n"
+	"\n"
+	"A plugin says what happened, and the daemon decides what to do: no "
+	"plugin holds a queue, a retry loop or a timer.";
+
+const char pages_plugin_options[] =
+	"Options are declared in a table of `struct bursar_option` and never "
+	"parsed by hand.  The check of the configuration, `bursar plugins`, "
+	"`bursar check` and the manual page follow from it.  The types are:";
+
+const char pages_plugin_build[] =
+	"Link it so that nothing is left to be found when it is loaded, and "
+	"put it into the folder of its kind, which pkg-config knows as "
+	"`sourcesdir`, `cryptodir`, `formatsdir`, `sinksdir` or "
+	"`servicesdir`:\n"
+	"\n"
+	"\tcc $(pkg-config --cflags bursar) -shared -fPIC -Wl,-z,defs,-z,now "
+	"-o sink_mine.so mine.c\n"
+	"\n"
+	"`BURSAR_PLUGIN_PATH` names a folder to try it from.  "
+	"`bursar-conformance` runs it through the contract of its kind.";
+
 const char pages_bursar[] =
 	"`bursar` reads what the daemon `bursard` has stored, and does the "
 	"work of keeping it: reports, budgets, verification, purging, keys.  It "

@@ -6,6 +6,13 @@
 #ifndef MAN_PAGES_H
 #define MAN_PAGES_H
 
+extern const char pages_bursard[];
+extern const char pages_signals[];
+extern const char pages_log[];
+extern const char pages_daemon_environment[];
+extern const char pages_plugin[];
+extern const char pages_plugin_options[];
+extern const char pages_plugin_build[];
 extern const char pages_bursar[];
 extern const char pages_environment[];
 extern const char pages_configuration[];

@@ -13,6 +13,7 @@ dist_check_SCRIPTS += \
 	tests/cmd_crypto.sh \
 	tests/cmd_plugins.sh \
 	tests/cmd_token.sh \
+	tests/completion.sh \
 	tests/manuals.sh \
 	tests/sample.sh \
 	tests/sample_day.sh

@@ -1,6 +1,7 @@
 # The conformance kit: runs a plugin through the contract of its kind.
 
-noinst_PROGRAMS += tests/bursar-conformance
+# Installed for those who write plugins.
+bin_PROGRAMS += tests/bursar-conformance
 tests_bursar_conformance_CPPFLAGS = $(core_cppflags)
 tests_bursar_conformance_SOURCES = \
 	tests/conformance/check_crypto.c \

@@ -33,7 +33,8 @@ for header in "$top_srcdir"/include/bursar/*.h; do
 	find "$root" -path "*/include/bursar/${header##*/}" | grep -q . ||
 		complain "${header##*/} is installed"
 done
-for page in bursar.1 bursar.yaml.5 bursard.8; do
+for page in bursar.1 bursar.yaml.5 bursard.8 bursar-plugin.3 \
+    bursar-conformance.1; do
 	find "$root" -name "$page" | grep -q . || complain "$page is installed"
 done
 

@@ -1,61 +1,140 @@
 #!/bin/sh
-# Every command and every plugin has a page, every option is on it, and the
-# formatters have no complaint.
+# Every command, every option and every plugin is on its page, nothing is on a
+# page that is not there, and the formatters have no complaint.
 # SPDX-License-Identifier: Apache-2.0
 
 . "$top_srcdir/tests/command.sh"
 use_plugins
 pages=$top_builddir/man/pages
 [ -e "$pages/made" ] || { echo 'skipped: cross-compiled'; exit 77; }
+touch "$work/err"
 
-has() # page, what must stand there, as roff has it
+# The bold tags of a page between two headings, without roff's escapes; what
+# bears another word than a name is left as it is.
+tags() # page, heading, heading that ends it
 {
-	[ -f "$pages/$1" ] || { echo "FAILED: no page $1"; status=1; return; }
-	grep -qF -- "$2" "$pages/$1" || {
-		echo "FAILED: $1 lacks $2"
+	[ -f "$pages/$1" ] || { echo "FAILED: no page $1" >&2; return; }
+	sed -n "/^\.S[HS] $2/,/^\.S[HS] $3/p" "$pages/$1" |
+	    sed -n '/^\.TP$/{n;s/^\\fB\(.*\)\\fR.*/\1/p;}' | sed 's/\\-/-/g'
+}
+
+# same WHAT: $work/has is what the program has, $work/out what the page says.
+same()
+{
+	sort -u "$work/has" >"$work/has.sorted"
+	sort "$work/out" >"$work/out.sorted"
+	cmp -s "$work/has.sorted" "$work/out.sorted" && [ -s "$work/has" ] || {
+		echo "FAILED: $1: < is undocumented, > is documented and gone"
+		diff "$work/has.sorted" "$work/out.sorted" | grep '^[<>]'
 		status=1
 	}
 }
 
-roff()
+long_options() # of a help text
 {
-	printf '%s' "$1" | sed 's/-/\\-/g'
+	sed -n 's/^ \{2,6\}\(-[a-zA-Z], \)\{0,1\}\(--[a-z-]*\).*/\2/p'
 }
 
+# Of `-f, --format` the long one.
+tagged_options() # page
+{
+	tags "$1" OPTIONS '[^O]' | sed 's/^-., //'
+}
+
+# --- commands and options ----------------------------------------------------
+
 commands=$("$bursar" help | sed -n 's/^  \([a-z-]*\) .*/\1/p')
-[ -n "$commands" ] || { echo 'FAILED: no commands'; status=1; }
+printf '%s\n' "$commands" >"$work/has"
+tags bursar.1 COMMANDS OPTIONS >"$work/out"
+same 'commands in bursar(1)'
+
 for command in $commands; do
-	has bursar.1 "\\fB$(roff "$command")\\fR"
-	for option in $("$bursar" help "$command" |
-	    sed -n 's/^  .*--\([a-z-]*\).*/\1/p'); do
-		has "bursar-$command.1" "$(roff "--$option")"
+	"$bursar" help "$command" >"$work/help"
+	long_options <"$work/help" >"$work/has"
+	tagged_options "bursar-$command.1" >"$work/out"
+	same "bursar-$command(1)"
+	# What the line of usage names is there.
+	for option in $(grep -o '[[ ]--[a-z-]*' "$work/help" | tr -d '[ ' |
+	    sort -u); do
+		grep -qx -e "$option" "$work/has" || {
+			echo "FAILED: bursar help $command names $option"
+			status=1
+		}
 	done
 done
+"$top_builddir/core/bursard" --help | long_options >"$work/has"
+tagged_options bursard.8 >"$work/out"
+same 'bursard(8)'
+
+# The kit's letters.
+"$top_builddir/tests/bursar-conformance" -h |
+    sed -n 's/^  \(-[a-zA-Z]\) .*/\1/p' >"$work/has"
+echo -h >>"$work/has"
+sed -n '/^\.TP$/{n;s/^\.BI* \\\(-[a-zA-Z]\).*/\1/p;}' \
+    "$top_srcdir/man/bursar-conformance.1" >"$work/out"
+same 'bursar-conformance(1)'
+
+# --- pages: each command and plugin has one, and each page has its thing -----
 
 plugins=$("$bursar" plugins --format csv |
-    sed -n '2,$s/^\([a-z]*\),\([a-z0-9_]*\),.*/\1_\2/p')
-for plugin in $plugins; do
-	page=bursar-$(printf '%s' "$plugin" | sed 's/_/-/').5
-	for option in $("$bursar" plugins "$plugin" |
-	    sed -n 's/^  \([a-z][a-z0-9-]*\)\(, also.*\)*$/\1/p'); do
-		has "$page" "\\fB$(roff "$option")"
-	done
-done
-for section in sources crypto formats sinks services routes retention \
-    dead-letters prices; do
-	has bursar.yaml.5 ".SS $(roff "$section")"
-done
-for option in state-dir batch-records default-days max-size; do
-	has bursar.yaml.5 "\\fB$(roff "$option")\\fR"
-done
+    sed -n '2,$s/^\([a-z]*\),\([a-z0-9_]*\),.*/\1-\2/p')
+{
+	echo bursar.1 bursar.yaml.5 bursar-plugin.3 bursard.8
+	printf 'bursar-%s.1\n' $commands
+	printf 'bursar-%s.5\n' $plugins
+} | tr ' ' '\n' >"$work/has"
+(cd "$pages" && ls) | grep -v '^made$' >"$work/out"
+same 'pages'
 
-for page in "$pages"/*.[15] "$top_srcdir"/man/*.8; do
+# --- options of plugins and of the configuration -------------------------------
+
+# Of `secret, secret-file` the first.
+plugin_tags() # page, heading, end
+{
+	tags "$@" | sed 's/,.*//'
+}
+
+"$bursar" plugins --format csv | sed -n '2,$p' | cut -d, -f1,2 >"$work/list"
+while IFS=, read -r kind name; do
+	page=bursar-$kind-$name.5
+	"$bursar" plugins "${kind}_$name" >"$work/help"
+	for part in 'Options:' 'Options of every'; do
+		sed -n "/^$part/,/^\$/s/^  \([a-z][a-z0-9-]*\)\(, also.*\)*\$/\1/p" \
+		    "$work/help" >"$work/has"
+		case $part in
+		*:)	plugin_tags "$page" OPTIONS Options ;;
+		*)	plugin_tags "$page" 'Options of' '[^O]' ;;
+		esac >"$work/out"
+		[ -s "$work/has" ] || [ -s "$work/out" ] || continue
+		same "$page, $part"
+	done
+done <"$work/list"
+
+# The configuration's own options, as the sources have them in their tables.
+sed -n '/^const struct bursar_option setup_/,/^};/s/^	{ "\([a-z-]*\)", BURSAR_TYPE.*/\1/p' \
+    "$top_srcdir"/core/setup*.c "$top_srcdir"/core/*/*.c >"$work/has"
+echo plugin >>"$work/has"
+plugin_tags bursar.yaml.5 'TOP' EXAMPLE | sort -u >"$work/out"
+# Tags of the sections as well, each between two headings.
+sed -n '/^\.SH TOP/,/^\.SH EXAMPLE/p' "$pages/bursar.yaml.5" |
+    sed -n '/^\.TP$/{n;s/^\\fB\(.*\)\\fR.*/\1/p;}' |
+    sed 's/\\-/-/g; s/,.*//' | sort -u >"$work/out"
+same 'bursar.yaml(5)'
+
+# --- the formatters ----------------------------------------------------------
+
+for page in "$pages"/*.[1358] "$top_srcdir"/man/*.1; do
 	if command -v mandoc >/dev/null; then
 		mandoc -Tlint -W warning "$page" || status=1
 	fi
 	if command -v groff >/dev/null; then
 		groff -man -Tutf8 -ww -z "$page" 2>"$work/groff" || status=1
 		[ ! -s "$work/groff" ] || { cat "$work/groff"; status=1; }
+	fi
+	if command -v man >/dev/null; then
+		LC_ALL=C.UTF-8 MANROFFSEQ='' MANWIDTH=80 man --warnings -E UTF-8 \
+		    -l -Tutf8 -Z "$page" 2>"$work/man" >/dev/null || status=1
+		[ ! -s "$work/man" ] || { cat "$work/man"; status=1; }
 	fi
 done
 exit $status
