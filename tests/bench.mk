@@ -1,6 +1,7 @@
 # What is measured, with the machine's floor in the same run.
 
-bench_programs += %D%/bench/price %D%/bench/generate %D%/bench/floor_sqlite
+bench_programs += %D%/bench/price %D%/bench/generate %D%/bench/floor_sqlite \
+	%D%/bench/http_load
 EXTRA_DIST += %D%/bench/run.py %D%/bench/reference.sql \
 	%D%/bench/floor_postgres.sh
 
@@ -19,6 +20,9 @@ endif
 %C%_bench_floor_sqlite_SOURCES  = %D%/bench/floor_sqlite.c
 %C%_bench_floor_sqlite_CPPFLAGS = $(core_cppflags) $(SINK_SQLITE_CFLAGS)
 %C%_bench_floor_sqlite_LDADD    = $(SINK_SQLITE_LIBS)
+
+%C%_bench_http_load_SOURCES  = %D%/bench/http_load.c
+%C%_bench_http_load_CPPFLAGS = $(core_cppflags)
 
 .PHONY: bench
 bench: all bench-programs $(bench_needs)

@@ -16,3 +16,6 @@ dist_check_SCRIPTS += \
 	%D%/daemon_verify.py \
 	%D%/daemon_web.py
 EXTRA_DIST += %D%/daemon.py
+
+# Many clients for tests/daemon_http.py.
+check_SCRIPTS += %D%/bench/http_load$(EXEEXT)

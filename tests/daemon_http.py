@@ -27,6 +27,7 @@ CLIENTS = daemon.scaled(16, 4)
 RECORDS = daemon.scaled(150, 40)	# of each client
 KILLS = daemon.scaled(5, 3)
 CONNECTIONS = 5000
+HTTP_LOAD = os.path.join(daemon.BUILD, "tests", "bench", "http_load")
 TLS_DAYS = "2"
 
 
@@ -34,6 +35,47 @@ def free_port():
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return one.getsockname()[1]
+
+
+def open_files(many):
+    """What starts a program with room for so many connections."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard != resource.RLIM_INFINITY and hard < many:
+        raise daemon.Skip("the hard limit of open files, %d, is less than %d"
+                          % (hard, many))
+    if shutil.which("prlimit") is None:
+        raise daemon.Skip("prlimit is not installed")
+    return ["prlimit", "--nofile=%d" % many]
+
+
+class Load:
+    """Many good clients in a process of their own: tests/bench/http_load."""
+
+    def __init__(self, ground, server, count, connections, first=0, records=1,
+                 before=()):
+        path = ground.path("load-%d" % first)
+        with open(path, "wb") as file:
+            for n in range(first, first + count):
+                file.write(daemon.line_of(daemon.fact(n)))
+        self.process = subprocess.Popen(
+            list(before) + [HTTP_LOAD, str(server.port), path, "--hold",
+                            "--connections", str(connections), "--records",
+                            str(records), "--patience",
+                            "%d" % daemon.PATIENCE],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, preexec_fn=daemon.die_with_parent)
+
+    def figures(self):
+        """When all is answered; the connections stay."""
+        line = self.process.stdout.readline().decode()
+        if not line.startswith("http_load connections="):
+            raise daemon.Failure(line)
+        return {name: float(value) for name, value in
+                re.findall(r"(\w+)=([0-9.]+)", line)}
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait()
 
 
 class Server:
@@ -411,6 +453,21 @@ def what_is_rejected_and_not_told_is_a_dead_letter(ground):
     equal(server.process.stop(), 0, "TERM ends it with 0")
 
 
+# --- many clients ----------------------------------------------------------------
+
+def clients_in_step_wait_for_nobody(ground):
+    # As many events at once as the library takes in one go, and again.
+    server = Server(ground, open_files(1024)).start()
+    load = Load(ground, server, 256 * 20, 256)
+    got = load.figures()
+    load.end()
+    equal((got["stored"], got["again"]), (256 * 20, 0),
+          "each is answered at the first try")
+    check(got["max_ms"] < 1000 * daemon.PATIENCE / 2,
+          "%d ms for the slowest" % got["max_ms"])
+    equal(server.process.stop(), 0, "TERM ends it with 0")
+
+
 # --- clients that behave badly ---------------------------------------------------
 
 HOLD = r"""
@@ -642,6 +699,7 @@ daemon.main(every_status_is_answered, a_key_makes_a_request_the_same,
             usage_of_a_gateway_is_metering, each_id_once_whatever_is_killed,
             a_sink_that_is_away_is_503_and_passes, term_answers_everybody,
             what_is_rejected_and_not_told_is_a_dead_letter,
+            clients_in_step_wait_for_nobody,
             thousands_of_idle_connections_change_nothing,
             slow_clients_are_cut, with_tls_and_a_renewed_certificate,
             a_reload_goes_on_listening,

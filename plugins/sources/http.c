@@ -356,15 +356,6 @@ static bool tend(struct bursar_source *source)
 	return has_new_certificate(source);
 }
 
-static void silence(int bell)
-{
-	uint64_t rings;
-
-	if (read(bell, &rings, sizeof(rings)) < 0) {
-		return;		/* it was silent */
-	}
-}
-
 /* Waits for the first records, and not for more. */
 static bool read_some(struct bursar_source *source, struct bursar_batch *batch,
                       int wake, int64_t deadline)
@@ -379,7 +370,7 @@ static bool read_some(struct bursar_source *source, struct bursar_batch *batch,
 		if (room == 0) {
 			return true;
 		}
-		silence(server->bell);
+		http_silence(server->bell);
 		http_hand_out(server, batch);
 		if (batch->room < room || http_now() >= deadline) {
 			return true;

@@ -20,6 +20,7 @@
 #define HTTP_SOURCE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include <microhttpd.h>
 
@@ -162,6 +163,11 @@ struct http_server {
 	struct http_limits limits;
 	struct MHD_Daemon *daemon;	/* NULL: not listening */
 	bool     tls;
+	int      epoll;			/* the library's, to wait for */
+	pthread_t thread;		/* the library's; 0: none */
+	int      step_bell;		/* rung for it */
+	_Atomic bool ending;		/* it shall end */
+	bool     came;			/* the library's thread's: ring */
 	struct json_reader *json;	/* the library's thread's */
 	int      bell;			/* rung for the core's thread */
 	pthread_t starter;
@@ -201,6 +207,10 @@ int http_server_start(struct http_server *server, int listener,
 
 /* Answers who waits, lets answers go out for a moment, ends all. */
 void http_server_stop(struct http_server *server);
+
+/* Makes an eventfd readable, and unreadable again. */
+void http_ring(int bell);
+void http_silence(int bell);
 
 /* Cuts connections that take too long and answers requests that waited too
  * long; the core's thread, now and then. */
@@ -264,7 +274,7 @@ void http_request_drop(struct http_request *r);
 void http_request_leave(struct http_request *r, struct http_request **list);
 
 /* Resumes the requests of a list; without the lock. */
-void http_resume(struct http_request *list);
+void http_resume(struct http_server *server, struct http_request *list);
 
 /* http_untold.c - rejected records whose senders could not be told; all with
  * the lock */

@@ -13,7 +13,6 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <sodium.h>
 
@@ -133,8 +132,10 @@ void http_request_leave(struct http_request *r, struct http_request **list)
 	*list = r;
 }
 
-void http_resume(struct http_request *list)
+void http_resume(struct http_server *server, struct http_request *list)
 {
+	const bool some = list != NULL;
+
 	while (list != NULL) {
 		/* From then on it is the library's thread's. */
 		struct http_request *next = list->next;
@@ -143,15 +144,8 @@ void http_resume(struct http_request *list)
 		MHD_resume_connection(list->connection);
 		list = next;
 	}
-}
-
-static void ring(const struct http_server *server)
-{
-	const uint64_t one = 1;
-
-	/* Full means that it rings already. */
-	if (write(server->bell, &one, sizeof(one)) < 0) {
-		return;
+	if (some) {
+		http_ring(server->step_bell);
 	}
 }
 
@@ -163,16 +157,15 @@ void http_request_wait(struct http_request *r)
 	pthread_mutex_lock(&server->lock);
 	r->deadline = http_now() + server->limits.answer_us;
 	r->link->phase = HTTP_SUSPENDED;
-	const bool wakes = server->hand_out == NULL;
 	enter(r);
 	if (server->parked || server->closing || !take_slot(r)) {
 		http_request_leave(r, &list);
 	}
 	pthread_mutex_unlock(&server->lock);
 	if (list != NULL) {
-		http_resume(list);
-	} else if (wakes) {
-		ring(server);
+		http_resume(server, list);
+	} else {
+		server->came = true;
 	}
 }
 
@@ -186,7 +179,7 @@ void http_answer_due(struct http_server *server, int64_t now)
 		http_request_leave(server->first, &list);
 	}
 	pthread_mutex_unlock(&server->lock);
-	http_resume(list);
+	http_resume(server, list);
 }
 
 /* --- records -------------------------------------------------------------- */
@@ -315,5 +308,5 @@ void http_settle(struct http_server *server,
 		}
 	}
 	pthread_mutex_unlock(&server->lock);
-	http_resume(list);
+	http_resume(server, list);
 }
