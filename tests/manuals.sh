@@ -32,7 +32,7 @@ same()
 
 long_options() # of a help text
 {
-	sed -n 's/^ \{2,6\}\(-[a-zA-Z], \)\{0,1\}\(--[a-z-]*\).*/\2/p'
+	sed -n 's/^ \{2,6\}\(-[a-zA-Z], \)\{0,1\}\(--[a-z0-9-]*\).*/\2/p'
 }
 
 # Of `-f, --format` the long one.
@@ -54,7 +54,7 @@ for command in $commands; do
 	tagged_options "bursar-$command.1" >"$work/out"
 	same "bursar-$command(1)"
 	# What the line of usage names is there.
-	for option in $(grep -o '[[ ]--[a-z-]*' "$work/help" | tr -d '[ ' |
+	for option in $(grep -o '[[ ]--[a-z0-9-]*' "$work/help" | tr -d '[ ' |
 	    sort -u); do
 		grep -qx -e "$option" "$work/has" || {
 			echo "FAILED: bursar help $command names $option"
