@@ -15,7 +15,7 @@
 
 #define ALIGNMENT 16u
 #define SLACK     64u		/* readable behind every allocation */
-#define POOL_MAX  160u		/* blocks kept for later: 40 MB */
+#define POOL_MAX  640u		/* blocks kept for later: 40 MB */
 
 struct arena_block {
 	struct arena_block *next;

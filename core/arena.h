@@ -11,7 +11,7 @@
 
 #include <bursar/plugin.h>
 
-#define ARENA_BLOCK (256u << 10)	/* usable bytes of an ordinary block */
+#define ARENA_BLOCK (64u << 10)	/* usable bytes of an ordinary block */
 
 struct arena_block;
 

@@ -18,6 +18,7 @@ struct flight *flight_create(int64_t now)
 	}
 	arena_init(&flight->arena);
 	arena_init(&flight->drafts);
+	arena_init(&flight->scratch);
 	flight->bell = -1;
 	flight->read_at = now;
 	atomic_init(&flight->holders, 1);
@@ -37,6 +38,7 @@ void flight_release(struct flight *flight)
 		text = next;
 	}
 	arena_clear(&flight->drafts);
+	arena_clear(&flight->scratch);
 	arena_clear(&flight->arena);
 	free(flight);
 }
@@ -130,18 +132,21 @@ struct flight_message *flight_add(struct flight *flight,
 {
 	struct flight_message *added =
 		arena_alloc(&flight->arena, sizeof(*added));
-	if (added == NULL) {
+	struct bursar_message *copy =
+		arena_alloc(&flight->scratch, sizeof(*copy));
+	if (added == NULL || copy == NULL) {
 		return NULL;
 	}
+	*copy = *message;
+	if (!copy_all(&flight->arena, copy,
+	              flight->last != NULL ? flight->last->delivered : NULL)) {
+		return NULL;
+	}
+	copy->kind = NULL;
 	*added = (struct flight_message){
-		.flight = flight, .delivered = *message,
+		.flight = flight, .token = copy->token, .lane = copy->lane,
+		.delivered = copy, .clear = copy,
 	};
-	if (!copy_all(&flight->arena, &added->delivered,
-	              flight->last != NULL ? &flight->last->delivered : NULL)) {
-		return NULL;
-	}
-	added->delivered.kind = NULL;
-	added->clear = &added->delivered;
 	/* One part until the intake has counted its records. */
 	atomic_init(&added->waiting, 1);
 
@@ -153,11 +158,77 @@ struct flight_message *flight_add(struct flight *flight,
 	flight->last = added;
 	flight->one_lane = flight->count == 0 ||
 		(flight->one_lane &&
-		 added->delivered.lane == flight->first->delivered.lane);
+		 added->lane == flight->first->lane);
 	flight->count++;
 	flight->unsettled++;
 	atomic_fetch_add(&flight->unfinished, 1);
 	return added;
+}
+
+/* Once the first is packed all have to be. */
+static bool pack_messages(struct flight *flight)
+{
+	struct arena *arena = &flight->arena;
+	const struct packed_message **packed = arena_alloc(&flight->scratch,
+		2 * flight->count * sizeof(const struct packed_message *));
+	size_t at = 0;
+
+	if (packed == NULL) {
+		return false;
+	}
+	for (struct flight_message *m = flight->first; m != NULL; m = m->next) {
+		packed[at] = pack_message(arena, m->delivered);
+		packed[at + 1] = m->clear == m->delivered ? packed[at]
+			: pack_message(arena, m->clear);
+		if (packed[at] == NULL || packed[at + 1] == NULL) {
+			return false;
+		}
+		at += 2;
+	}
+	at = 0;
+	for (struct flight_message *m = flight->first; m != NULL; m = m->next) {
+		m->packed_delivered = packed[at++];
+		m->packed_clear = packed[at++];
+	}
+	return true;
+}
+
+void flight_settle_down(struct flight *flight)
+{
+	assert(!flight->packed);
+
+	arena_clear(&flight->drafts);
+	if (pack_messages(flight)) {
+		flight->packed = true;
+		arena_clear(&flight->scratch);
+	}
+}
+
+static const struct bursar_message *
+unpacked(const struct flight_message *message,
+         const struct packed_message *packed, struct bursar_message *room)
+{
+	unpack_message(packed, room);
+	room->token = message->token;
+	room->lane = message->lane;
+	return room;
+}
+
+const struct bursar_message *
+flight_delivered(const struct flight_message *message,
+                 struct bursar_message *room)
+{
+	return message->flight->packed
+		? unpacked(message, message->packed_delivered, room)
+		: message->delivered;
+}
+
+const struct bursar_message *flight_clear(const struct flight_message *message,
+                                          struct bursar_message *room)
+{
+	return message->flight->packed
+		? unpacked(message, message->packed_clear, room)
+		: message->clear;
 }
 
 static size_t record_size(const struct bursar_kind *kind)

@@ -38,13 +38,26 @@ enum {
 
 struct flight;
 struct metric;
+struct packed_message;
 
 struct flight_message {
 	struct flight_message *next;	/* in order of arrival */
 	struct flight         *flight;
-	struct bursar_message  delivered;
-	/* Out of its envelope and decrypted; &delivered where that is it. */
-	struct bursar_message *clear;
+	uint64_t               token;
+	uint64_t               lane;
+	/*
+	 * As it was delivered, and out of its envelope and decrypted, the same
+	 * one where that is it; after flight_settle_down() ask for them by
+	 * flight_delivered() and flight_clear().
+	 */
+	union {
+		struct bursar_message       *delivered;
+		const struct packed_message *packed_delivered;
+	};
+	union {
+		struct bursar_message       *clear;
+		const struct packed_message *packed_clear;
+	};
 	struct flight_record  *records;
 	struct flight_record  *last_record;	/* where there are any */
 	_Atomic unsigned       waiting;	/* (record, required sink) pairs */
@@ -74,6 +87,8 @@ struct flight {
 	struct arena           arena;
 	struct arena           drafts;	/* records of one message; its format
 					 * is at work on them */
+	struct arena           scratch;	/* until flight_settle_down() */
+	bool                   packed;	/* after it */
 	struct flight_message *first;
 	struct flight_message *last;
 	size_t                 count;		/* messages */
@@ -103,6 +118,19 @@ void flight_release(struct flight *flight);
  */
 struct flight_message *flight_add(struct flight *flight,
                                   const struct bursar_message *message);
+
+/*
+ * Packs the messages, and forgets all that is of no use once they are prepared.
+ * Where memory is short they stay as they are.
+ */
+void flight_settle_down(struct flight *flight);
+
+/* The message as delivered, and in clear; in `room` where it was packed. */
+const struct bursar_message *
+flight_delivered(const struct flight_message *message,
+                 struct bursar_message *room);
+const struct bursar_message *flight_clear(const struct flight_message *message,
+                                          struct bursar_message *room);
 
 /* Adds the draft of a record to a message, which has no packed ones; NULL: out
  * of memory. */

@@ -87,6 +87,8 @@ struct intake {
 	struct lanes    lanes;
 	struct bursar_settled  settled[SETTLE_MAX];
 	struct flight_message *settling[SETTLE_MAX];
+	struct bursar_message *settling_rooms;	/* as many, for a source that
+						 * answers; else NULL */
 
 	_Atomic int64_t busy_since;	/* us, monotonic: of this turn */
 
@@ -285,7 +287,7 @@ static size_t list_settled(struct intake *in, struct flight *flight,
 {
 	if (flight->one_lane && !in->recalling &&
 	    atomic_load(&flight->unfinished) == flight->unsettled) {
-		lanes_block(&in->lanes, flight->first->delivered.lane);
+		lanes_block(&in->lanes, flight->first->lane);
 		return count;
 	}
 	for (struct flight_message *m = flight->first;
@@ -296,28 +298,29 @@ static size_t list_settled(struct intake *in, struct flight *flight,
 		if (in->recalling) {
 			in->settling[count] = m;
 			in->settled[count++] = (struct bursar_settled){
-				.token = m->delivered.token,
+				.token = m->token,
 				.outcome = BURSAR_RETURNED,
-				.message = &m->delivered,
 			};
 			continue;
 		}
 		if (!is_finished(m)) {
-			lanes_block(&in->lanes, m->delivered.lane);
+			lanes_block(&in->lanes, m->lane);
 			continue;
 		}
-		if (lanes_is_blocked(&in->lanes, m->delivered.lane)) {
+		if (lanes_is_blocked(&in->lanes, m->lane)) {
 			continue;
 		}
 		const enum bursar_outcome outcome = flight_outcome(m);
+		const bool refused = outcome == BURSAR_REFUSED ||
+		                     outcome == BURSAR_CONFLICT;
 		in->settling[count] = m;
 		in->settled[count] = (struct bursar_settled){
-			.token = m->delivered.token,
+			.token = m->token,
 			.outcome = outcome,
-			.reason = outcome == BURSAR_REFUSED ||
-			          outcome == BURSAR_CONFLICT
-			        ? atomic_load(&m->reason) : NULL,
-			.message = &m->delivered,
+			.reason = refused ? atomic_load(&m->reason) : NULL,
+			.message = refused && in->settling_rooms != NULL
+			         ? flight_delivered(m,
+			                   &in->settling_rooms[count]) : NULL,
 		};
 		count++;
 	}
@@ -348,8 +351,9 @@ static void count_ages(struct intake *in, size_t count)
 	uint64_t same = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		const int64_t said =
-			in->settling[i]->delivered.timestamp_us;
+		struct bursar_message room;
+		const int64_t said = flight_delivered(in->settling[i],
+		                                      &room)->timestamp_us;
 
 		if (said == 0 || in->settled[i].outcome == BURSAR_RETURNED) {
 			continue;
@@ -668,7 +672,7 @@ static void prepare(struct intake *in, struct flight *flight,
 	       wait_for_letters(in, err)) {
 		*err = (struct bursar_error){ 0 };
 	}
-	arena_clear(&flight->drafts);
+	flight_settle_down(flight);
 	if (prepared == PREPARED) {
 		*end = NULL;
 	}
@@ -985,6 +989,14 @@ struct intake *intake_create(const struct intake_options *options,
 	if (preparer_init(&in->preparer, err) != 0) {
 		goto fail;
 	}
+	if (in->ops->answers) {
+		in->settling_rooms = calloc(SETTLE_MAX,
+		                            sizeof(*in->settling_rooms));
+		if (in->settling_rooms == NULL) {
+			bursar_fail(err, ENOMEM, "out of memory");
+			goto fail;
+		}
+	}
 	if (in->source == NULL) {
 		in->source = in->ops->open(&options->instance->host, err);
 		if (in->source == NULL) {
@@ -1033,12 +1045,12 @@ static void return_rest(struct intake *in)
 		for (struct flight_message *m = f->first; m != NULL;
 		     m = m->next) {
 			if (!is_finished(m)) {
-				lanes_block(&in->lanes, m->delivered.lane);
+				lanes_block(&in->lanes, m->lane);
 				atomic_store(&m->waiting, 1);
 				flight_part_done(m, FLIGHT_RETURNED);
 			} else if (!m->settled &&
 			           lanes_is_blocked(&in->lanes,
-			                            m->delivered.lane)) {
+			                            m->lane)) {
 				atomic_fetch_or(&m->happened, FLIGHT_RETURNED);
 			}
 		}
@@ -1077,6 +1089,7 @@ void intake_destroy(struct intake *in)
 	in->ops->close(in->source);
 	preparer_finish(&in->preparer);
 	lanes_finish(&in->lanes);
+	free(in->settling_rooms);
 	if (in->bell >= 0) {
 		close(in->bell);
 	}

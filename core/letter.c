@@ -17,7 +17,8 @@
 static int64_t expiry_by_headers(const struct retention *retention,
                                  const struct flight_message *message)
 {
-	const struct bursar_message *clear = message->clear;
+	struct bursar_message room;
+	const struct bursar_message *clear = flight_clear(message, &room);
 	const bool fact = clear->kind != NULL && clear->kind->fact;
 	const int64_t now = clock_wall_us();
 
@@ -81,8 +82,11 @@ static int add(struct letterbox *box, struct flight_message *message,
 
 static bool is_told(const struct flight_message *message)
 {
+	struct bursar_message room;
+
 	return message->flight->answers &&
-	       !(message->delivered.flags & BURSAR_MESSAGE_UNANSWERED);
+	       !(flight_delivered(message, &room)->flags &
+	         BURSAR_MESSAGE_UNANSWERED);
 }
 
 int letter_write(struct letterbox *box, struct flight_message *message,
@@ -90,9 +94,10 @@ int letter_write(struct letterbox *box, struct flight_message *message,
                  const struct bursar_record *record, const char *sink,
                  struct bursar_error *err)
 {
+	struct bursar_message delivered, clear;
 	const struct dead_letter letter = {
-		.message = &message->delivered,
-		.kind = message->clear->kind,
+		.message = flight_delivered(message, &delivered),
+		.kind = flight_clear(message, &clear)->kind,
 		.source = message->flight->source,
 		.reason = reason,
 		.text = text,
@@ -112,16 +117,17 @@ int letter_besides(struct letterbox *box, struct flight_message *message,
                    bool *added, struct bursar_error *err)
 {
 	const unsigned happened = atomic_load(&message->happened);
+	struct bursar_message delivered, clear;
 
-	if (!is_told(message) || box->letters == NULL ||
-	    !(happened & (FLIGHT_REFUSED | FLIGHT_CONFLICT)) ||
+	if (!(happened & (FLIGHT_REFUSED | FLIGHT_CONFLICT)) ||
 	    !(happened & (FLIGHT_STORED | FLIGHT_DUPLICATE)) ||
-	    happened & FLIGHT_RETURNED) {
+	    happened & FLIGHT_RETURNED || box->letters == NULL ||
+	    !is_told(message)) {
 		return 0;
 	}
 	const struct dead_letter letter = {
-		.message = &message->delivered,
-		.kind = message->clear->kind,
+		.message = flight_delivered(message, &delivered),
+		.kind = flight_clear(message, &clear)->kind,
 		.source = message->flight->source,
 		.reason = happened & FLIGHT_REFUSED ? DEAD_REFUSED
 		                                    : DEAD_ID_CONFLICT,

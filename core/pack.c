@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "pack.h"
@@ -84,4 +85,52 @@ struct bursar_record *pack_record(struct arena *arena,
 	copy->flags |= BURSAR_RECORD_PACKED;
 	memcpy(copy->values, packed, size);
 	return copy;
+}
+
+/* The words of a message that are not zero, and which these are. */
+struct packed_message {
+	uint64_t set;
+	uint64_t words[];
+};
+
+#define WORDS (sizeof(struct bursar_message) / sizeof(uint64_t))
+
+static_assert(sizeof(struct bursar_message) % sizeof(uint64_t) == 0 &&
+              WORDS <= 64, "a bit for each word of a message");
+
+const struct packed_message *pack_message(struct arena *arena,
+                                          const struct bursar_message *message)
+{
+	uint64_t words[WORDS];
+	struct packed_message *packed;
+	uint64_t set = 0;
+	size_t count = 0;
+
+	memcpy(words, message, sizeof(words));
+	words[offsetof(struct bursar_message, token) / sizeof(uint64_t)] = 0;
+	words[offsetof(struct bursar_message, lane) / sizeof(uint64_t)] = 0;
+	for (size_t i = 0; i < WORDS; i++) {
+		if (words[i] != 0) {
+			set |= UINT64_C(1) << i;
+			words[count++] = words[i];
+		}
+	}
+	packed = arena_alloc(arena, sizeof(*packed) + count * sizeof(words[0]));
+	if (packed != NULL) {
+		packed->set = set;
+		memcpy(packed->words, words, count * sizeof(words[0]));
+	}
+	return packed;
+}
+
+void unpack_message(const struct packed_message *packed,
+                    struct bursar_message *message)
+{
+	uint64_t words[WORDS];
+	size_t count = 0;
+
+	for (size_t i = 0; i < WORDS; i++) {
+		words[i] = packed->set >> i & 1 ? packed->words[count++] : 0;
+	}
+	memcpy(message, words, sizeof(words));
 }

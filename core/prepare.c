@@ -100,7 +100,7 @@ static bool is_encrypted(const struct bursar_message *m)
 /* A source should have cut it; as said in bursar/message.h. */
 static bool cut(struct flight_message *m)
 {
-	struct bursar_message *d = &m->delivered;
+	struct bursar_message *d = m->delivered;
 	uint8_t hash[crypto_hash_sha256_BYTES];
 	const size_t room = 2 * sizeof(hash) + 1;
 	char *hex = arena_alloc(&m->flight->arena, room);
@@ -124,13 +124,13 @@ static enum step unwrap(struct preparer *p, struct flight_message *m,
                         struct bursar_error *err)
 {
 	struct bursar_error why = { 0 };
-	struct bursar_message clear = m->delivered;
+	struct bursar_message clear = *m->delivered;
 
-	if (!(m->delivered.flags & BURSAR_MESSAGE_OVERSIZE) &&
-	    m->delivered.body.size > p->max_message && !cut(m)) {
+	if (!(m->delivered->flags & BURSAR_MESSAGE_OVERSIZE) &&
+	    m->delivered->body.size > p->max_message && !cut(m)) {
 		return STEP_MEMORY;
 	}
-	if (m->delivered.flags & BURSAR_MESSAGE_OVERSIZE) {
+	if (m->delivered->flags & BURSAR_MESSAGE_OVERSIZE) {
 		return letter(p, m, DEAD_OVERSIZE,
 		              "it is longer than max-message", err);
 	}
@@ -139,13 +139,13 @@ static enum step unwrap(struct preparer *p, struct flight_message *m,
 	                      &why)) {
 	case ENVELOPE_NONE:
 		/* It may be prepared for the second time. */
-		m->clear = &m->delivered;
+		m->clear = m->delivered;
 		m->clear->kind = clear.kind;
 		break;
 	case ENVELOPE_OPENED:
-		m->clear = arena_alloc(&m->flight->arena, sizeof(clear));
+		m->clear = arena_alloc(&m->flight->scratch, sizeof(clear));
 		if (m->clear == NULL) {
-			m->clear = &m->delivered;
+			m->clear = m->delivered;
 			return STEP_MEMORY;
 		}
 		*m->clear = clear;
@@ -184,7 +184,7 @@ static enum bursar_verdict unseal(struct preparer *p, struct flight *flight,
                                   struct bursar_sealed **sealed,
                                   struct bursar_error *err)
 {
-	*sealed = arena_alloc(&flight->arena, count * sizeof(**sealed));
+	*sealed = arena_alloc(&flight->scratch, count * sizeof(**sealed));
 	if (*sealed == NULL) {
 		bursar_fail(err, ENOMEM, "out of memory");
 		return BURSAR_RETRY;
@@ -220,13 +220,13 @@ static enum step take_plain(struct preparer *p, struct flight_message *m,
 		              "it is sealed under a key that is not known",
 		              err);
 	}
-	if (m->clear == &m->delivered) {
+	if (m->clear == m->delivered) {
 		struct bursar_message *clear =
-			arena_alloc(&m->flight->arena, sizeof(*clear));
+			arena_alloc(&m->flight->scratch, sizeof(*clear));
 		if (clear == NULL) {
 			return STEP_MEMORY;
 		}
-		*clear = m->delivered;
+		*clear = *m->delivered;
 		m->clear = clear;
 	}
 	m->clear->body = sealed->plain;
@@ -483,7 +483,7 @@ static bool complete(struct preparer *p, struct flight_message *m,
 	bursar_set_flag(record, 0);
 	set_fixed(record, m->clear);
 	record->check = check;
-	if (m->delivered.flags & BURSAR_MESSAGE_REDELIVERED) {
+	if (m->delivered->flags & BURSAR_MESSAGE_REDELIVERED) {
 		record->flags |= BURSAR_RECORD_AGAIN;
 	}
 	if (record->kind->fact) {
@@ -676,7 +676,7 @@ static enum step no_kind(struct preparer *p, struct flight_message *m,
 /* Whether its sender may send what it became. */
 static bool may_send(const struct flight_message *m)
 {
-	const uint64_t kinds = m->delivered.kinds;
+	const uint64_t kinds = m->delivered->kinds;
 
 	for (const struct flight_record *r = m->records; r != NULL;
 	     r = r->next) {
@@ -807,7 +807,7 @@ enum prepared prepare_flight(struct preparer *p, struct flight *flight,
 	*outage = false;
 	*from = first;
 	struct flight_message **list =
-		arena_alloc(&flight->arena, flight->count * sizeof(*list));
+		arena_alloc(&flight->scratch, flight->count * sizeof(*list));
 	if (list == NULL) {
 		bursar_fail(err, ENOMEM, "out of memory");
 		return PREPARED_RETURN;

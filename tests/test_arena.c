@@ -162,11 +162,53 @@ START_TEST(a_flight_keeps_what_a_source_takes_back)
 	memset(body, 'x', 4);
 	memset(id, 'x', 2);
 	name[0] = value[0] = 'x';
-	ck_assert_int_eq(memcmp(added->delivered.body.data, "body", 4), 0);
-	ck_assert_int_eq(memcmp(added->delivered.message_id.data, "id", 2), 0);
-	ck_assert_int_eq(bursar_header_get(&added->delivered, "n").data[0],
+	ck_assert_int_eq(memcmp(added->delivered->body.data, "body", 4), 0);
+	ck_assert_int_eq(memcmp(added->delivered->message_id.data, "id", 2), 0);
+	ck_assert_int_eq(bursar_header_get(added->delivered, "n").data[0],
 	                 'v');
-	ck_assert_int_eq(added->delivered.fixed[0].value.data[0], 'v');
+	ck_assert_int_eq(added->delivered->fixed[0].value.data[0], 'v');
+	flight_release(flight);
+}
+END_TEST
+
+START_TEST(a_flight_says_what_was_delivered_when_it_has_settled_down)
+{
+	const struct bursar_header header = { span("n"), span("v") };
+	const struct bursar_message messages[] = {
+		{ .token = 7, .lane = 3, .body = span("body"),
+		  .message_id = span("id"), .headers = &header,
+		  .header_count = 1, .place = span("queue"), .offset = 5,
+		  .timestamp_us = -1, .flags = BURSAR_MESSAGE_REDELIVERED },
+		{ .body = span("") },
+		{ .token = UINT64_MAX, .lane = 1, .kinds = UINT64_MAX },
+	};
+	enum { COUNT = sizeof(messages) / sizeof(messages[0]) };
+	struct bursar_message before[COUNT], room;
+	struct flight *flight = flight_create(1);
+	struct bursar_message clear = messages[0];
+	size_t i = 0;
+
+	for (; i < COUNT; i++) {
+		flight_add(flight, &messages[i]);
+		before[i] = *flight->last->delivered;
+	}
+	clear.kind = &schema.kinds[1];
+	flight->last->clear = &clear;
+	flight_settle_down(flight);
+	ck_assert_uint_eq(flight->scratch.bytes, 0);
+	i = 0;
+	for (const struct flight_message *m = flight->first; m != NULL;
+	     m = m->next) {
+		ck_assert_mem_eq(flight_delivered(m, &room), &before[i],
+		                 sizeof(room));
+		ck_assert_uint_eq(m->token, messages[i].token);
+		ck_assert_uint_eq(m->lane, messages[i].lane);
+		i++;
+	}
+	const struct bursar_message *last = flight_clear(flight->last, &room);
+	ck_assert_ptr_eq(last->kind, clear.kind);
+	ck_assert_ptr_eq(last->headers, &header);
+	ck_assert_ptr_eq(flight_clear(flight->first, &room)->kind, NULL);
 	flight_release(flight);
 }
 END_TEST
@@ -336,6 +378,8 @@ static Suite *suite(void)
 	TCase *flights = tcase_create("flights");
 	tcase_add_checked_fixture(flights, setup, teardown);
 	tcase_add_test(flights, a_flight_keeps_what_a_source_takes_back);
+	tcase_add_test(flights,
+	           a_flight_says_what_was_delivered_when_it_has_settled_down);
 	tcase_add_test(flights,
 	               a_flight_gives_records_in_the_order_of_their_making);
 	tcase_add_test(flights, a_packed_record_says_what_its_draft_said);

@@ -189,6 +189,15 @@ static enum bursar_verdict source_read(struct bursar_source *source,
 	return BURSAR_DONE;
 }
 
+static struct bursar_source_ops source_ops;
+
+/* What an answer may need the message for. */
+static bool is_lent(const struct bursar_settled *settled)
+{
+	return source_ops.answers && (settled->outcome == BURSAR_REFUSED ||
+	                              settled->outcome == BURSAR_CONFLICT);
+}
+
 static enum bursar_verdict source_settle(struct bursar_source *source,
                                          const struct bursar_settled *settled,
                                          size_t count, struct bursar_error *err)
@@ -204,7 +213,10 @@ static enum bursar_verdict source_settle(struct bursar_source *source,
 	for (size_t i = 0; i < count && w.settled_count < MAX; i++) {
 		w.settled[w.settled_count].token = settled[i].token;
 		w.settled[w.settled_count].outcome = settled[i].outcome;
-		ck_assert_uint_eq(settled[i].message->token, settled[i].token);
+		ck_assert_int_eq(settled[i].message != NULL,
+		                 is_lent(&settled[i]));
+		ck_assert(settled[i].message == NULL ||
+		          settled[i].message->token == settled[i].token);
 		snprintf(w.settled[w.settled_count].reason,
 		         sizeof(w.settled[0].reason), "%s",
 		         settled[i].reason != NULL ? settled[i].reason : "");

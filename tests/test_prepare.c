@@ -739,9 +739,9 @@ START_TEST(cuts_what_a_source_should_have_cut)
 	crypto_hash_sha256(hash, (uint8_t *)body, sizeof(body));
 	sodium_bin2hex(hex, sizeof(hex), hash, sizeof(hash));
 	ck_assert_str_eq(letters().reason, DEAD_OVERSIZE);
-	ck_assert_uint_eq(m->delivered.full_size, sizeof(body));
-	ck_assert_uint_eq(m->delivered.body.size, DEAD_OVERSIZE_KEPT);
-	ck_assert_int_eq(memcmp(m->delivered.digest.data, hex, 64), 0);
+	ck_assert_uint_eq(m->delivered->full_size, sizeof(body));
+	ck_assert_uint_eq(m->delivered->body.size, DEAD_OVERSIZE_KEPT);
+	ck_assert_int_eq(memcmp(m->delivered->digest.data, hex, 64), 0);
 }
 END_TEST
 
@@ -753,7 +753,7 @@ START_TEST(opens_what_is_sealed_and_remembers_that_it_was)
 	ck_assert_ptr_nonnull(m->records);
 	ck_assert(m->sealed);
 	ck_assert_uint_eq(m->clear->content_encoding.size, 0);
-	ck_assert_uint_ne(m->delivered.content_encoding.size, 0);
+	ck_assert_uint_ne(m->delivered->content_encoding.size, 0);
 }
 END_TEST
 

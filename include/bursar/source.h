@@ -65,7 +65,8 @@ struct bursar_settled {
 	uint64_t token;
 	enum bursar_outcome outcome;
 	const char *reason;	/* REFUSED, CONFLICT: a sentence; else NULL */
-	/* As it was added, but for a body that was cut; lent for the call. */
+	/* As it was added, but for a body that was cut; lent for the call.
+	 * Only REFUSED and CONFLICT of a source that answers; else NULL. */
 	const struct bursar_message *message;
 };
 
