@@ -486,7 +486,7 @@ static const struct bursar_option options[] = {
 	{ "max-body", BURSAR_TYPE_SIZE, "16M",
 	  "The longest body of a request, unpacked.",
 	  .min = 1024, .max = INT64_C(1) << 30 },
-	{ "max-pending", BURSAR_TYPE_SIZE, "48M",
+	{ "max-pending", BURSAR_TYPE_SIZE, "24M",
 	  "How much of all requests may be in memory before it is taken by a "
 	  "batch; above that clients are told to come again.",
 	  .min = 65536, .max = INT64_C(8) << 30 },

@@ -35,7 +35,7 @@ size_t http_bytes_room(const struct http_bytes *bytes, size_t size)
 		}
 		room *= 2;
 	}
-	return room;
+	return bytes->most >= size && bytes->most < room ? bytes->most : room;
 }
 
 bool http_bytes_reserve(struct http_bytes *bytes, size_t size)

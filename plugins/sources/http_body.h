@@ -25,6 +25,7 @@ struct http_bytes {
 	char  *data;
 	size_t size;
 	size_t room;		/* padding not counted */
+	size_t most;		/* no more is expected; 0: not known */
 };
 
 /* The room that there will be after reserving `size` bytes; 0: too much. */

@@ -220,6 +220,7 @@ struct http_request *http_request_begin(struct http_server *server,
 	link->since = http_now();
 	pthread_mutex_unlock(&server->lock);
 	check_header(r, url, method);
+	r->body.most = said_length(r);
 	r->long_refused = r->code != 0 && said_length(r) > THROW_AWAY;
 	return r;
 }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """run.py [--rounds N] [--records N] [--growth N] [PATH ...] - measure, with the machine's floor beside it
 
-Paths: decode price null memory sqlite growth postgres amqp purge (all), and summary, growth-postgres.  Those with a server are
+Paths: decode price null memory sqlite http growth postgres amqp purge (all), and summary, growth-postgres.  Those with a server are
 run between servers of this machine's distribution that end with the run.  Every figure is the median of interleaved rounds
 on this machine, now; goals are ratios to a floor of the same run wherever there is one.  Nothing here passes or fails: it
 prints."""
@@ -164,6 +164,75 @@ def bench_memory(folder, options):
     peak = max(once(folder, '{plugin: "null"}', lines)[1] for _ in range(2))
     row("memory, null", f"{peak / 1024:.0f} MB", "", "", "<= 64 MB")
     lines.unlink()
+
+
+# --- HTTP ---------------------------------------------------------------------------------------------------------------------
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def listens(port):
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
+def answered(folder, sink, lines, connections, records):
+    """A daemon and its clients: what they say, its CPU seconds and its peak resident memory in KB."""
+    shutil.rmtree(folder / "http-state", ignore_errors=True)
+    port = free_port()
+    config = folder / "http.yaml"
+    config.write_text(f'sources: {{in: {{plugin: http, listen: "127.0.0.1:{port}", kind: metering}}}}\n'
+                      f"sinks: {{ledger: {sink}}}\nstate-dir: http-state\nlog-level: error\n")
+    process = subprocess.Popen([program("core/bursard"), "-c", str(config)], env=ENVIRONMENT)
+    while not listens(port):
+        if process.poll() is not None:
+            sys.exit("bursard ended")
+        time.sleep(0.02)
+    said = subprocess.run([program("tests/bench/http_load"), str(port), str(lines), "--connections", str(connections),
+                           "--records", str(records)], capture_output=True, text=True, check=False)
+    process.terminate()
+    _, _, usage = os.wait4(process.pid, 0)
+    if said.returncode != 0:
+        sys.exit(said.stderr)
+    figures = {name: float(value) for name, value in re.findall(r"(\w+)=([0-9.]+)", said.stdout)}
+    if figures["again"]:
+        sys.exit(f"requests had to be sent again: {said.stdout}")
+    return figures, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+
+
+def bench_http(folder, options):
+    """Records that are answered when they are stored, beside the same records read from a file."""
+    many = generate(folder, "http.jsonl", options.records)
+    single = generate(folder, "single.jsonl", max(options.records // 10, 1000), options.records)
+    sink = "{plugin: sqlite, path: ledger.db}"
+    file, ours, alone = [], [], []
+    for _ in range(options.rounds):
+        fresh(folder)
+        before = sum(os.times()[2:4])
+        seconds, _ = once(folder, sink, many)
+        file.append((seconds, sum(os.times()[2:4]) - before))
+        fresh(folder)
+        ours.append(answered(folder, sink, many, 128, 100))
+        fresh(folder)
+        alone.append(answered(folder, sink, single, 64, 1))
+    n, a, b = options.records, median([one[0] for one in file]), median([one[0]["seconds"] for one in ours])
+    row("HTTP, 100 records a request -> SQLite", f"{n / b:,.0f}/s", f"{n / a:,.0f}/s (file)", f"{a / b:.2f}", ">= 0.7")
+    a, b = median([one[1] for one in file]), median([one[1] for one in ours])
+    row("  CPU of the daemon", f"{b / n * 1e6:.1f} us a record", f"{a / n * 1e6:.1f} us (file)", f"{a / b:.2f}", "")
+    row("  CPU of the clients", f"{median([one[0]['cpu_s'] for one in ours]) / n * 1e6:.2f} us a record", "", "", "")
+    row("  memory", f"{max(one[2] for one in ours) / 1024:.0f} MB", "32 MB of it SQLite's cache", "",
+        "<= 66 MB without caches")
+    figures = sorted((one[0] for one in alone), key=lambda one: one["seconds"])[len(alone) // 2]
+    m = figures["records"]
+    row("HTTP, one record a request, 64 connections", f"{figures['per_s']:,.0f}/s",
+        f"{figures['p50_ms']:.1f} ms, {figures['p99_ms']:.1f} ms (p50, p99)", "", "")
+    row("  CPU of the daemon", f"{median([one[1] for one in alone]) / m * 1e6:.1f} us a record", "", "", "")
+    row("  CPU of the clients", f"{figures['cpu_s'] / m * 1e6:.2f} us a record", "", "", "")
+    many.unlink()
+    single.unlink()
 
 
 # --- PostgreSQL ---------------------------------------------------------------------------------------------------------------
@@ -345,7 +414,7 @@ def have_servers(arguments):
 
 
 PATHS = {"decode": bench_decode, "price": bench_price, "null": bench_null, "sqlite": bench_sqlite, "growth": bench_growth,
-         "memory": bench_memory, "summary": bench_summary, "postgres": bench_postgres, "amqp": bench_amqp,
+         "memory": bench_memory, "http": bench_http, "summary": bench_summary, "postgres": bench_postgres, "amqp": bench_amqp,
          "purge": bench_purge, "growth-postgres": bench_growth_postgres}
 NEED_SERVERS = {"postgres", "amqp", "purge", "growth-postgres"}
 
@@ -358,7 +427,7 @@ def main():
     parser.add_argument("--folder", help="where to work (default: a temporary folder)")
     parser.add_argument("paths", nargs="*", metavar="PATH")
     options = parser.parse_args()
-    wanted = options.paths or ["decode", "price", "null", "memory", "sqlite", "growth", "postgres", "amqp", "purge"]
+    wanted = options.paths or ["decode", "price", "null", "memory", "sqlite", "http", "growth", "postgres", "amqp", "purge"]
     for path in wanted:
         if path not in PATHS:
             sys.exit(f"run.py: no path '{path}'; there are {', '.join(PATHS)}")
