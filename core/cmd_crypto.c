@@ -337,7 +337,8 @@ const struct command command_crypto = {
 	.options = options,
 	.manual =
 "keygen prints a new key in the form in which the plugin's key file takes it. "
-"A key file must be readable by its owner alone.\n"
+"A key file must be readable by its owner alone.  The crypto sodium seals under "
+"the first secret line of its file, so a new key goes on top.\n"
 "\n"
 "	umask 077; bursar crypto keygen --plugin sodium >>/etc/bursar/keys\n"
 "\n"
@@ -351,6 +352,10 @@ const struct command command_crypto = {
 "Dead letters are envelopes, so their files can be read as well.  Lines that "
 "do not open are named on standard error, and the exit status is 1.\n"
 "\n"
-"	bursar crypto open --crypto own in.jsonl\n",
+"	bursar crypto open --crypto own in.jsonl\n"
+"\n"
+"What lies sealed in a ledger, by the option seal of a route, is no envelope: "
+"`bursar export --bodies` opens it, and `bursar reseal` brings it under a new "
+"key.\n",
 	.run = run,
 };

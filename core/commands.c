@@ -21,6 +21,7 @@ const struct command *const commands[] = {
 	&command_export,
 	&command_backup,
 	&command_crypto,
+	&command_reseal,
 	&command_token,
 	NULL
 };

@@ -8,6 +8,8 @@
 
 #include <assert.h>
 #include <endian.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <sodium.h>
 
@@ -107,4 +109,27 @@ int64_t identity_row_hash(const struct bursar_record *record)
 	}
 	crypto_generichash_final(&state, hash, sizeof(hash));
 	return (int64_t)first_half(hash);
+}
+
+bool identity_row_hash_as_first(struct bursar_record *record, int64_t *hash)
+{
+	const struct bursar_value given = record->values[BURSAR_MESSAGE_ID];
+	size_t size = given.size;
+
+	while (size > 0 && given.text[size - 1] != '#') {
+		size--;
+	}
+	char *first = malloc(size + 2);
+	if (first == NULL) {
+		return false;
+	}
+	if (size > 0) {
+		memcpy(first, given.text, size);
+	}
+	memcpy(first + size, "0", 2);
+	bursar_set_text(record, BURSAR_MESSAGE_ID, first, size + 1);
+	*hash = identity_row_hash(record);
+	record->values[BURSAR_MESSAGE_ID] = given;
+	free(first);
+	return true;
 }

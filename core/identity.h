@@ -31,4 +31,11 @@ uint64_t identity_check(const char *body, size_t size, char *scratch);
  */
 int64_t identity_row_hash(const struct bursar_record *record);
 
+/*
+ * The same of a record without an id of its own, which was hashed under the
+ * first of its numbered ids: the sink alone finds out which one is free.
+ * Returns false when memory is short.  The record is as before.
+ */
+bool identity_row_hash_as_first(struct bursar_record *record, int64_t *hash);
+
 #endif

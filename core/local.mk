@@ -39,6 +39,8 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/book/report_time.c \
 	%D%/book/report_usage.c \
 	%D%/book/report_watch.c \
+	%D%/book/reseal.c \
+	%D%/book/reseal.h \
 	%D%/book/verify.c \
 	%D%/book/verify.h \
 	%D%/book/window.c \
@@ -59,6 +61,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/cmd_purge.c \
 	%D%/cmd_replay.c \
 	%D%/cmd_report.c \
+	%D%/cmd_reseal.c \
 	%D%/cmd_status.c \
 	%D%/cmd_token.c \
 	%D%/cmd_verify.c \

@@ -532,6 +532,219 @@ def what_check_says(ground):
           in out, "one sink is not sealed in two ways", out)
 
 
+# --- other keys ----------------------------------------------------------------
+
+def reseal(ground, *arguments, status=0):
+    """Rows of the table that the command prints."""
+    out = ground.bursar("reseal", "--format", "json", *arguments,
+                        status=status)
+    tree = json.loads(out[out.index("{"):out.rindex("}") + 1])
+    return tree["rows"], out
+
+
+def numbers(rows, *names):
+    return [sum(row[name] for row in rows) for name in names]
+
+
+def settle_all_of(ground, name, messages):
+    """A daemon takes them, from a file of their own."""
+    process = ground.follow()
+    ground.write("in/" + name, messages)
+    settle(ground, process, len(messages))
+
+
+def another_key(ground):
+    """Records in clear, then of two keys, one after another."""
+    daemon.need("crypto_sodium")
+    configure(ground, seal=None, crypto={})
+    settle_all_of(ground, "clear", [prompt(n) for n in range(MANY)])
+    check(files_with(ground, *WORDS), "in clear they would be found")
+    golden = bare(export(ground)[0])
+    for turn in range(2):
+        add_key(ground, "key-%d" % turn)
+        configure(ground)
+        first = MANY + 100 * turn
+        settle_all_of(ground, "k%d" % turn, [
+            make(n) for n in range(first, first + 50)
+            for make in (prompt, tool)])
+    equal(len(set(column(ground, "sealed_by"))), 3, "rows of three sorts")
+    before = bare(export(ground)[0])
+    check(all(before[name] == row for name, row in golden.items()),
+          "the old key opens the old rows")
+    ground.verify()
+    hashes = column(ground, "row_hash")
+
+    rows, _ = reseal(ground, "--dry-run")
+    equal([(row["table"], row["sealed_by"], row["rows"]) for row in
+           sorted(rows, key=lambda row: (row["table"],
+                                         row["sealed_by"] or ""))],
+          [("prompt_records", None, MANY),
+           ("prompt_records", "own/key-0", 50),
+           ("tool_records", "own/key-0", 50)], "--dry-run counts them")
+    equal(column(ground, "row_hash"), hashes, "and changes nothing")
+    rows, _ = reseal(ground)
+    equal(numbers(rows, "sealed", "resealed", "left"), [MANY, 100, 0],
+          "all are brought under the present key")
+    for kind in BODIES:
+        equal(set(column(ground, "sealed_by", kind)), {"own/key-1"}, kind)
+    equal(reseal(ground, "--dry-run")[0], [], "nothing is left")
+    rows, _ = reseal(ground)
+    equal(numbers(rows, "sealed", "resealed", "left"), [0, 0, 0],
+          "a second time does nothing")
+    ground.verify()
+    equal(bare(export(ground)[0]), before, "they read as before")
+    if real.SINK == "sqlite":	# PostgreSQL's log is the administrator's
+        ground.run_sql("VACUUM")
+        equal(files_with(ground, *WORDS), [],
+              "after VACUUM the file holds nothing in clear any more")
+    # The old key can go.
+    with open(ground.path("keys"), "rb") as keys:
+        write_keys(ground, keys.read().splitlines(True)[0])
+    equal(bare(export(ground)[0]), before, "without the old key")
+    settle_all_of(ground, "again", [prompt(n) for n in range(MANY)])
+    equal(len(column(ground, "sealed_by")), MANY + 100,
+          "duplicates are still dropped")
+
+
+def killed_while_it_reseals(ground):
+    """Beside a daemon that stores, with rows of all sizes."""
+    daemon.need("crypto_sodium")
+    add_key(ground, "old")
+    configure(ground)
+    count = 8 * MANY
+    big = [prompt(n, response={"text": "zephyrean" * 20000})
+           for n in range(count, count + 40)]
+    settle_all_of(ground, "a", [prompt(n) for n in range(count)] + big)
+    before = bare(export(ground)[0])
+    add_key(ground, "new")
+    process = ground.follow()
+    pick = random.Random(daemon.SEED)
+    partial = 0
+    for kill in range(40 * KILLS):
+        ground.write("in/more%d" % kill, [
+            prompt(10000 + 10 * kill + n) for n in range(10)])
+        command = subprocess.Popen(
+            [daemon.BURSAR, "-c", ground.config, "reseal"],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env=daemon.environment(), preexec_fn=daemon.die_with_parent)
+        time.sleep(0.05 + pick.random() * 0.2)
+        command.send_signal(signal.SIGKILL)
+        command.communicate()
+        old = column(ground, "sealed_by").count("own/old")
+        partial += 0 < old < count + 40
+        ground.verify() if kill % 4 == 0 else None
+        if partial >= KILLS or old == 0:
+            break
+    check(partial >= 1, "%d kills hit it at work" % partial, partial)
+    command = ground.bursar("reseal")
+    ground.wait_settled(10 * (kill + 1))
+    equal(process.stop(), 0, "TERM ends it with 0")
+    equal(set(column(ground, "sealed_by")), {"own/new"},
+          "the next run does the rest")
+    ground.verify()
+    after = bare(export(ground)[0])
+    equal([name for name in before if after.get(name) != before[name]], [],
+          "every record reads as before")
+    daemon.once_each(
+        ground.ids("prompt"), names("prompt", 0, count + 40) +
+        names("prompt", 10000, 10 * (kill + 1)), "each is there once")
+
+
+def what_cannot_be_resealed_stays(ground):
+    daemon.need("crypto_sodium")
+    lost = add_key(ground, "lost")
+    configure(ground)
+    settle_all_of(ground, "a", [prompt(n) for n in range(5)])
+    write_keys(ground, b"")
+    os.unlink(ground.path("keys"))
+    add_key(ground, "old")
+    settle_all_of(ground, "b", [prompt(n) for n in range(5, 10)])
+    add_key(ground, "new")
+    spoil = "UPDATE prompt_records SET provider = 'x' " \
+        "WHERE message_id = 'prompt-00000007'"
+    sql(spoil) if real.SINK == "postgres" else ground.run_sql(spoil)
+    rows, said = reseal(ground, status=3)
+    equal(numbers(rows, "sealed", "resealed", "left"), [0, 4, 6],
+          "the others are resealed")
+    check("own/lost" in said and "bursar verify" in said,
+          "what is left is told, and why", said)
+    equal(sorted(column(ground, "sealed_by")),
+          ["own/lost"] * 5 + ["own/new"] * 4 + ["own/old"],
+          "what does not open or was changed stays as it is")
+    said = ground.bursar("verify", status=3)
+    check("prompt-00000007" in said and "1 places differ" in said,
+          "what was changed is still found", said)
+    with open(ground.path("keys"), "ab") as keys:
+        keys.write(lost)
+    rows, _ = reseal(ground, status=3)
+    equal(numbers(rows, "resealed", "left"), [5, 1],
+          "with the key that was lost they are resealed too")
+    configure(ground, seal=None)
+    said = ground.bursar("reseal", status=2)
+    check("says `seal`" in said, "without a route there is nothing to do",
+          said)
+
+
+def expired_and_derived_rows(ground):
+    """Rows that expire, that came expired, and without an id of their own."""
+    daemon.need("crypto_sodium")
+    add_key(ground, "old")
+    configure(ground)
+    twin = {"kind": "prompt", "properties": {"timestamp": 1793491300},
+            "body": prompt(1)["body"]}
+    settle_all_of(ground, "a", [
+        prompt(1, retention_policy="session_only"),
+        prompt(2, retention_policy="days_3000"), twin, twin,
+        prompt(3, request=None, response=None, error=None,
+               unheard_of=None)])
+    rows = export(ground)[0]
+    add_key(ground, "new")
+    done, _ = reseal(ground)
+    equal(numbers(done, "left"), [0], "nothing is left")
+    sealed = dict(zip(column(ground, "message_id"),
+                      column(ground, "sealed_by")))
+    equal(sealed.get("prompt-00000001"), None,
+          "what came expired has no body and no key")
+    check(sealed["prompt-00000002"] == "own/new" and
+          list(sealed.values()).count("own/new") >= 3, "the rest has", sealed)
+    equal(bare(export(ground)[0]), bare(rows), "and reads as before")
+    ground.verify()
+    ground.bursar("purge")
+    ground.verify()
+
+
+def vault_moves_on(ground):
+    """A new version of the key, in both modes, without a restart."""
+    for mode in ("secret", "transit"):
+        server, crypto = start_vault(ground, mode)
+        configure(ground, crypto=crypto)
+        process = ground.follow()
+        first = 1000 if mode == "transit" else 0
+        ground.write("in/" + mode, [prompt(first + n) for n in range(20)])
+        ground.wait_settled(20)
+        if mode == "secret":
+            server.control(secret={"legion/crypt": {
+                "cluster_secret": "%064x" % (int(ground.secret, 16) ^ 1)}})
+        else:
+            server.control(transit=["audit"])
+        time.sleep(1.5)
+        ground.append("in/" + mode, [prompt(first + n)
+                                     for n in range(20, 40)])
+        ground.wait_settled(40)
+        equal(process.stop(), 0, "TERM ends it with 0")
+        keys = sorted(set(column(ground, "sealed_by")))
+        check(len(keys) >= 2, "%s: the new key seals new rows" % mode, keys)
+        out = reseal(ground, status=3 if first else 0)[0]
+        equal(numbers(out, "resealed"), [20], "the old ones are resealed")
+        rows, _ = export(ground, status=None)
+        check(all("quixotic plan" in str(
+            rows["prompt", "prompt-%08d" % (first + n)]["request_json"])
+            for n in range(40)), "all are read")
+        equal(server.told()["unfaithful"], [], "all that was asked is Vault's")
+        ground.verify()
+        server.stop()
+
+
 SCENARIOS = (
     lies_sealed_and_is_read_with_the_key,
     golden_rows_are_the_same,
@@ -542,6 +755,11 @@ SCENARIOS = (
     a_policy_that_lets_nobody_seal_waits_for_a_person,
     two_sinks_each_in_its_own_way,
     what_check_says,
+    another_key,
+    killed_while_it_reseals,
+    what_cannot_be_resealed_stays,
+    expired_and_derived_rows,
+    vault_moves_on,
 )
 
 if __name__ == "__main__":

@@ -157,6 +157,25 @@ int book_number(struct book *book, const char *statement,
 	                err);
 }
 
+/* --- values -------------------------------------------------------------- */
+
+struct bursar_value book_value(const struct bursar_field *field,
+                               const struct bursar_cell *cell)
+{
+	struct bursar_value value = { .is_set = cell->type != BURSAR_NULL };
+
+	if (!value.is_set) {
+		return value;
+	}
+	if (field->type == BURSAR_TEXT || field->type == BURSAR_JSON) {
+		value.text = cell->data;
+		value.size = (uint32_t)cell->size;
+	} else {
+		value.number = book_get(cell);
+	}
+	return value;
+}
+
 /* --- notes --------------------------------------------------------------- */
 
 static int take_note(void *context, const struct bursar_cell *cells,

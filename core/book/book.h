@@ -85,6 +85,10 @@ static inline struct bursar_cell book_text(const char *text)
 	return book_bytes(text, strlen(text));
 }
 
+/* The value of a field, from its column; a text is that of the cell. */
+struct bursar_value book_value(const struct bursar_field *field,
+                               const struct bursar_cell *cell);
+
 /* The number of a cell; 0 where it is none. */
 static inline int64_t book_get(const struct bursar_cell *cell)
 {

@@ -104,23 +104,6 @@ static bool is_text(const struct bursar_field *field)
 	return field->type == BURSAR_TEXT || field->type == BURSAR_JSON;
 }
 
-static struct bursar_value value_of(const struct bursar_field *field,
-                                    const struct bursar_cell *cell)
-{
-	struct bursar_value value = { .is_set = cell->type != BURSAR_NULL };
-
-	if (!value.is_set) {
-		return value;
-	}
-	if (is_text(field)) {
-		value.text = cell->data;
-		value.size = (uint32_t)cell->size;
-	} else {
-		value.number = book_get(cell);
-	}
-	return value;
-}
-
 /* Whether a field has a part in the rollups. */
 static bool is_summed(const struct bursar_field *field)
 {
@@ -148,8 +131,8 @@ static void fill(struct verify *v, const struct bursar_cell *cells,
 	for (size_t i = 0; i < v->kind->field_count; i++) {
 		if (is_read(v->kind, i)) {
 			assert(next < count);
-			v->record->values[i] = value_of(&v->kind->fields[i],
-			                                &cells[next++]);
+			v->record->values[i] = book_value(&v->kind->fields[i],
+			                                  &cells[next++]);
 		}
 	}
 }
@@ -667,30 +650,13 @@ static int take_fact(void *context, const struct bursar_cell *cells,
 
 /* --- rows with bodies ---------------------------------------------------- */
 
-/*
- * A record without an id of its own is hashed under the first of its numbered
- * ids, as the sink alone finds out which one is free.
- */
 static int64_t hash_as_first(struct verify *v)
 {
-	struct bursar_value *id = &v->record->values[BURSAR_MESSAGE_ID];
-	const struct bursar_value given = *id;
-	size_t size = given.size;
+	int64_t hash = 0;
 
-	while (size > 0 && given.text[size - 1] != '#') {
-		size--;
-	}
-	char *first = malloc(size + 2);
-	if (first == NULL) {
+	if (!identity_row_hash_as_first(v->record, &hash)) {
 		out_of_memory(v);
-		return 0;
 	}
-	memcpy(first, given.text, size);
-	memcpy(first + size, "0", 2);
-	bursar_set_text(v->record, BURSAR_MESSAGE_ID, first, size + 1);
-	const int64_t hash = identity_row_hash(v->record);
-	*id = given;
-	free(first);
 	return hash;
 }
 

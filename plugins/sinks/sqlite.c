@@ -827,6 +827,10 @@ static void sqlite_close(struct bursar_sink *sink)
 	if (sink == NULL) {
 		return;
 	}
+	/* What was written over stands in the log as well. */
+	if (sink->commit != NULL && statements_changed(sink->statements)) {
+		empty_log(sink);
+	}
 	statements_destroy(sink->statements);
 	rows_close(sink->rows);
 	keys_close(sink->keys);
@@ -862,10 +866,12 @@ static const char sqlite_manual[] =
 	"plenty; with much less, known keys are looked up on the disk more "
 	"often), and 4 MB for the latest million keys.\n"
 	"\n"
-	"What is purged is overwritten with zeros (secure_delete), and PATH-wal "
-	"is emptied after it.  The file does not become smaller, as its pages "
-	"are used again; `VACUUM` makes it small, and needs the daemon to be "
-	"stopped.";
+	"What is purged or sealed anew is overwritten with zeros "
+	"(secure_delete), and PATH-wal is emptied after it, unless somebody "
+	"reads from it just then.  Pieces may remain where rows were moved "
+	"within the file.  It does not become smaller, as its pages are used "
+	"again; `VACUUM` makes it small and leaves nothing behind, and needs the "
+	"daemon to be stopped.";
 
 static const struct bursar_sink_ops sqlite_ops = {
 	.open   = sqlite_open,

@@ -165,6 +165,9 @@ struct statements;
 struct statements *statements_create(sqlite3 *db);
 void statements_destroy(struct statements *statements);
 
+/* Whether one of them may have changed something. */
+bool statements_changed(const struct statements *statements);
+
 /* As sql() of a sink. */
 enum bursar_verdict statements_run(struct statements *statements,
                                    const char *path, const char *sql,

@@ -23,6 +23,7 @@ struct kept {
 
 struct statements {
 	sqlite3    *db;
+	bool        changed;		/* one of them may have */
 	struct kept kept[KEPT];
 	uint64_t    clock;
 };
@@ -35,6 +36,11 @@ struct statements *statements_create(sqlite3 *db)
 		statements->db = db;
 	}
 	return statements;
+}
+
+bool statements_changed(const struct statements *statements)
+{
+	return statements->changed;
 }
 
 void statements_destroy(struct statements *statements)
@@ -233,8 +239,17 @@ enum bursar_verdict statements_run(struct statements *statements,
 		return db_fail(statements->db, rc, path, DB_THEIRS, err);
 	}
 	rc = bind_all(statement, parameters, parameter_count, err);
+	/* What is written over is to be gone from the file, too. */
+	const bool changes = sqlite3_stmt_readonly(statement) == 0;
+	if (rc == SQLITE_OK && changes) {
+		rc = db_exec(statements->db, "PRAGMA secure_delete = ON");
+	}
 	if (rc == SQLITE_OK) {
 		rc = each_row(statement, row, context);
+	}
+	if (changes) {
+		db_exec(statements->db, "PRAGMA secure_delete = OFF");
+		statements->changed = true;
 	}
 	if (rc != SQLITE_DONE) {
 		verdict = db_fail(statements->db, rc, path, DB_THEIRS, err);
