@@ -66,3 +66,17 @@ endif
 if BUILD_CRYPTO_SODIUM
 fuzzers += %D%/fuzz_sodium
 endif
+
+# The plugin without its transfers, and with a clock of its own.
+%C%_fuzz_vault_SOURCES  = %D%/fuzz_vault.c \
+	plugins/crypto/vault.c plugins/crypto/vault_http.c \
+	plugins/crypto/vault_kv.c plugins/crypto/vault_login.c \
+	plugins/crypto/vault_memory.c plugins/crypto/vault_state.c \
+	plugins/crypto/vault_token_file.c plugins/crypto/vault_transit.c
+%C%_fuzz_vault_CPPFLAGS = $(plugin_cppflags) $(CRYPTO_VAULT_CFLAGS) \
+	-Dclock_gettime=fuzz_clock
+%C%_fuzz_vault_LDADD    = $(fuzz_main) common/libcluster_cipher.la \
+	common/libjson.la $(CRYPTO_VAULT_LIBS)
+if BUILD_CRYPTO_VAULT
+fuzzers += %D%/fuzz_vault
+endif
