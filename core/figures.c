@@ -45,7 +45,7 @@ static int64_t bytes(const struct view *v, const struct intake_status *s)
 
 static int64_t oldest(const struct view *v, const struct intake_status *s)
 {
-	return s->oldest != 0 && s->messages > 0 ? v->now - s->oldest : 0;
+	return s->oldest != 0 ? v->now - s->oldest : 0;
 }
 
 static void tell_sources(const struct view *v, const char *name,

@@ -68,8 +68,11 @@ struct intake {
 	int64_t       since;
 	size_t        messages, bytes;	/* in flight */
 	int64_t       oldest;
+	size_t        hand_messages, hand_bytes;	/* being prepared */
+	int64_t       hand_since;
 
 	/* The thread's own: */
+	struct flight  *hand;		/* read, and not in the list yet */
 	struct bursar_source *source;
 	struct preparer preparer;
 	struct flight  *first, *last;
@@ -211,7 +214,18 @@ static void account(struct intake *in)
 	in->messages = messages;
 	in->bytes = bytes;
 	in->oldest = in->first != NULL ? in->first->read_at : 0;
+	in->hand_messages = in->hand != NULL ? in->hand->count : 0;
+	in->hand_bytes = in->hand != NULL ? in->hand->arena.bytes : 0;
+	in->hand_since = in->hand != NULL ? in->hand->read_at : 0;
 	pthread_mutex_unlock(&in->lock);
+}
+
+/* What is in hand is in flight, too, for who looks at us: it may take long to
+ * be prepared, where a key or the disk of the dead letters is slow. */
+static void take_in_hand(struct intake *in, struct flight *flight)
+{
+	in->hand = flight;
+	account(in);
 }
 
 static void append(struct intake *in, struct flight *flight)
@@ -222,7 +236,7 @@ static void append(struct intake *in, struct flight *flight)
 		in->first = flight;
 	}
 	in->last = flight;
-	account(in);
+	take_in_hand(in, NULL);
 }
 
 /* A flight that writers still have stays, though nothing of it is to be
@@ -698,6 +712,7 @@ static void process(struct intake *in, struct flight *flight)
 		/* Closed while letters could not be written: what it brought
 		 * comes again, under other tokens. */
 		count_void(in, flight);
+		take_in_hand(in, NULL);
 		flight_release(flight);
 		return;
 	}
@@ -824,8 +839,8 @@ static void read_once(struct intake *in)
 
 	struct flight *flight = in->filling;
 	in->filling = NULL;
-	count_read(in, flight);
 	if (verdict == BURSAR_DOWN || flight->count == 0) {
+		count_read(in, flight);
 		count_void(in, flight);
 		flight_release(flight);
 		flight = NULL;
@@ -839,6 +854,8 @@ static void read_once(struct intake *in)
 	set_decoding(in, flight != NULL);
 	if (flight != NULL) {
 		flight->read_at = clock_mono_us();
+		take_in_hand(in, flight);
+		count_read(in, flight);
 		process(in, flight);
 	} else if (!wanted) {
 		sleep_until(in, deadline);
@@ -1103,9 +1120,9 @@ void intake_get_status(struct intake *in, struct intake_status *status)
 	status->state = in->state;
 	memcpy(status->why, in->why, sizeof(status->why));
 	status->since = in->since;
-	status->messages = in->messages;
-	status->bytes = in->bytes;
-	status->oldest = in->oldest;
+	status->messages = in->messages + in->hand_messages;
+	status->bytes = in->bytes + in->hand_bytes;
+	status->oldest = in->messages > 0 ? in->oldest : in->hand_since;
 	pthread_mutex_unlock(&in->lock);
 	status->busy_since = atomic_load(&in->busy_since);
 	status->read = metric_get(in->m.read);

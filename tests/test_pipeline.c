@@ -1305,6 +1305,8 @@ START_TEST(a_drain_lets_what_is_in_flight_be_stored)
 }
 END_TEST
 
+static int64_t told_of(const char *name, const char *label);
+
 START_TEST(the_source_pauses_rather_than_lose_a_dead_letter)
 {
 	deadletters_close(letters);
@@ -1321,6 +1323,10 @@ START_TEST(the_source_pauses_rather_than_lose_a_dead_letter)
 	ck_assert_str_eq(json_string_value(json_object_get(src, "state")),
 	                 "paused");
 	json_decref(state);
+	/* They are in flight, however long it takes, and grow older. */
+	ck_assert_int_eq(told_of("bursar_in_flight_messages", "src"), 2);
+	ck_assert_int_ge(told_of("bursar_oldest_unsettled_seconds", "src"),
+	                 200000);
 }
 END_TEST
 
