@@ -1,4 +1,8 @@
-# What is installed beside the programs: samples, unit, price book.
+# What is installed beside the programs: samples, unit, price book, alerts.
+
+dist_pkgdata_DATA += \
+	etc/alerts.yml \
+	etc/dashboard.json
 
 samplesdir = $(docdir)
 dist_samples_DATA = \

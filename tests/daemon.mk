@@ -7,6 +7,7 @@ dist_check_SCRIPTS += \
 	%D%/daemon_json.py \
 	%D%/daemon_kill.py \
 	%D%/daemon_letters.py \
+	%D%/daemon_monitor.py \
 	%D%/daemon_prices.py \
 	%D%/daemon_properties.py \
 	%D%/daemon_seal.py \
@@ -15,7 +16,7 @@ dist_check_SCRIPTS += \
 	%D%/daemon_vault.py \
 	%D%/daemon_verify.py \
 	%D%/daemon_web.py
-EXTRA_DIST += %D%/daemon.py
+EXTRA_DIST += %D%/daemon.py %D%/web.py %D%/alerts.test.yml
 
 # Many clients for tests/daemon_http.py.
 check_SCRIPTS += %D%/bench/http_load$(EXEEXT)

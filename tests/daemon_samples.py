@@ -10,6 +10,7 @@ import sys
 sys.dont_write_bytecode = True
 import daemon  # noqa: E402
 import real  # noqa: E402
+import web  # noqa: E402
 from daemon import check, equal  # noqa: E402
 
 SAMPLES = os.path.join(os.environ.get("top_srcdir") or
@@ -36,10 +37,12 @@ def use(ground, name):
     daemon.cluster_secret(ground, "etc/cluster-secret")
     with open(os.path.join(SAMPLES, name), encoding="utf-8") as file:
         text = file.read()
+    ground.port = web.free_port()
     for here, there in (
             ("/var/lib/bursar", ground.path("state")),
             ("/var/log/llm", ground.path("log")),
             ("/etc/bursar", ground.path("etc")),
+            (":8378", ":%d" % ground.port),
             ("bursar@localhost/", "%s@%s/" % amqp.group(1, 3)),
             ("host=localhost ", "host=%s port=%s sslmode=disable " % (
                 postgres["host"], postgres["port"]))):
@@ -68,6 +71,10 @@ def send(ground, exchange, messages):
 
 def end(ground, process, queues):
     """Everything is settled: it leaves nothing behind."""
+    asked = web.Asked(ground.port)
+    equal(asked.ready(), (200, True), "/readyz says that it is well")
+    equal(asked.figures().sum("bursar_dead_letters_total"), 0,
+          "figures are told")
     equal(process.stop(), 0, "TERM ends it with 0")
     for queue in queues:
         equal(ground.ready(queue), 0, "%s is empty" % queue)
@@ -175,4 +182,5 @@ def the_check_asks_the_servers(ground):
 if __name__ == "__main__":
     real.main(the_check_asks_the_servers, one_machine, broker_and_postgres,
               mixed,
-              plugins=("source_amqp", "sink_postgres", "crypto_cluster"))
+              plugins=("source_amqp", "sink_postgres", "crypto_cluster",
+                       "service_web"))

@@ -20,113 +20,11 @@ import time
 sys.dont_write_bytecode = True
 import daemon  # noqa: E402
 from daemon import check, equal  # noqa: E402
+from web import Web, free_port  # noqa: E402
 
 FACTS = daemon.scaled(3000, 300)
 SLOW = 64		# connections
 FLOOD = 4		# threads that ask and ask
-SAMPLE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$')
-LABEL = re.compile(r'([a-zA-Z_]+)="((?:[^"\\]|\\.)*)"')
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-class Web:
-    """A daemon that follows a folder and is asked over HTTP."""
-
-    def __init__(self, ground, web=None, **more):
-        self.ground = ground
-        self.port = free_port()
-        self.web = {"plugin": "web", "listen": "127.0.0.1:%d" % self.port}
-        self.web.update(web or {})
-        self.more = more
-        self.configure()
-        self.process = None
-
-    def configure(self, **more):
-        source = {"follow": True}
-        source.update(self.more.get("source", {}))
-        rest = {name: value for name, value in self.more.items()
-                if name != "source"}
-        rest.update(more)
-        return self.ground.configure(source=source,
-                                     services={"web": self.web}, **rest)
-
-    def start(self, event="listening"):
-        self.process = self.ground.start()
-        self.process.wait_event(event)
-        return self
-
-    def ask(self, path, method="GET", body=None, tls=None, **headers):
-        """Status, headers and text."""
-        connection = http.client.HTTPConnection(
-            "127.0.0.1", self.port, timeout=30) if tls is None else \
-            http.client.HTTPSConnection("127.0.0.1", self.port, timeout=30,
-                                        context=tls)
-        try:
-            connection.request(method, path, body, {
-                name.replace("_", "-"): value
-                for name, value in headers.items()})
-            answer = connection.getresponse()
-            return answer.status, answer.headers, answer.read().decode()
-        finally:
-            connection.close()
-
-    def figures(self, **headers):
-        status, _, text = self.ask("/metrics", **headers)
-        if status != 200:
-            raise daemon.Failure("/metrics: %d" % status)
-        return Figures(text)
-
-    def ready(self):
-        status, _, text = self.ask("/readyz")
-        return status, json.loads(text)
-
-    def wait_read(self, count):
-        """All of so many messages are read and settled."""
-        def done():
-            figures = self.figures()
-            return figures.sum("bursar_messages_read_total") >= count and \
-                figures.sum("bursar_in_flight_messages") == 0
-        daemon.wait_for(done, "%d messages are settled" % count)
-        return self.figures()
-
-
-class Figures:
-    """What /metrics said: name and labels to value."""
-
-    def __init__(self, text):
-        self.text = text
-        self.values, self.types, self.order = {}, {}, []
-        for line in text.splitlines():
-            words = line.split(" ", 3)
-            if line.startswith("# TYPE "):
-                self.types[words[2]] = words[3]
-                self.order.append(words[2])
-            elif not line.startswith("#"):
-                name, labels, value = SAMPLE.match(line).groups()
-                key = (name, tuple(sorted(LABEL.findall(labels or ""))))
-                if key in self.values:
-                    raise daemon.Failure("twice: " + line)
-                self.values[key] = float(value)
-
-    def sum(self, name, **labels):
-        found = [value for (one, has), value in self.values.items()
-                 if one == name and set(labels.items()) <= set(has)]
-        return sum(found) if found else None
-
-    def by(self, name, label, **labels):
-        return {dict(has)[label]: value
-                for (one, has), value in self.values.items()
-                if one == name and set(labels.items()) <= set(has)}
-
-    def counters(self):
-        return {key: value for key, value in self.values.items()
-                if self.types.get(re.sub("_(bucket|sum|count)$", "", key[0]),
-                                  self.types.get(key[0])) != "gauge"}
 
 
 def locked(ground):
@@ -286,7 +184,7 @@ def a_sink_that_is_away_is_named_until_it_is_back(ground):
     with locked(ground):
         ground.write("in/b.jsonl", [daemon.fact(2)])
         daemon.wait_for(lambda: web.ready()[0] == 503, "it is not ready")
-        told = web.ready()[1]
+        told = json.loads(web.ask("/readyz")[2])
         routes = {one["name"]: one for one in told["routes"]}
         equal((told["ready"], routes["metering"]["state"]), (False, "held"),
               "the route is held")
@@ -598,7 +496,10 @@ def with_tls_and_a_renewed_certificate(ground):
     equal(web.process.stop(), 0, "TERM ends it")
 
 
-daemon.need("service_web")
+for plugin in ("service_web",):
+    if not daemon.plugin_is_built(plugin):
+        print("skipped: %s was not built" % plugin)
+        sys.exit(daemon.SKIP)
 daemon.main(
     figures_are_what_happened, histograms_grow_and_add_up,
     prometheus_has_no_complaint, keys_have_an_age,

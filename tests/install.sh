@@ -33,6 +33,10 @@ for header in "$top_srcdir"/include/bursar/*.h; do
 	find "$root" -path "*/include/bursar/${header##*/}" | grep -q . ||
 		complain "${header##*/} is installed"
 done
+for file in alerts.yml dashboard.json; do
+	find "$root" -path "*/share/bursar/$file" | grep -q . ||
+		complain "$file is installed"
+done
 for page in bursar.1 bursar.yaml.5 bursard.8 bursar-plugin.3 \
     bursar-conformance.1; do
 	find "$root" -name "$page" | grep -q . || complain "$page is installed"

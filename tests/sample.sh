@@ -6,7 +6,7 @@
 . "$top_srcdir/tests/command.sh"
 use_plugins
 needs source_file source_http format_ledger sink_sqlite crypto_cluster \
-    crypto_sodium crypto_vault
+    crypto_sodium crypto_vault service_web
 
 mkdir -m 0700 "$work/state" "$work/etc"
 sed -e "s,/var/lib/bursar,$work/state,; s,/etc/bursar,$work/etc," \
