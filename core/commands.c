@@ -16,6 +16,7 @@ const struct command *const commands[] = {
 	&command_plugins,
 	&command_report,
 	&command_price,
+	&command_budget,
 	&command_verify,
 	&command_purge,
 	&command_export,

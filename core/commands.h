@@ -12,6 +12,7 @@
 #include "cli.h"
 
 extern const struct command command_backup;
+extern const struct command command_budget;
 extern const struct command command_check;
 extern const struct command command_status;
 extern const struct command command_dead_letters;

@@ -17,6 +17,8 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/bodies.h \
 	%D%/book/book.c \
 	%D%/book/book.h \
+	%D%/book/budget.c \
+	%D%/book/budget.h \
 	%D%/book/command.c \
 	%D%/book/command.h \
 	%D%/book/export.c \
@@ -52,6 +54,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/cli.c \
 	%D%/cli.h \
 	%D%/cmd_backup.c \
+	%D%/cmd_budget.c \
 	%D%/cmd_check.c \
 	%D%/cmd_crypto.c \
 	%D%/cmd_dead_letters.c \
@@ -156,6 +159,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/services.h \
 	%D%/setup.c \
 	%D%/setup.h \
+	%D%/setup_budgets.c \
 	%D%/setup_build.h \
 	%D%/setup_prices.c \
 	%D%/setup_routes.c \

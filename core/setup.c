@@ -30,7 +30,7 @@
 
 static const char *const section_names[] = {
 	"sources", "crypto", "formats", "sinks", "services", "routes",
-	"retention", "dead-letters", "prices",
+	"budgets", "retention", "dead-letters", "prices",
 };
 
 #define SECTIONS (sizeof(section_names) / sizeof(section_names[0]))
@@ -553,6 +553,9 @@ static void load_root(struct build *build)
 		goto done;
 	}
 	build_routes(build, top);
+	if (!build_budgets(build)) {
+		goto done;
+	}
 	if (conf_is_empty(conf_get(build->root, "sources"))) {
 		findings_add(build->findings, 0, "no source is configured: "
 		             "sources: {NAME: {plugin: PLUGIN}}");
@@ -659,6 +662,7 @@ void setup_destroy(struct setup *setup)
 	for (size_t i = 0; i < setup->service_count; i++) {
 		item_finish(&setup->services[i]);
 	}
+	setup_budgets_finish(setup);
 	free(setup->sources);
 	free(setup->crypto);
 	free(setup->formats);

@@ -52,6 +52,19 @@ struct setup_sink {
 	bool required;
 };
 
+/* What may be spent.  See core/book/budget.h for what it means. */
+struct setup_budget {
+	char       *id;
+	const char *field;	/* of facts: those whose field ... */
+	char       *value;	/* ... is this */
+	int64_t     limit_nano;
+	char       *period;	/* a word of core/book/window.h */
+	char       *tz;
+	int         threshold;	/* of a hundred */
+	bool        when_reached;	/* exceeded at the limit, not above */
+	unsigned    line;
+};
+
 struct setup {
 	char  *file;			/* absolute */
 	char  *state_dir;		/* absolute */
@@ -80,6 +93,7 @@ struct setup {
 
 	struct prices *prices;		/* price/prices.h; NULL: nothing is
 					 * priced */
+	struct setup_budget *budgets;	size_t budget_count;
 
 	/* Bit n: the kind goes to sinks[n]. */
 	uint32_t routes[SCHEMA_KINDS];
@@ -102,6 +116,7 @@ extern const struct bursar_option setup_dead_letter_options[];
 /* Without `overrides`, whose members are models. */
 extern const struct bursar_option setup_prices_options[];
 extern const struct bursar_option setup_route_options[];	/* every route */
+extern const struct bursar_option setup_budget_options[];	/* every budget */
 extern const struct bursar_option setup_source_options[];	/* every source */
 extern const struct bursar_option setup_sink_options[];		/* every sink */
 /* Every entry of crypto, formats and services. */

@@ -31,5 +31,8 @@ void build_routes(struct build *build, const struct options *top);
 
 /* The books of section `prices`; false: out of memory. */
 bool build_prices(const struct build *build);
+/* The section `budgets`; false: out of memory. */
+bool build_budgets(const struct build *build);
+void setup_budgets_finish(struct setup *setup);
 
 #endif

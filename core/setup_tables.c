@@ -96,6 +96,26 @@ const struct bursar_option setup_route_options[] = {
 	{ NULL }
 };
 
+const struct bursar_option setup_budget_options[] = {
+	{ "limit", BURSAR_TYPE_TEXT, NULL,
+	  "The most that may be spent in the period, in dollars." },
+	{ "period", BURSAR_TYPE_CHOICE, "month",
+	  "The time it is for: up to now, or of the calendar.",
+	  .choices = "hour|day|week|month|today|this-week|this-month" },
+	{ "tz", BURSAR_TYPE_TEXT, "UTC",
+	  "The time zone of periods of the calendar." },
+	{ "where", BURSAR_TYPE_TEXT, "",
+	  "The calls that it is about, FIELD=VALUE; by default those whose "
+	  "budget_id is the name of the entry." },
+	{ "threshold", BURSAR_TYPE_NUMBER, "80",
+	  "Of a hundred: the part of the limit from which a check says so.",
+	  1, 100 },
+	{ "exceeded", BURSAR_TYPE_CHOICE, "above",
+	  "Whether it is exceeded above its limit, or as soon as that is "
+	  "reached.", .choices = "above|reached" },
+	{ NULL }
+};
+
 #define PLUGIN_OPTION                                                        \
 	{ "plugin", BURSAR_TYPE_TEXT, NULL,                                  \
 	  "The plugin that does the work; 'bursar plugins' lists them." }

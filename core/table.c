@@ -149,6 +149,46 @@ const char *table_money(int64_t nano, char out[TABLE_MONEY_SIZE])
 	return out;
 }
 
+/* The digits at *text as a number of so many decimals, which moves on. */
+static bool take_digits(const char **text, int most, int64_t *number)
+{
+	int digits = 0;
+
+	for (; **text >= '0' && **text <= '9'; (*text)++, digits++) {
+		if (__builtin_mul_overflow(*number, 10, number) ||
+		    __builtin_add_overflow(*number, **text - '0', number)) {
+			return false;
+		}
+	}
+	for (int i = digits; most > 0 && i < most; i++) {
+		*number *= 10;
+	}
+	return digits > 0 && (most == 0 || digits <= most);
+}
+
+bool table_money_parse(const char *text, int64_t *nano)
+{
+	const bool negative = *text == '-';
+	int64_t whole = 0, decimals = 0;
+
+	text += negative;
+	if (!take_digits(&text, 0, &whole)) {
+		return false;
+	}
+	if (*text == '.') {
+		text++;
+		if (!take_digits(&text, 9, &decimals)) {
+			return false;
+		}
+	}
+	if (*text != '\0' || __builtin_mul_overflow(whole, NANO, &whole) ||
+	    __builtin_add_overflow(whole, decimals, &whole)) {
+		return false;
+	}
+	*nano = negative ? -whole : whole;
+	return true;
+}
+
 const char *table_time(int64_t us, char out[TABLE_TIME_SIZE])
 {
 	char full[RFC3339_SIZE];

@@ -94,6 +94,9 @@ void table_csv_text(FILE *out, const char *text);
 #define TABLE_MONEY_SIZE 24
 const char *table_money(int64_t nano, char out[TABLE_MONEY_SIZE]);
 
+/* Reads dollars with nine decimals at most: 12.5, -3; false: no such thing. */
+bool table_money_parse(const char *text, int64_t *nano);
+
 /* RFC 3339 in UTC, with as many decimals as it needs: 0, 3 or 6. */
 #define TABLE_TIME_SIZE 40
 const char *table_time(int64_t us, char out[TABLE_TIME_SIZE]);

@@ -299,6 +299,7 @@ static void page_of_configuration(const struct plugins *plugins)
 		{ "sinks", pages_sinks, setup_sink_options },
 		{ "services", pages_services, setup_item_options },
 		{ "routes", pages_routes, setup_route_options },
+		{ "budgets", pages_budgets, setup_budget_options },
 		{ "retention", pages_retention, setup_retention_options },
 		{ "dead-letters", pages_dead_letters,
 		  setup_dead_letter_options },

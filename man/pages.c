@@ -156,6 +156,12 @@ const char pages_routes[] =
 	"kind that no required sink takes is a mistake, unless `discard` names "
 	"it.";
 
+const char pages_budgets[] =
+	"What may be spent, by whom, in which time.  The name of an entry is "
+	"the budget_id of its calls, unless `where` says which calls it is "
+	"about.  `bursar budget` reads them; nothing is held up by a budget "
+	"that is exceeded.";
+
 const char pages_retention[] =
 	"How long records stay.  Labels and health data act on prompts and "
 	"tool calls; metering records are facts and stay, unless `facts-days` "

@@ -342,6 +342,27 @@ START_TEST(says_that_a_list_is_empty)
 }
 END_TEST
 
+static const struct {
+	const char *text;
+	int64_t nano;		/* -1: no such thing */
+} dollars[] = {
+	{ "0", 0 }, { "12.5", 12500000000 }, { "0.000000001", 1 },
+	{ "-3", -3000000000 }, { "9223372036.854775807", INT64_MAX },
+	{ "9223372036.854775808", -1 }, { "1.0000000001", -1 }, { "", -1 },
+	{ ".5", -1 }, { "5.", -1 }, { "1e3", -1 }, { " 1", -1 }, { "--1", -1 },
+	{ "$5", -1 }, { "99999999999999999999", -1 },
+};
+
+START_TEST(reads_money_exactly)
+{
+	int64_t nano = -1;
+
+	ck_assert_int_eq(table_money_parse(dollars[_i].text, &nano),
+	                 dollars[_i].nano != -1);
+	ck_assert_int_eq(nano, dollars[_i].nano);
+}
+END_TEST
+
 START_TEST(wraps_prose_at_words)
 {
 	text_wrap(cli.out, "one two  three\nfour", 0, 2, 10);
@@ -370,6 +391,8 @@ static Suite *suite(void)
 	                    sizeof(shown) / sizeof(shown[0]));
 	tcase_add_test(t, shows_reals_and_keeps_them_for_programs);
 	tcase_add_test(t, prints_a_row_with_its_lists);
+	tcase_add_loop_test(t, reads_money_exactly, 0,
+	                    sizeof(dollars) / sizeof(dollars[0]));
 	tcase_add_test(t, prints_a_row_with_its_lists_for_programs);
 	tcase_add_test(t, prints_a_row_with_its_lists_as_one_csv);
 	tcase_add_test(t, says_that_a_list_is_empty);

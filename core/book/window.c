@@ -88,12 +88,22 @@ static int zone_check(const char *name, struct bursar_error *err)
 	                   name);
 }
 
+/* UTC needs no database: the C library takes it for a rule. */
+static bool is_utc(const char *tz)
+{
+	return tz == NULL || strcmp(tz, "UTC") == 0;
+}
+
+int window_zone_check(const char *tz, struct bursar_error *err)
+{
+	return is_utc(tz) ? 0 : zone_check(tz, err);
+}
+
 int window_zone(const char *tz, struct bursar_error *err)
 {
-	/* UTC needs no database: the C library takes it for a rule. */
-	const bool utc = tz == NULL || strcmp(tz, "UTC") == 0;
+	const bool utc = is_utc(tz);
 
-	if (!utc && zone_check(tz, err) != 0) {
+	if (window_zone_check(tz, err) != 0) {
 		return -1;
 	}
 	if (setenv("TZ", utc ? "UTC0" : tz, 1) != 0) {

@@ -49,6 +49,9 @@ struct window_choice {
  */
 int window_zone(const char *tz, struct bursar_error *err);
 
+/* Whether there is such a zone; fails as window_zone() does.  Any thread. */
+int window_zone_check(const char *tz, struct bursar_error *err);
+
 /*
  * Sets the zone and *window as of `now`.  -1 with *err filled (EINVAL): a word
  * that is not known, a period together with bounds, bounds out of order.
