@@ -1,0 +1,782 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Every report and every budget, against what plain sums over the sent records
+say: in SQLite and in PostgreSQL, in any zone, however the records came, and
+after they were purged."""
+import collections
+import csv
+import datetime
+import io
+import json
+import random
+import shutil
+import sys
+import time
+import zoneinfo
+from decimal import Decimal
+
+sys.dont_write_bytecode = True
+import daemon  # noqa: E402
+import real  # noqa: E402
+from daemon import check, equal  # noqa: E402
+
+real.SOURCE = "file"
+MANY = daemon.scaled(1200, 300)
+HOUR, DAY = 3600, 86400
+NANO = 10 ** 9
+BOUNDS = (25, 50, 100, 200, 300, 500, 750, 1000, 1500, 2000, 3000, 5000, 7500,
+          10000, 15000, 20000, 30000, 60000, 120000)
+FIELDS = ("provider", "model_id", "worker_id", "node_id", "team",
+          "request_type", "tier", "routing_reason", "budget_id")
+# Times of a lot of jumping clocks: Apia goes back on 2021-04-04, Vienna on
+# 2024-10-27 and forth on 2025-03-30, Lord Howe goes back on 2025-04-06.
+CLUMPS = (("2021-04-02", 5), ("2024-10-25", 5), ("2025-03-28", 12))
+ZONES = ("UTC", "Asia/Kathmandu", "Australia/Lord_Howe", "Europe/Vienna",
+         "Pacific/Apia", "America/St_Johns")
+
+
+# --- what is sent ----------------------------------------------------------------
+
+def second(text):
+    return int(datetime.datetime.fromisoformat(text).replace(
+        tzinfo=datetime.timezone.utc).timestamp())
+
+
+class Fact:
+    """What a producer says of a call; what it does not say is None."""
+
+    def __init__(self, name, at, **fields):
+        self.name, self.at = name, at
+        self.fields = {key: value for key, value in fields.items()
+                       if value is not None}
+
+    def __getattr__(self, name):
+        return self.fields.get(name)
+
+    def message(self):
+        body = {key: value for key, value in self.fields.items()
+                if key not in ("nano", "budget_id")}
+        if self.nano is not None:
+            body["cost_usd"] = self.nano / NANO
+        if self.budget_id is not None:
+            body["billing"] = {"budget_id": self.budget_id}
+        body["recorded_at"] = daemon.instant(self.at)
+        return daemon.envelope("metering", self.name, body)
+
+    def failed(self):
+        return self.status not in (None, "success", "ok")
+
+
+def any_fact(pick, n, at):
+    def some(*values):
+        return pick.choice(values + (None,))
+    tokens = pick.randrange(4000), pick.randrange(1000)
+    return Fact(
+        "sent-%06d" % n, at,
+        provider=some("openai", "anthropic", "=1+1"),
+        model_id=some("large", "small", "größte"),
+        worker_id=some("w1", "w2", "w3", "w'4"), node_id=some("n1", "n2"),
+        team=some("red", "blue"), request_type=some("chat", "embed"),
+        tier=some("cloud", "local"), routing_reason=some("cheap", "near"),
+        budget_id=some("b1", "b2"),
+        status=pick.choice(["success", "ok", "error", "timeout", None]),
+        input_tokens=tokens[0], output_tokens=tokens[1],
+        thinking_tokens=some(0, 7, 250), total_tokens=sum(tokens),
+        latency_ms=some(pick.randrange(200), pick.randrange(200000)),
+        nano=some(pick.randrange(10 ** 6), pick.randrange(10 ** 9), 0))
+
+
+def history(pick, count=MANY):
+    """Facts of the days on which clocks jump, some of them on the hour."""
+    found = []
+    for n in range(count):
+        begin, days = pick.choice(CLUMPS)
+        at = second(begin) + pick.randrange(days * DAY)
+        if pick.random() < 0.3:
+            at = at // 900 * 900
+        found.append(any_fact(pick, n, at))
+    return found
+
+
+def lately(pick, count=MANY):
+    """Facts of the last forty days, none near where a period begins."""
+    now = int(time.time())
+    found = []
+    while len(found) < count:
+        ago = pick.choice([pick.randrange(600, HOUR), pick.randrange(2 * DAY),
+                           pick.randrange(40 * DAY)])
+        if all(abs(ago - border) > 540
+               for border in (0, HOUR, DAY, 2 * DAY, 7 * DAY, 30 * DAY)):
+            found.append(any_fact(pick, len(found), now - ago))
+    return found
+
+
+# --- what must come out ------------------------------------------------------------
+
+def money(nano):
+    return None if nano is None else Decimal(nano) / NANO
+
+
+def total(facts, field):
+    """None where nobody said anything."""
+    said = [getattr(one, field) for one in facts
+            if getattr(one, field) is not None]
+    return sum(said) if said else None
+
+
+def cost(facts):
+    return money(total(facts, "nano"))
+
+
+def average(facts, places=2):
+    said = [one.latency_ms for one in facts if one.latency_ms is not None]
+    if not said:
+        return None
+    unit = 10 ** places
+    return Decimal((2 * sum(said) * unit + len(said)) // (2 * len(said))) / unit
+
+
+def percent(part, whole):
+    return None if not whole else Decimal(
+        str(round(part / whole * 100 + 1e-12, 1)))
+
+
+def failed(facts):
+    return sum(one.failed() for one in facts)
+
+
+def unpriced(facts):
+    return sum(one.nano is None for one in facts)
+
+
+def groups(facts, *fields):
+    found = collections.defaultdict(list)
+    for one in facts:
+        found[tuple(getattr(one, field) for field in fields)].append(one)
+    return found
+
+
+def by_cost(found):
+    """As reports order them: by cost, then by key; unknown is ''."""
+    return sorted(found, key=lambda key: (
+        -(total(found[key], "nano") or 0),
+        [(word or "").encode() for word in key]))
+
+
+def by_requests(found):
+    return sorted(found, key=lambda key: (
+        -len(found[key]), [(word or "").encode() for word in key]))
+
+
+def since(facts, seconds):
+    return [one for one in facts if one.at > time.time() - seconds]
+
+
+def bucket(ms):
+    return sum(ms > bound for bound in BOUNDS)
+
+
+# --- asking ------------------------------------------------------------------------
+
+def ask(ground, *words, status=0):
+    said = ground.bursar(*words, "--format", "json", status=status)
+    return json.loads(said[:said.rindex("}") + 1], parse_float=Decimal)
+
+
+def report(ground, *words):
+    return ask(ground, "report", *words)["rows"]
+
+
+def columns(rows, *names):
+    return [tuple(row[name] for name in names) for row in rows]
+
+
+def store(ground, facts, name="in/sent"):
+    ground.write(name, [one.message() for one in facts])
+    ground.once()
+    equal(ground.count(), len(facts), "every fact is stored")
+
+
+# --- groups ------------------------------------------------------------------------
+
+def summary_of(facts):
+    return {
+        "total_input_tokens": total(facts, "input_tokens"),
+        "total_output_tokens": total(facts, "output_tokens"),
+        "total_thinking_tokens": total(facts, "thinking_tokens"),
+        "total_cache_read_input_tokens": None,
+        "total_cache_write_input_tokens": None,
+        "grand_total_tokens": total(facts, "total_tokens"),
+        "total_cost_usd": cost(facts), "avg_latency_ms": average(facts),
+        "request_count": len(facts), "error_count": failed(facts),
+        "unpriced_count": unpriced(facts)}
+
+
+def check_summary(ground, facts, fields, *more):
+    want = []
+    found = groups(facts, *fields)
+    for key in by_cost(found):
+        want.append(dict(zip(fields, key), **summary_of(found[key])))
+    words = ["summary"] + (["--by", ",".join(fields)] if fields else [])
+    got = report(ground, *words, *more)
+    return equal(got, want, "%s%s" % (" ".join(words), "".join(
+        " " + one for one in more)))
+
+
+def sums_by_any_field_are_those_of_the_records(ground):
+    pick = random.Random(daemon.SEED)
+    facts = history(pick)
+    store(ground, facts)
+    check_summary(ground, facts, ())
+    for field in FIELDS:
+        check_summary(ground, facts, (field,))
+    check_summary(ground, facts, ("provider", "model_id"))
+    check_summary(ground, facts, ("team", "provider", "model_id"))
+    check_summary(ground, facts, ("team", "worker_id"))
+    begin, end = second("2025-03-29") + 1, second("2025-04-02") + 4321
+    part = [one for one in facts if begin <= one.at < end]
+    window = ("--since", daemon.instant(begin), "--until", daemon.instant(end))
+    check_summary(ground, part, ("worker_id",), *window)
+    check_summary(ground, part, ("worker_id",), *window, "--from-records")
+    red = [one for one in part if one.team == "red"]
+    check_summary(ground, red, ("provider",), *window, "--where", "team=red")
+    check_summary(ground, [one for one in red if one.worker_id is None],
+                  ("provider",), *window, "--where", "team=red", "--where",
+                  "worker=")
+    rows = list(csv.reader(io.StringIO(ground.bursar(
+        "report", "summary", "--by", "provider", "--format", "csv"))))
+    equal(sorted(row[0] for row in rows[1:]),
+          ["", "'=1+1", "anthropic", "openai"],
+          "CSV guards what a spreadsheet would run")
+
+
+# --- zones -------------------------------------------------------------------------
+
+def local(at, zone):
+    return datetime.datetime.fromtimestamp(at, zoneinfo.ZoneInfo(zone))
+
+
+def days_and_hours_are_those_of_any_zone(ground):
+    pick = random.Random(daemon.SEED)
+    facts = history(pick)
+    store(ground, facts)
+    for zone in ZONES:
+        for begin, days in CLUMPS:
+            day = datetime.date.fromisoformat(begin) + \
+                datetime.timedelta(days=1)
+            end = day + datetime.timedelta(days=days - 2)
+            part = [one for one in facts
+                    if day <= local(one.at, zone).date() < end]
+            window = ("--since", str(day), "--until", str(end), "--tz", zone)
+            check_days(ground, part, zone, day, end, window)
+            check_hours(ground, part, zone, window)
+    days = report(ground, "summary", "--by", "month,provider")
+    equal(sum(row["request_count"] for row in days), len(facts),
+          "months of all time have all facts")
+
+
+def check_days(ground, part, zone, day, end, window):
+    want = []
+    while day < end:
+        of_day = [one for one in part if local(one.at, zone).date() == day]
+        want.append((str(day), len(of_day), cost(of_day) or 0))
+        day += datetime.timedelta(days=1)
+    rows = report(ground, "daily", *window)
+    equal(columns(rows, "day", "request_count", "total_cost_usd"), want,
+          "days in %s from %s" % (zone, window[1]))
+    whole = report(ground, "summary", *window)[0]
+    equal((sum(row["request_count"] for row in rows),
+           sum(row["total_cost_usd"] for row in rows)),
+          (whole["request_count"], whole["total_cost_usd"] or 0),
+          "and they add up")
+    records = report(ground, "daily", "--from-records", *window)
+    equal(records, rows, "as the records say")
+
+
+def check_hours(ground, part, zone, window):
+    rows = report(ground, "summary", "--by", "hour", *window)
+    starts = [datetime.datetime.fromisoformat(
+        row["hour"].replace("Z", "+00:00")).timestamp() for row in rows]
+    found = [0] * len(rows)
+    for one in part:
+        found[max(i for i, start in enumerate(starts) if start <= one.at)] += 1
+    equal([row["request_count"] for row in rows], found,
+          "hours in %s from %s" % (zone, window[1]))
+    check(all(local(start, zone).minute == 0 or zone == "Australia/Lord_Howe"
+              for start in starts), "each begins with a full hour")
+
+
+# --- each report -------------------------------------------------------------------
+
+def reports_on_use_say_what_was_sent(ground):
+    facts = lately(random.Random(daemon.SEED))
+    store(ground, facts)
+    day, week = since(facts, DAY), since(facts, 7 * DAY)
+
+    found = groups([one for one in facts if one.worker_id == "w1"],
+                   "provider", "model_id", "request_type")
+    equal(columns(report(ground, "worker", "w1"), "provider", "model_id",
+                  "request_type", "total_tokens", "cost_usd", "count"),
+          [key + (total(found[key], "total_tokens"), cost(found[key]),
+                  len(found[key])) for key in by_cost(found)], "worker")
+
+    found = groups(day, "node_id")
+    equal(columns(report(ground, "top", "--limit", "2"), "node_id",
+                  "total_tokens", "cost_usd", "request_count"),
+          [key + (total(found[key], "total_tokens"), cost(found[key]),
+                  len(found[key])) for key in by_cost(found)[:2]], "top")
+
+    red = [one for one in week if one.team == "red"]
+    found = groups(red, "worker_id")
+    got = report(ground, "team", "red", "--period", "week")[0]
+    equal((got["team"], got["period"], got["worker_count"],
+           got["total_tokens"], got["total_calls"], got["cost_usd"]),
+          ("red", "week", len([key for key in found if key[0]]),
+           total(red, "total_tokens"), len(red), cost(red)),
+          "team keeps to its period")
+    equal(columns(got["by_worker"], "worker_id", "count", "cost_usd"),
+          [key + (len(found[key]), cost(found[key]))
+           for key in by_cost(found)], "and has its workers")
+
+    found = groups([one for one in day if one.provider == "openai"],
+                   "model_id", "request_type")
+    equal(columns(report(ground, "provider", "openai"), "model_id",
+                  "request_type", "count", "total_tokens", "avg_latency_ms",
+                  "cost_usd"),
+          [key + (len(found[key]), total(found[key], "total_tokens"),
+                  average(found[key]), cost(found[key]))
+           for key in by_requests(found)], "provider")
+    check_health(ground, day)
+    check_circuit(ground, since(facts, HOUR))
+    check_routing(ground, facts)
+    check_compare(ground, facts)
+
+
+def check_health(ground, facts):
+    found = groups(facts, "provider")
+    want, got = [], report(ground, "health")
+    for key in by_requests(found):
+        some = found[key]
+        mean = average(some)
+        said = [one.latency_ms for one in some if one.latency_ms is not None]
+        want.append(key + (
+            len(some), total(some, "total_tokens"), mean,
+            max(said) if said else None, failed(some),
+            percent(failed(some), len(some)),
+            "unknown" if mean is None else "healthy" if mean < 2000
+            else "degraded" if mean < 8000 else "critical"))
+    equal(columns(got, "provider", "request_count", "total_tokens",
+                  "avg_latency_ms", "max_latency_ms", "error_count",
+                  "error_rate_percent", "status"), want, "health")
+    for row in got:
+        said = sorted(one.latency_ms for one in found[(row["provider"],)]
+                      if one.latency_ms is not None)
+        for rank in (50, 95, 99):
+            true = said[-(-len(said) * rank // 100) - 1] if said else None
+            got_ms = row["p%d_latency_ms" % rank]
+            if true is None or got_ms is None:
+                equal(got_ms, true, "p%d of nothing" % rank)
+            else:
+                check(abs(bucket(got_ms) - bucket(true)) <= (
+                    1 if true > BOUNDS[-1] else 0),
+                    "p%d lies in the bucket of the true one" % rank, got_ms,
+                    true)
+
+
+def check_circuit(ground, facts):
+    found = groups(facts, "provider", "tier")
+    want = []
+    for key in by_requests(found):
+        some = found[key]
+        bad = failed(some)
+        state = ("closed" if bad == 0 else "unknown") if len(some) < 5 else (
+            "open" if bad * 2 >= len(some) else
+            "half-open" if bad * 10 >= len(some) else "closed")
+        want.append(key + (len(some), average(some), cost(some),
+                           percent(bad, len(some)), state))
+    equal(columns(report(ground, "circuit"), "provider", "tier",
+                  "request_count", "avg_latency_ms", "cost_usd",
+                  "error_rate_percent", "circuit"), want, "circuit")
+
+
+def check_routing(ground, facts):
+    some = [one for one in facts if one.worker_id == "w2"]
+    got = report(ground, "routing", "--where", "worker=w2")[0]
+    for name, field in (("by_routing_reason", "routing_reason"),
+                        ("by_provider", "provider"),
+                        ("by_model", "model_id")):
+        found = groups(some, field)
+        equal(got[name], [{field: key[0], "count": len(found[key])}
+                          for key in by_requests(found)], "routing " + name)
+    found = groups(some, "provider")
+    equal(got["avg_latency_by_provider"],
+          [{"provider": key[0], "avg_latency": average(found[key])}
+           for key in by_requests(found)], "routing avg_latency_by_provider")
+
+
+def check_compare(ground, facts):
+    now = time.time()
+    before = [one for one in facts if now - 2 * DAY <= one.at < now - DAY]
+    old = groups(before, "provider")
+    for row in report(ground, "summary", "--by", "provider", "--period", "day",
+                      "--compare"):
+        spent = total(old.get((row["provider"],), []), "nano")
+        want = None
+        if spent:
+            want = percent(int(row["total_cost_usd"] * NANO) - spent, spent)
+        near = row["cost_delta_percent"] is want or want is not None and \
+            abs(row["cost_delta_percent"] - want) <= Decimal("0.1")
+        check(row["previous_cost_usd"] == money(spent) and near,
+              "the day before of %s" % row["provider"], row, spent, want)
+
+
+def reports_on_cost_say_what_was_sent(ground):
+    facts = lately(random.Random(daemon.SEED))
+    store(ground, facts)
+    day, week = since(facts, DAY), since(facts, 7 * DAY)
+
+    mine = [one for one in week if one.worker_id == "w1"]
+    got = report(ground, "worker-costs", "w1", "--period", "weekly")[0]
+    equal([got[name] for name in (
+        "worker_id", "period", "total_tokens", "input_tokens",
+        "output_tokens", "thinking_tokens", "total_calls", "avg_latency_ms",
+        "cost_usd")],
+        ["w1", "weekly"] + [total(mine, name) for name in (
+            "total_tokens", "input_tokens", "output_tokens",
+            "thinking_tokens")] + [len(mine), average(mine, 1), cost(mine)],
+        "worker-costs")
+    found = groups(mine, "model_id")
+    equal(columns(got["by_model"], "model_id", "count", "cost_usd"),
+          [key + (len(found[key]), cost(found[key]))
+           for key in by_requests(found)], "and its models")
+
+    mine = [one for one in day if one.worker_id == "w1"]
+    got = report(ground, "worker-report", "w1")[0]
+    equal((got["salary"], got["overtime"], got["productivity"],
+           got["avg_latency"], got["autonomy_level"], got["period"]),
+          (cost(mine), 0, len(mine), average(mine), "unknown", "day"),
+          "worker-report")
+
+    found = groups(day, "worker_id")
+    got = report(ground, "payroll")[0]
+    equal(columns(got["workers"], "worker_id", "task_count", "cost",
+                  "autonomy"),
+          [key + (len(found[key]), cost(found[key]), "unknown")
+           for key in by_cost(found)], "payroll")
+    check(got["total_cost"] == cost(day) and abs(
+        got["avg_productivity"] - Decimal(len(day)) / len(found)) <
+        Decimal("0.006"), "and its totals", got["total_cost"])
+
+    got = report(ground, "forecast", "--days", "10")[0]
+    equal((got["daily_average"], got["projected_cost"], got["days"],
+           got["trend"]),
+          (cost(day), cost(day) * 10, 10, "active"), "forecast")
+
+    found = groups(week, "provider", "model_id", "tier")
+    got = report(ground, "cost-drivers", "--limit", "4")[0]
+    equal(columns(got["cost_drivers"], "provider", "model_id", "tier",
+                  "total_tokens", "total_cost", "call_count"),
+          [key + (total(found[key], "total_tokens"), cost(found[key]),
+                  len(found[key])) for key in by_cost(found)[:4]],
+          "cost-drivers")
+    check_totals(ground, facts)
+    check_calls(ground, facts)
+    check_quality(ground, facts)
+
+
+def check_totals(ground, facts):
+    want = []
+    for name, size in (("month", 7), ("day", 10)):
+        found = collections.defaultdict(list)
+        for one in facts:
+            found[daemon.instant(one.at)[:size]].append(one)
+        want += [(name, key + ("-01" if size == 7 else ""),
+                  cost(found[key]) or 0, len(found[key]),
+                  unpriced(found[key])) for key in sorted(found)]
+    equal(columns(report(ground, "period-totals"), "period", "period_start",
+                  "total_cost", "request_count", "unpriced_count"), want,
+          "period-totals")
+
+
+def check_calls(ground, facts):
+    priced = sorted((one for one in facts if one.nano is not None
+                     and one.provider == "openai"),
+                    key=lambda one: -one.nano)[:7]
+    equal(columns(report(ground, "calls", "--limit", "7", "--where",
+                         "provider=openai", "--since", "2020-01-01"),
+                  "message_id", "cost_usd", "latency_ms", "worker_id"),
+          [(one.name, money(one.nano), one.latency_ms, one.worker_id)
+           for one in priced], "calls")
+
+
+def check_quality(ground, facts):
+    got = report(ground, "data-quality", "--since", "2020-01-01")[0]
+    quiet = sum(one.latency_ms is None for one in facts)
+    equal([got[name] for name in (
+        "total_calls", "unknown_pricing_count", "missing_latency_count",
+        "missing_provider_response_id_count", "total_cost",
+        "cost_coverage_percent", "latency_coverage_percent")],
+        [len(facts), unpriced(facts), quiet, len(facts), cost(facts),
+         percent(len(facts) - unpriced(facts), len(facts)),
+         percent(len(facts) - quiet, len(facts))], "data-quality")
+    found = groups([one for one in facts if one.nano is None], "model_id")
+    equal(columns(got["unknown_pricing_by_model"], "model_id", "count"),
+          [key + (len(found[key]),) for key in by_requests(found)],
+          "and its models")
+
+
+# --- what the reference says --------------------------------------------------------
+
+def a_few(*facts):
+    return [Fact("few-%d" % n, fields.pop("at", int(time.time()) - 600),
+                 **fields) for n, fields in enumerate(facts)]
+
+
+def dollars(amount):
+    return int(Decimal(str(amount)) * NANO)
+
+
+def vectors_of_the_reference_hold(ground):
+    facts = a_few(
+        dict(node_id="node-a", nano=dollars(5), latency_ms=500,
+             provider="p500"),
+        dict(node_id="node-b", nano=dollars(10), latency_ms=3000,
+             provider="p3000"),
+        dict(node_id="node-c", nano=dollars(1), latency_ms=10000,
+             provider="p10000"),
+        dict(latency_ms=2000, provider="p2000"),
+        dict(latency_ms=8000, provider="p8000"),
+        dict(provider="silent"),
+        dict(provider="silent", latency_ms=100), dict(provider="mute"))
+    store(ground, facts)
+    equal(columns(report(ground, "top", "--limit", "2"), "node_id"),
+          [("node-b",), ("node-a",)], "the two most expensive nodes")
+    equal(dict(columns(report(ground, "health"), "provider", "status")),
+          {"p500": "healthy", "p3000": "degraded", "p10000": "critical",
+           "p2000": "degraded", "p8000": "critical", "silent": "healthy",
+           "mute": "unknown"}, "classes of latency, unknown left out")
+    equal([row["avg_latency_ms"] for row in report(ground, "health")
+           if row["provider"] == "silent"], [100],
+          "a latency that nobody said is not 0")
+    equal(set(report(ground, "routing")[0]) - {"count"},
+          {"by_routing_reason", "by_provider", "by_model",
+           "avg_latency_by_provider"}, "the four lists of routing")
+    got = ground.bursar("report", "summary", "--period", "fortnight", status=2)
+    check("unknown period 'fortnight'" in got, "an unknown period is refused")
+
+
+def budgets_hold_the_vectors_of_the_reference(ground):
+    old = int(time.time()) - 31 * DAY
+    store(ground, a_few(
+        dict(budget_id="b", nano=dollars(3)), dict(budget_id="b",
+                                                   nano=dollars(5)),
+        dict(budget_id="b", nano=dollars(100), at=old),
+        dict(budget_id="over", nano=dollars(11)),
+        dict(budget_id="full", nano=dollars(10)), dict(budget_id="b"),
+        dict(nano=dollars(7), team="red")))
+
+    def budget(*words, status=0):
+        row = ask(ground, "budget", "check", *words, status=status)["rows"][0]
+        return [row[name] for name in ("spent_usd", "remaining_usd",
+                                       "exceeded", "threshold_reached")]
+    equal(budget("b", "--limit", "10"), [8, 2, False, True],
+          "3 and 5 of 10: the threshold is reached")
+    equal(budget("b", "--limit", "10", "--threshold", "81"),
+          [8, 2, False, False], "a higher threshold is not")
+    equal(budget("over", "--limit", "10", status=3), [11, 0, True, True],
+          "11 of 10 is exceeded, and the answer stands there")
+    equal(budget("full", "--limit", "10"), [10, 0, False, True],
+          "10 of 10 is not exceeded")
+    equal(budget("nobody", "--limit", "0"), [0, 0, False, True],
+          "0 of 0 reaches the threshold")
+    equal(budget("all", "--limit", "7", "--where", "team=red"),
+          [7, 0, False, True], "calls by another field")
+
+    ground.configure(budgets={
+        "b": {"limit": "20"}, "full": {"limit": "10", "exceeded": "reached"},
+        "red": {"limit": "70", "where": "team=red", "period": "week"}})
+    equal(budget("full", status=3), [10, 0, True, True],
+          "10 of 10 is exceeded where that is configured")
+    rows = ask(ground, "budget", "list")["rows"]
+    equal(columns(rows, "budget_id", "budget_usd", "spent_usd",
+                  "unpriced_count"),
+          [("b", 20, 8, 1), ("full", 10, 10, 0), ("red", 70, 7, 0),
+           ("over", None, 11, 0)], "all of them, configured ones first")
+    row = ask(ground, "budget", "forecast", "red", "--days", "10")["rows"][0]
+    equal([row[name] for name in (
+        "projected_cost", "daily_average", "days", "trend", "projected_usd",
+        "projected_percent", "projected_delta", "days_left")],
+        [70, 7, 10, "active", 49, 70, -21, 9], "a forecast")
+
+
+def anomalies_hold_the_vectors_of_the_reference(ground):
+    def day(n):
+        return second("2025-05-01") + n * DAY + 3 * HOUR
+    facts = [dict(model_id="jumps", nano=dollars(1), at=day(n))
+             for n in range(7)] + [
+        dict(model_id="jumps", nano=dollars(12), at=day(7)),
+        dict(model_id="wakes", nano=dollars(3), at=day(7)),
+        dict(model_id="falls", nano=dollars(1), at=day(7)),
+        dict(model_id="unpriced", at=day(7))]
+    facts += [dict(model_id="falls", nano=dollars(n), at=day(n))
+              for n in range(7)]
+    store(ground, a_few(*facts))
+    window = ("--since", "2025-05-01", "--until", "2025-05-09")
+    equal(columns(report(ground, "anomalies", *window), "model_id", "day",
+                  "latest_cost", "baseline_mean", "ratio"),
+          [("jumps", "2025-05-08", 12, 1, 12),
+           ("wakes", "2025-05-08", 3, 0, None)],
+          "what stands out, the largest ratio first")
+    equal(report(ground, "anomalies", "--since", "2025-05-02", "--until",
+                 "2025-05-09"), [], "seven days are too few")
+    check("Nothing stands out" in ground.bursar(
+        "report", "anomalies", "--since", "2025-05-02", "--until",
+        "2025-05-09"), "and a person is told")
+
+
+def cheaper_models_are_named(ground):
+    def calls(model, nano, count=20, **more):
+        return [dict(dict(provider="p", tier="cloud", model_id=model,
+                          input_tokens=800, output_tokens=200,
+                          total_tokens=1000, nano=nano), **more)
+                for _ in range(count)]
+    store(ground, a_few(
+        *calls("dear", 10 ** 7), *calls("cheaper", 10 ** 6),
+        *calls("cheapest", 10 ** 5), *calls("rare", 2 * 10 ** 6, 19),
+        *calls("elsewhere", 3 * 10 ** 6, provider="q"),
+        *calls("other-tier", 3 * 10 ** 6, tier="local"),
+        *calls("writer", 3 * 10 ** 6, input_tokens=200, output_tokens=800)))
+    got = report(ground, "cost-drivers")[0]
+    equal(got["status"], "analyzed", "there are drivers")
+    equal(columns(got["recommendations"], "provider", "current_model",
+                  "suggested_model", "estimated_savings_pct",
+                  "estimated_savings_usd"),
+          [("p", "dear", "cheaper", 90, Decimal("0.18")),
+           ("p", "cheaper", "cheapest", 90, Decimal("0.018"))],
+          "for the same work, by what was paid")
+
+
+def an_empty_ledger_answers_everything(ground):
+    store(ground, [])
+    names = [row["report"] for row in ask(ground, "report", "list")["rows"]]
+    check(len(names) >= 19, "there are all reports", names)
+    for row in ask(ground, "report", "list")["rows"]:
+        operand = ["x"] if row["operand"] else []
+        for form in ("json", "csv", "table"):
+            ground.bursar("report", row["report"], *operand, "--format", form)
+    check(True, "every report answers")
+    equal(report(ground, "cost-drivers")[0]["status"], "no_data", "no data")
+    equal(report(ground, "payroll")[0]["workers"], [], "no workers")
+    equal(report(ground, "forecast")[0]["trend"], "flat", "no trend")
+    got = report(ground, "summary")[0]
+    equal((got["request_count"], got["total_cost_usd"],
+           got["avg_latency_ms"]), (0, None, None), "unknown is not zero")
+
+
+# --- however they came --------------------------------------------------------------
+
+ALL = (("summary", "--by", "provider"), ("summary", "--by", "day,team"),
+       ("summary", "--by", "worker,model_id"), ("worker", "w1"),
+       ("team", "red"), ("routing",), ("health",), ("circuit",),
+       ("provider", "openai"), ("worker-costs", "w1"), ("payroll",),
+       ("cost-drivers",), ("period-totals",), ("daily",), ("anomalies",),
+       ("data-quality",), ("overview",), ("calls", "--limit", "1"))
+WINDOW = ("--since", "2025-03-28", "--until", "2025-04-09T12:34:56")
+
+
+def answers(ground, *more):
+    return {" ".join(words): report(ground, *words, *WINDOW, *more)
+            for words in ALL}
+
+
+def same(got, want, what):
+    differ = [name for name in want if got[name] != want[name]]
+    check(not differ, what, *((name, got[name], want[name])
+                              for name in differ[:2]))
+
+
+def order_repetition_and_splitting_change_nothing(ground):
+    pick = random.Random(daemon.SEED)
+    facts = history(pick)
+    store(ground, facts)
+    want = answers(ground)
+    same(answers(ground, "--from-records"), want, "records say the same")
+    other = daemon.make_ground("again")
+    try:
+        other.configure(batch_records=50)
+        twice = facts + pick.sample(facts, len(facts) // 2)
+        pick.shuffle(twice)
+        for turn in range(3):
+            for n in range(4):
+                other.write("in/%d-%d" % (turn, n), [
+                    one.message() for one in twice[turn * 4 + n::12]])
+            other.once()
+        equal(other.count(), len(facts), "each is stored once")
+        same(answers(other), want,
+             "in another order, some of them twice, in twelve files")
+    finally:
+        other.leave()
+
+
+def what_comes_late_counts_and_what_is_purged_stays_counted(ground):
+    pick = random.Random(daemon.SEED)
+    facts = history(pick)
+    store(ground, facts[::2])
+    first = answers(ground)
+    same(answers(ground, "--from-records"), first, "before: as the records")
+    ground.write("in/late", [one.message() for one in facts[1::2]])
+    ground.once()
+    after = answers(ground)
+    check(after != first, "what came late is counted")
+    same(answers(ground, "--from-records"), after, "after: as the records")
+    days = report(ground, "daily", "--since", "2025-03-28", "--until",
+                  "2025-04-09")
+    ground.configure(retention={"facts-days": 1})
+    ground.bursar("purge", "--force")
+    equal(ground.count(), 0, "all facts are purged")
+    equal(report(ground, "daily", "--since", "2025-03-28", "--until",
+                 "2025-04-09"), days, "the days stay")
+    said = ground.bursar("report", "daily", "--from-records", "--since",
+                         "2025-03-28", "--until", "2025-04-09", "--format",
+                         "json")
+    check('"incomplete_before":"' in said and "are purged" in said,
+          "and the records say that they are not all there")
+
+
+# --- in both databases ----------------------------------------------------------------
+
+def in_both(*scenarios):
+    found = []
+    for sink in ("sqlite", "postgres"):
+        for scenario in scenarios:
+            def run(ground, scenario=scenario, sink=sink):
+                real.SINK = sink
+                ground.configure()
+                scenario(ground)
+            run.__name__ = "%s_in_%s" % (scenario.__name__, sink)
+            found.append(run)
+    return found
+
+
+SCENARIOS = in_both(
+    sums_by_any_field_are_those_of_the_records,
+    days_and_hours_are_those_of_any_zone,
+    reports_on_use_say_what_was_sent,
+    reports_on_cost_say_what_was_sent,
+    vectors_of_the_reference_hold,
+    budgets_hold_the_vectors_of_the_reference,
+    anomalies_hold_the_vectors_of_the_reference,
+    cheaper_models_are_named,
+    an_empty_ledger_answers_everything,
+    order_repetition_and_splitting_change_nothing,
+    what_comes_late_counts_and_what_is_purged_stays_counted)
+
+if not daemon.plugin_is_built("sink_sqlite"):
+    real.skip("sink_sqlite was not built")
+if daemon.plugin_is_built("sink_postgres") and shutil.which("psql"):
+    real.main(*SCENARIOS, servers=["postgres"])
+else:
+    daemon.make_ground = real.Ground
+    real.SINK = "sqlite"
+    daemon.main(*[one for one in SCENARIOS
+                  if one.__name__.endswith("sqlite")])
