@@ -216,21 +216,19 @@ static int step_views(sqlite3 *db, const struct bursar_host *host)
 
 /* --- every time: columns ------------------------------------------------ */
 
+/*
+ * From what SQLite knows of the table already: a statement for each column
+ * would cost a reader more than its question.  The version was read before, in
+ * the same transaction or at opening, so that what it knows is current.
+ */
 static int has_column(sqlite3 *db, const char *table, const char *column,
                       bool *there)
 {
-	int64_t count;
-	char *sql = sqlite3_mprintf("SELECT count(*) FROM pragma_table_xinfo("
-	                            "%Q) WHERE name = %Q", table, column);
-	int rc = SQLITE_NOMEM;
+	const int rc = sqlite3_table_column_metadata(
+		db, NULL, table, column, NULL, NULL, NULL, NULL, NULL);
 
-	*there = false;
-	if (sql != NULL) {
-		rc = db_integer(db, sql, 0, &count);
-		*there = count > 0;
-		sqlite3_free(sql);
-	}
-	return rc;
+	*there = rc == SQLITE_OK;
+	return rc == SQLITE_ERROR ? SQLITE_OK : rc;
 }
 
 /* Whether the field lacks its column, or the one that shows it. */
