@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/credential.h"
 #include "common/http_files.h"
 
 #define MAX_FILE ((off_t)1 << 20)
@@ -45,7 +46,7 @@ static int check(const char *path, const struct stat *st, bool secret,
 	if (!S_ISREG(st->st_mode)) {
 		return bursar_fail(err, EINVAL, "%s: is no file", path);
 	}
-	if (secret && (st->st_mode & 077) != 0) {
+	if (secret && (st->st_mode & credential_forbidden(path)) != 0) {
 		return bursar_fail(err, EPERM, "%s: others can reach it: make "
 		                   "it chmod 600", path);
 	}

@@ -73,5 +73,5 @@ noinst_LTLIBRARIES += %D%/libhttp.la
 # Users name libjson.la and libkeyfile.la as well.
 noinst_LTLIBRARIES += %D%/libtokens.la
 %C%_libtokens_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir) $(SODIUM_CFLAGS)
-%C%_libtokens_la_SOURCES = %D%/tokens.c %D%/tokens.h
+%C%_libtokens_la_SOURCES = %D%/tokens.c %D%/tokens.h %D%/credential.h
 %C%_libtokens_la_LIBADD = $(SODIUM_LIBS)

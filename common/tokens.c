@@ -13,6 +13,7 @@
 #include <sodium.h>
 
 #include "common/json.h"
+#include "common/credential.h"
 #include "common/keyfile.h"
 #include "common/tokens.h"
 
@@ -250,7 +251,7 @@ static int check_file(int fd, const char *path, size_t *size,
 	if (!S_ISREG(st.st_mode)) {
 		return bursar_fail(err, EINVAL, "%s: is no file", path);
 	}
-	if ((st.st_mode & 077) != 0) {
+	if ((st.st_mode & credential_forbidden(path)) != 0) {
 		return bursar_fail(err, EPERM, "%s: others can reach it: make "
 		                   "it chmod 600", path);
 	}

@@ -17,6 +17,8 @@
 
 #include <sodium.h>
 
+#include "common/credential.h"
+
 #include "options_value.h"
 
 #define SECRET_MAX 65536
@@ -46,9 +48,9 @@ int value_secret_text(const char *text, struct bursar_span *secret,
 
 /*
  * The path to open.  A bare name is a credential where systemd brought one of
- * that name.  Returns whether it is a credential.
+ * that name.
  */
-static bool find_file(const char *name, const char *dir, char *path,
+static void find_file(const char *name, const char *dir, char *path,
                       size_t size)
 {
 	const char *credentials = getenv("CREDENTIALS_DIRECTORY");
@@ -57,24 +59,17 @@ static bool find_file(const char *name, const char *dir, char *path,
 	if (has_some && strchr(name, '/') == NULL) {
 		snprintf(path, size, "%s/%s", credentials, name);
 		if (access(path, F_OK) == 0) {
-			return true;
+			return;
 		}
 	}
 	snprintf(path, size, "%s%s%s", name[0] == '/' ? "" : dir,
 	         name[0] == '/' ? "" : "/", name);
-	return has_some &&
-	       strncmp(path, credentials, strlen(credentials)) == 0 &&
-	       path[strlen(credentials)] == '/';
 }
 
-/*
- * Nobody but its owner may read it.  systemd gives a credential to a service by
- * an access list, whose mask shows as permission of the group.
- */
-static int check_file(int fd, const char *path, bool is_credential,
-                      int64_t *modified, struct bursar_error *err)
+/* Nobody but its owner may read it. */
+static int check_file(int fd, const char *path, int64_t *modified,
+                      struct bursar_error *err)
 {
-	const mode_t forbidden = is_credential ? 037 : 077;
 	struct stat st;
 
 	if (fstat(fd, &st) != 0) {
@@ -88,7 +83,7 @@ static int check_file(int fd, const char *path, bool is_credential,
 		                   "must belong to root or to the user that "
 		                   "runs this", path, (unsigned)st.st_uid);
 	}
-	if ((st.st_mode & forbidden) != 0) {
+	if ((st.st_mode & credential_forbidden(path)) != 0) {
 		return bursar_fail(err, EPERM, "%s: others than its owner can "
 		                   "get at it; run: chmod 600 %s", path, path);
 	}
@@ -140,14 +135,14 @@ int value_secret_file(const char *name, const char *dir,
 
 	int result = -1;
 	char path[PATH_MAX];
-	const bool is_credential = find_file(name, dir, path, sizeof(path));
 
+	find_file(name, dir, path, sizeof(path));
 	/* A fifo would wait for a writer; it is refused, not waited for. */
 	const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0) {
 		return bursar_fail(err, errno, "%s: %s", path, strerror(errno));
 	}
-	if (check_file(fd, path, is_credential, modified, err) != 0) {
+	if (check_file(fd, path, modified, err) != 0) {
 		goto close_file;
 	}
 

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/credential.h"
+
 #include "vault.h"
 
 static bool is_same(const struct stat *a, const struct stat *b)
@@ -24,21 +26,10 @@ static bool is_same(const struct stat *a, const struct stat *b)
 	       a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
-/* systemd gives a credential to a service by an access list, whose mask shows
- * as permission of the group. */
-static bool is_credential(const char *path)
-{
-	const char *folder = getenv("CREDENTIALS_DIRECTORY");
-	const size_t size = folder != NULL ? strlen(folder) : 0;
-
-	return size > 0 && strncmp(path, folder, size) == 0 &&
-	       path[size] == '/';
-}
-
 static int check(const char *path, const struct stat *st,
                  struct bursar_error *err)
 {
-	const mode_t forbidden = is_credential(path) ? 037 : 077;
+	const mode_t forbidden = credential_forbidden(path);
 
 	if (!S_ISREG(st->st_mode)) {
 		return bursar_fail(err, EINVAL, "token-file %s: not a regular "
