@@ -11,10 +11,18 @@ struct http_place {
 	uint16_t port;
 	bool     loopback;		/* nobody off this machine reaches it */
 	char     address[46];		/* numeric, without brackets */
+	bool     passed;		/* by the service manager; then */
+	int      fd;			/* ... its descriptor, which stays open
+					 * as long as the process; -1: none */
 };
 
-/* Parses HOST:PORT, [ADDRESS]:PORT or localhost:PORT; addresses are numeric.
- * Returns 0, or -1 with *err filled. */
+/*
+ * Parses ADDRESS:PORT, [ADDRESS]:PORT or localhost:PORT, with numeric
+ * addresses; or "systemd" or "systemd:NAME": the first socket that was passed
+ * by the protocol of sd_listen_fds(3), or that of the name.  One that was not
+ * passed is no error here, as who only looks has none.
+ * Returns 0, or -1 with *err filled.
+ */
 int http_place_parse(struct http_place *place, const char *text,
                      struct bursar_error *err);
 
