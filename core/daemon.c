@@ -20,6 +20,7 @@
 #include "figures.h"
 #include "log.h"
 #include "metrics.h"
+#include "notify.h"
 #include "pipeline.h"
 #include "price/prices.h"
 #include "services.h"
@@ -28,6 +29,9 @@
 
 #define TICK_MS        1000
 #define HOUSEKEEP_US   INT64_C(3600000000)
+/* A thread that has been at one thing for so many times the watchdog's time
+ * will not come back. */
+#define STUCK_TIMES    5
 
 /* Setups whose options some unit was opened with; the newest first. */
 struct kept {
@@ -45,6 +49,8 @@ struct daemon {
 	int64_t housekeep_at;
 	int64_t progress, progress_at;	/* of --once: see stands_still() */
 	_Atomic int64_t busy_since;	/* us, monotonic: of this turn */
+	struct notify notify;
+	bool    stuck;		/* some thread, which was said */
 	bool    ready;
 	bool    ended;
 	int     status;
@@ -381,7 +387,11 @@ static void reload(struct daemon *d)
 {
 	bool good = false;
 
+	notify_reloading(&d->notify, current(d)->drain_timeout_ms);
 	reload_all(d, &good);
+	if (!d->ended) {
+		notify_ready(&d->notify);
+	}
 	metric_add(reloads(good ? "success" : "failure"), 1);
 	metric_set(last_reload(), good);
 }
@@ -394,6 +404,8 @@ static void drain(struct daemon *d)
 
 	log_event(BURSAR_INFO, NULL, "draining", "timeout_ms=%lld",
 	          (long long)current(d)->drain_timeout_ms);
+	notify_stopping(&d->notify, current(d)->drain_timeout_ms);
+	notify_status(&d->notify, "Draining");
 	/* From now on only a second one of these counts. */
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
@@ -457,6 +469,101 @@ static void look_at_ready(struct daemon *d)
 		          current(d)->sink_count);
 	}
 }
+
+/* --- the service manager ------------------------------------------------- */
+
+/* The kind whose route is held up, and why; false: none is. */
+static bool find_held_up(const struct daemon *d, const char **kind,
+                         char why[300])
+{
+	for (size_t i = 0; i < SCHEMA_KINDS; i++) {
+		enum writer_state state;
+
+		if (pipeline_get_route(d->pipeline, i, &state, why) &&
+		    state != WRITER_OPEN) {
+			*kind = schema.kinds[i].name;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void tell_status(struct daemon *d)
+{
+	const char *kind;
+	char why[300];
+
+	if (find_held_up(d, &kind, why)) {
+		notify_status(&d->notify, "Waits to store %s: %s", kind,
+		              why[0] != '\0' ? why : "the sink opens");
+	} else {
+		notify_status(&d->notify, "Takes messages: %zu sources, %zu "
+		              "sinks", current(d)->source_count,
+		              current(d)->sink_count);
+	}
+}
+
+/* Since when the thread that has been longest at one thing has been at it, and
+ * its name. */
+static int64_t longest_busy(const struct daemon *d, const char **name)
+{
+	const struct setup *setup = current(d);
+	int64_t since = INT64_MAX;
+
+	for (size_t i = 0; i < setup->source_count; i++) {
+		struct intake_status status;
+
+		pipeline_get_source(d->pipeline, i, &status);
+		if (status.busy_since != 0 && status.busy_since < since) {
+			since = status.busy_since;
+			*name = setup->sources[i].item.name;
+		}
+	}
+	for (size_t i = 0; i < setup->sink_count; i++) {
+		struct writer_status status;
+
+		pipeline_get_sink(d->pipeline, i, &status);
+		if (status.busy_since != 0 && status.busy_since < since) {
+			since = status.busy_since;
+			*name = setup->sinks[i].item.name;
+		}
+	}
+	return since;
+}
+
+/* The watchdog hears of us only while every thread gets on. */
+static void feed_watchdog(struct daemon *d)
+{
+	const char *name = "";
+	const int64_t since = longest_busy(d, &name);
+	const int64_t now = clock_mono_us();
+	const bool stuck = since < now &&
+		(now - since) / STUCK_TIMES > d->notify.watchdog_us;
+
+	if (stuck && !d->stuck) {
+		log_event(BURSAR_ERROR, NULL, "thread-stuck",
+		          "thread=%s seconds=%lld why=\"one call does not come "
+		          "back: the watchdog is not fed any more\"", name,
+		          (long long)((now - since) / 1000000));
+	}
+	d->stuck = stuck;
+	if (!stuck) {
+		notify_alive(&d->notify);
+	}
+}
+
+static void tell_manager(struct daemon *d)
+{
+	if (d->notify.fd < 0) {
+		return;
+	}
+	tell_status(d);
+	if (d->notify.watchdog_us > 0) {
+		feed_watchdog(d);
+	}
+}
+
+/* --- a run that ends ----------------------------------------------------- */
 
 static json_int_t sum(const json_t *list, const char *name)
 {
@@ -527,7 +634,7 @@ static void serve(struct daemon *d)
 		uint64_t rings;
 
 		atomic_store(&d->busy_since, clock_mono_us());
-		poll(fds, 3, TICK_MS);
+		poll(fds, 3, notify_tick(&d->notify, TICK_MS));
 		if (fds[1].revents != 0 &&
 		    read(d->changed, &rings, sizeof(rings)) < 0) {
 			continue;
@@ -536,6 +643,7 @@ static void serve(struct daemon *d)
 			status_answer(d->listener, state_of(d));
 		}
 		look_at_ready(d);
+		tell_manager(d);
 		housekeep(d);
 		take_signals(d);
 		if (d->once && !d->ended) {
@@ -559,6 +667,7 @@ int daemon_run(struct setup *setup, bool once)
 		setup_destroy(setup);
 		return EXIT_FAILURE;
 	}
+	notify_init(&d.notify);
 	if (open_daemon(&d, &err) != 0) {
 		log_error("cannot-start", &err);
 		d.status = EXIT_FAILURE;
@@ -568,10 +677,12 @@ int daemon_run(struct setup *setup, bool once)
 		          " sinks=%zu", (int)getpid(), setup->source_count,
 		          setup->sink_count);
 		log_prices(setup);
+		notify_ready(&d.notify);
 		serve(&d);
 	}
 	const int status = d.status;
 	close_daemon(&d);
+	notify_finish(&d.notify);
 	log_event(BURSAR_INFO, NULL, "ended", "status=%d", status);
 	return status;
 }

@@ -112,6 +112,8 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/module.c \
 	%D%/module.h \
 	%D%/nearest.c \
+	%D%/notify.c \
+	%D%/notify.h \
 	%D%/objfile.c \
 	%D%/objfile.h \
 	%D%/opener.c \

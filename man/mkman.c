@@ -255,6 +255,8 @@ static void page_of_bursard(void)
 	print_cli_options(out, invocation_options);
 	roff_section(out, "SIGNALS");
 	roff_prose(out, pages_signals);
+	roff_section(out, "SERVICE MANAGER");
+	roff_prose(out, pages_manager);
 	print_statuses(out, statuses);
 	roff_section(out, "LOG");
 	roff_prose(out, pages_log);

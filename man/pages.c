@@ -35,6 +35,13 @@ const char pages_signals[] =
 	"\n"
 	"`SIGUSR1` logs the state.";
 
+const char pages_manager[] =
+	"Where `NOTIFY_SOCKET` is set, as systemd does for a service of "
+	"`Type=notify`, it says when it is ready, reloads and ends, and in one "
+	"line how it goes.  Where `WATCHDOG_USEC` is set as well, it says that "
+	"it is alive, while no thread has been at one thing for five times as "
+	"long.";
+
 const char pages_log[] =
 	"One event a line on standard error, as pairs of key and value:\n"
 	"\n"
@@ -127,7 +134,9 @@ const char pages_configuration[] =
 	"\n"
 	"A secret is never written into this file.  The option `password`, say, "
 	"is given as `password-file: PATH`, a file that nobody else can read, "
-	"or as `password: ${NAME}`.";
+	"or as `password: ${NAME}`.  A PATH without a slash is a credential "
+	"that systemd brought, where there is one of that name; other files "
+	"are named as `${CREDENTIALS_DIRECTORY}/NAME`.";
 
 const char pages_sources[] =
 	"Where messages come from.  Each entry has a name of its choice, and "

@@ -8,6 +8,7 @@
 
 extern const char pages_bursard[];
 extern const char pages_signals[];
+extern const char pages_manager[];
 extern const char pages_log[];
 extern const char pages_daemon_environment[];
 extern const char pages_plugin[];

@@ -13,6 +13,7 @@ dist_check_SCRIPTS += \
 	%D%/daemon_seal.py \
 	%D%/daemon_signals.py \
 	%D%/daemon_sinks.py \
+	%D%/daemon_systemd.py \
 	%D%/daemon_vault.py \
 	%D%/daemon_verify.py \
 	%D%/daemon_web.py

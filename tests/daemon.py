@@ -134,7 +134,7 @@ def environment(**more):
 class Daemon:
     """One bursard that was started."""
 
-    def __init__(self, ground, arguments, log, before=(), env=None):
+    def __init__(self, ground, arguments, log, before=(), env=None, fds=()):
         self.log_path = log
         self.before = list(before)
         with open(log, "wb") as out:
@@ -143,7 +143,7 @@ class Daemon:
                 list(arguments),
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                 cwd=ground.folder, env=environment(**(env or {})),
-                start_new_session=True, preexec_fn=die_with_parent)
+                pass_fds=fds, start_new_session=True, preexec_fn=die_with_parent)
         self.pid = self.process.pid
 
     def log(self):
@@ -254,9 +254,9 @@ class Ground:
 
     # What runs.
 
-    def start(self, *arguments, before=(), env=None):
+    def start(self, *arguments, before=(), env=None, fds=()):
         log = self.path("log.%d" % len(self.daemons))
-        daemon = Daemon(self, arguments, log, before, env)
+        daemon = Daemon(self, arguments, log, before, env, fds)
         self.daemons.append(daemon)
         return daemon
 

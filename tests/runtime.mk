@@ -42,6 +42,7 @@ test_modules = \
 	tests/modules/sink_other_kind.la \
 	tests/modules/sink_renamed.la \
 	tests/modules/sink_sound.la \
+	tests/modules/sink_stuck.la \
 	tests/modules/sink_unresolved.la
 check_LTLIBRARIES += $(test_modules)
 test_module_ldflags = -module -avoid-version -rpath /nowhere -Wl,-z,lazy
@@ -85,3 +86,5 @@ tests_modules_source_sound_la_LDFLAGS = $(test_module_ldflags)
 tests_modules_sink_moody_la_SOURCES = \
 	tests/modules/sink_moody.c tests/modules/sink.h
 tests_modules_sink_moody_la_LDFLAGS = $(test_module_ldflags)
+tests_modules_sink_stuck_la_SOURCES = tests/modules/sink_stuck.c
+tests_modules_sink_stuck_la_LDFLAGS = $(test_module_ldflags)

@@ -1,6 +1,7 @@
 # What concerns the tree as a whole, and the ways to test all of it.
 
-dist_check_SCRIPTS += %D%/docs.sh %D%/install.sh %D%/readme.sh
+dist_check_SCRIPTS += %D%/docs.sh %D%/install.sh %D%/readme.sh \
+	%D%/systemd.sh
 EXTRA_DIST += %D%/gate %D%/check-full %D%/cppcheck.suppress %D%/valgrind.supp .clang-tidy
 
 # What takes too long for every change: see the head of the script.  STAGES
