@@ -11,7 +11,8 @@ complain()
 	status=1
 }
 
-for text in README.md docs/*.md docs/decisions/*.md; do
+for text in README.md CONTRIBUTING.md SECURITY.md docs/*.md \
+    docs/decisions/*.md; do
 	[ -f "$text" ] || { complain "there is no $text"; continue; }
 	# shellcheck disable=SC2016
 	for path in $(grep -o '`[a-z]*/[a-zA-Z0-9_./-]*`' "$text" |
