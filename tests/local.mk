@@ -20,7 +20,6 @@ CLEANFILES += $(bench_programs)
 .PHONY: bench-programs
 bench-programs: $(bench_programs)
 
-include tests/prices.mk
 include tests/bench.mk
 include tests/common.mk
 include tests/runtime.mk
@@ -28,6 +27,7 @@ include tests/command.mk
 include tests/json.mk
 include tests/fuzz.mk
 include tests/letters.mk
+include tests/prices.mk
 include tests/fakehost.mk
 include tests/crypto.mk
 include tests/format.mk

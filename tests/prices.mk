@@ -15,3 +15,9 @@ EXTRA_DIST += \
 %C%_test_prices_CPPFLAGS = $(test_cppflags) \
 	-DGOLDEN_BOOK='"$(abs_top_srcdir)/tests/fixtures/prices-golden.json"'
 %C%_test_prices_LDADD    = core/libcore.la $(CHECK_LIBS) -lm
+
+fuzzers += %D%/fuzz_prices
+
+%C%_fuzz_prices_SOURCES  = %D%/fuzz_prices.c
+%C%_fuzz_prices_CPPFLAGS = $(core_cppflags)
+%C%_fuzz_prices_LDADD    = $(fuzz_main) core/libcore.la

@@ -14,6 +14,7 @@
 #include <check.h>
 
 #include "core/price/prices.h"
+#include "core/schema.h"
 
 static struct findings findings;
 static struct price_findings to = { .findings = &findings, .before = "" };
@@ -594,6 +595,92 @@ START_TEST(any_call_costs_the_sum_of_its_parts)
 }
 END_TEST
 
+/* --- records ------------------------------------------------------------- */
+
+static void *take(struct bursar_arena *arena, size_t size)
+{
+	static char memory[PRICES_RULE_SIZE];
+
+	(void)arena;
+	ck_assert_uint_le(size, sizeof(memory));
+	return memory;
+}
+
+static void put_text(struct bursar_record *record, const char *field,
+                     const char *text)
+{
+	bursar_set_text(record, bursar_field_find(record->kind, field), text,
+	                strlen(text));
+}
+
+static const struct bursar_value *value_of(const struct bursar_record *record,
+                                           const char *field)
+{
+	return &record->values[bursar_field_find(record->kind, field)];
+}
+
+/* More names than are kept, some too long to be, in any order: what is kept
+ * changes no answer. */
+START_TEST(what_a_pricer_keeps_changes_no_price)
+{
+	struct bursar_arena arena = { take };
+	const struct prices prices = {
+		.books = { golden }, .book_count = 1,
+		.unknown = PRICES_IGNORE,
+	};
+	const struct bursar_kind *kind = &schema.kinds[0];
+	struct bursar_record *record = calloc(1, sizeof(*record) +
+		kind->field_count * sizeof(record->values[0]));
+	struct pricer *pricer = pricer_create(&prices, "here", false);
+
+	ck_assert(record != NULL && pricer != NULL);
+	record->kind = kind;
+	srand(1);
+	for (int n = 0; n < 20000; n++) {
+		const struct price_model *model = price_book_model(
+			golden, (size_t)rand() % price_book_count(golden));
+		const char *name = model->key + model->provider_size + 1;
+		char text[400], provider[40];
+
+		snprintf(provider, sizeof(provider), "%.*s%d",
+		         (int)model->provider_size, model->key, rand() % 40);
+		snprintf(text, sizeof(text), "%s%s%.*s", name,
+		         rand() % 3 == 0 ? "-2026-01-01" : "",
+		         rand() % 5 == 0 ? rand() % 150 : 0,
+		         "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+		         "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+		         "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+		memset(record->values, 0, kind->field_count *
+		                          sizeof(record->values[0]));
+		put_text(record, "provider", provider);
+		put_text(record, "model_id", text);
+		bursar_set_number(record, bursar_field_find(kind,
+			"input_tokens"), n);
+		ck_assert(pricer_price(pricer, record, &arena));
+
+		struct price_question q = {
+			.provider = span(provider), .model = span(text),
+			.mode = span(""),
+		};
+		price_usage_set(&q.usage, PRICE_SAID_INPUT, n);
+		const struct price_answer a = ask(&golden, 1, &q);
+		const struct bursar_value *cost = value_of(record, "cost_usd");
+		char rule[PRICES_RULE_SIZE];
+
+		ck_assert_int_eq(cost->is_set, a.result == PRICE_DONE);
+		if (a.result == PRICE_DONE) {
+			ck_assert_int_eq(cost->number, a.nano);
+			const struct bursar_value *said =
+				value_of(record, "price_rule");
+			ck_assert_uint_eq(said->size, prices_rule(&a, rule));
+			ck_assert_mem_eq(said->text, rule, said->size);
+		}
+	}
+	pricer_destroy(pricer);
+	free(record);
+}
+END_TEST
+
 /* --- what a book may say ------------------------------------------------- */
 
 static const struct { const char *book, *want; } bad[] = {
@@ -861,6 +948,7 @@ static Suite *suite(void)
 	tcase_add_test(t, a_cost_that_no_number_holds_is_not_stored);
 	tcase_add_test(t, contradictions_bill_nothing_twice);
 	tcase_add_loop_test(t, any_call_costs_the_sum_of_its_parts, 0, 4);
+	tcase_add_test(t, what_a_pricer_keeps_changes_no_price);
 	LOOP(t, names_the_model_the_field_and_the_value_that_is_wrong, bad);
 	tcase_add_test(t, finds_all_mistakes_at_once);
 	tcase_add_test(t, a_version_tells_books_of_one_name_apart);
