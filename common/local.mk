@@ -48,7 +48,11 @@ noinst_LTLIBRARIES += %D%/libshape.la
 	%D%/thinking.c \
 	%D%/thinking.h
 
-noinst_LTLIBRARIES += %D%/libcolumns.la %D%/librollup.la
+noinst_LTLIBRARIES += %D%/libcolumns.la %D%/librollup.la \
+	%D%/libcorrections.la
+
+%C%_libcorrections_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
+%C%_libcorrections_la_SOURCES = %D%/corrections.c %D%/corrections.h
 
 %C%_libcolumns_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
 %C%_libcolumns_la_SOURCES = %D%/columns.c %D%/columns.h \

@@ -11,6 +11,7 @@ tests_bursar_conformance_SOURCES = \
 	tests/conformance/check_sink.c \
 	tests/conformance/check_sink_kill.c \
 	tests/conformance/check_sink_purge.c \
+	tests/conformance/check_sink_correct.c \
 	tests/conformance/check_sink_sql.c \
 	tests/conformance/check_source.c \
 	tests/conformance/check_source_crash.c \

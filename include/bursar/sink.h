@@ -60,6 +60,24 @@ struct bursar_purge {
 	bool     dry_run;	/* count all, ignoring limit; take nothing */
 };
 
+/* Another cost for one fact; cells are INTEGER, STRING or NULL. */
+struct bursar_correction {
+	int64_t row;			/* its id */
+	struct bursar_cell old_cost;	/* cost_nano as it was read */
+	struct bursar_cell cost;	/* what takes its place; nano-dollars */
+	struct bursar_cell computed;	/* cost_computed_nano */
+	struct bursar_cell book;	/* price_book */
+	struct bursar_cell rule;	/* price_rule */
+};
+
+/* What correct() does, all of it in one transaction. */
+struct bursar_correct {
+	const char *batch;		/* its name: never used before */
+	const char *reason;		/* for people */
+	const struct bursar_correction *items;
+	size_t      count;		/* 1 to 10000 */
+};
+
 struct bursar_sink_ops {
 	/*
 	 * Opens the database; with WRITE, makes what is missing and migrates
@@ -132,6 +150,21 @@ struct bursar_sink_ops {
 	                           const struct bursar_cell *parameters,
 	                           size_t parameter_count, bursar_row_fn *row,
 	                           void *context, struct bursar_error *err);
+
+	/*
+	 * Gives facts other costs, and the rollups the differences, and notes
+	 * for each what it had, has, when and why in the table
+	 * bursar_corrections (batch, row_id, at_us, reason, message_id,
+	 * old_cost_nano, new_cost_nano, old_computed_nano, new_computed_nano,
+	 * old_book, new_book, old_rule, new_rule).  A fact that is gone, or
+	 * whose cost is not old_cost any more, is left alone; *corrected is how
+	 * many were not.  Durable, in one transaction.  NULL: costs stay as
+	 * they are.  Returns as write().
+	 */
+	enum bursar_verdict (*correct)(struct bursar_sink *sink,
+	                               const struct bursar_correct *what,
+	                               size_t *corrected,
+	                               struct bursar_error *err);
 
 	/*
 	 * Copies the live database to a new file, consistent as of one moment,

@@ -22,7 +22,7 @@ sinks_LTLIBRARIES += %D%/sink_sqlite.la
 	%D%/sqlite_sql.c
 %C%_sink_sqlite_la_CPPFLAGS = $(plugin_cppflags) $(SINK_SQLITE_CFLAGS)
 %C%_sink_sqlite_la_LDFLAGS = $(plugin_ldflags)
-%C%_sink_sqlite_la_LIBADD = common/librollup.la \
+%C%_sink_sqlite_la_LIBADD = common/libcorrections.la common/librollup.la \
 	common/librfc3339.la $(SINK_SQLITE_LIBS)
 endif
 
@@ -44,5 +44,6 @@ sinks_LTLIBRARIES += %D%/sink_postgres.la
 	%D%/postgres_states.c
 %C%_sink_postgres_la_CPPFLAGS = $(plugin_cppflags) $(SINK_POSTGRES_CFLAGS)
 %C%_sink_postgres_la_LDFLAGS = $(plugin_ldflags)
-%C%_sink_postgres_la_LIBADD = common/librollup.la $(SINK_POSTGRES_LIBS)
+%C%_sink_postgres_la_LIBADD = common/libcorrections.la \
+	common/librollup.la $(SINK_POSTGRES_LIBS)
 endif

@@ -15,6 +15,8 @@
 
 #include "postgres.h"
 
+#include "common/corrections.h"
+
 #define ATTEMPTS      8		/* at a batch, each in another way */
 #define STAY_SATURATE 64	/* batches after a sum that passed 63 bits */
 
@@ -320,6 +322,38 @@ static enum bursar_verdict postgres_sql(struct bursar_sink *sink,
 	               context, err);
 }
 
+static enum bursar_verdict run_correction(void *context, const char *statement,
+                                          const struct bursar_cell *parameters,
+                                          size_t count, bursar_row_fn *row,
+                                          void *row_context,
+                                          struct bursar_error *err)
+{
+	return sql_run_within(context, statement, parameters, count, row,
+	                      row_context, err);
+}
+
+static enum bursar_verdict postgres_correct(struct bursar_sink *sink,
+                                            const struct bursar_correct *what,
+                                            size_t *corrected,
+                                            struct bursar_error *err)
+{
+	const struct corrections_db db = {
+		.run = run_correction, .context = &sink->db, .readable = true,
+	};
+	enum bursar_verdict verdict = db_exec(&sink->db, "BEGIN", err);
+
+	if (verdict == BURSAR_DONE) {
+		verdict = corrections_run(&db, what,
+		                          sink->db.host->now(sink->db.host),
+		                          corrected, err);
+	}
+	if (verdict == BURSAR_DONE) {
+		verdict = db_exec(&sink->db, "COMMIT", err);
+	}
+	db_rollback(&sink->db);
+	return verdict;
+}
+
 static const char postgres_manual[] =
 	"Keeps the ledger in a schema of a PostgreSQL database (14 or later, "
 	"encoding UTF8).  Any number of daemons may write to one ledger.\n"
@@ -365,6 +399,7 @@ static const struct bursar_sink_ops postgres_ops = {
 	.write = postgres_write,
 	.purge = postgres_purge,
 	.sql   = postgres_sql,
+	.correct = postgres_correct,
 	.close = postgres_close,
 };
 

@@ -422,6 +422,11 @@ enum bursar_verdict sql_run(struct db *db, const char *statement,
                             const struct bursar_cell *parameters,
                             size_t parameter_count, bursar_row_fn *row,
                             void *context, struct bursar_error *err);
+/* The same within a transaction, which stays open. */
+enum bursar_verdict sql_run_within(struct db *db, const char *statement,
+                                   const struct bursar_cell *parameters,
+                                   size_t parameter_count, bursar_row_fn *row,
+                                   void *context, struct bursar_error *err);
 
 /* --- postgres_purge.c ---------------------------------------------------- */
 

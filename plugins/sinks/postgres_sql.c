@@ -303,23 +303,33 @@ static enum bursar_verdict run(struct db *db, const char *statement,
                                const struct parameters *p, size_t count,
                                struct rowset *set, struct bursar_error *err)
 {
-	enum bursar_verdict verdict;
-
 	if (PQsendQueryParams(db->conn, statement, (int)count, p->types,
 	                      p->data, p->sizes, p->formats, 0) == 0) {
 		return db_fail(db, NULL, DB_THEIRS, err);
 	}
 	PQsetSingleRowMode(db->conn);
-	verdict = take_all(db, set, err);
-	/* A BEGIN from outside would hold up every one that comes after. */
-	db_rollback(db);
-	return verdict;
+	return take_all(db, set, err);
 }
 
 enum bursar_verdict sql_run(struct db *db, const char *statement,
                             const struct bursar_cell *cells, size_t count,
                             bursar_row_fn *row, void *context,
                             struct bursar_error *err)
+{
+	const enum bursar_verdict verdict = sql_run_within(
+		db, statement, cells, count, row, context, err);
+
+	/* A BEGIN from outside would hold up every one that comes after. */
+	if (PQtransactionStatus(db->conn) != PQTRANS_ACTIVE) {
+		db_rollback(db);
+	}
+	return verdict;
+}
+
+enum bursar_verdict sql_run_within(struct db *db, const char *statement,
+                                   const struct bursar_cell *cells,
+                                   size_t count, bursar_row_fn *row,
+                                   void *context, struct bursar_error *err)
 {
 	struct parameters p = { 0 };
 	struct rowset set = { .row = row, .context = context };

@@ -20,6 +20,7 @@
 #include "sqlite.h"
 
 #include "common/columns.h"
+#include "common/corrections.h"
 #include "common/fetch.h"
 
 #define PAGE_SIZE 8192
@@ -815,6 +816,40 @@ static enum bursar_verdict sqlite_sql(struct bursar_sink *sink,
 	                      parameters, parameter_count, row, context, err);
 }
 
+static enum bursar_verdict run_correction(void *context, const char *statement,
+                                          const struct bursar_cell *parameters,
+                                          size_t count, bursar_row_fn *row,
+                                          void *row_context,
+                                          struct bursar_error *err)
+{
+	return sqlite_sql(context, statement, parameters, count, row,
+	                  row_context, err);
+}
+
+static enum bursar_verdict sqlite_correct(struct bursar_sink *sink,
+                                          const struct bursar_correct *what,
+                                          size_t *corrected,
+                                          struct bursar_error *err)
+{
+	const struct corrections_db db = { .run = run_correction,
+	                                   .context = sink };
+	int rc = db_run(sink->begin);
+
+	if (rc != SQLITE_OK) {
+		return db_fail(sink->db, rc, sink->path, DB_OURS, err);
+	}
+	const enum bursar_verdict verdict = corrections_run(
+		&db, what, sink->host->now(sink->host), corrected, err);
+	if (verdict == BURSAR_DONE) {
+		rc = db_run(sink->commit);
+	}
+	if (!sqlite3_get_autocommit(sink->db)) {
+		db_exec(sink->db, "ROLLBACK");
+	}
+	return verdict != BURSAR_DONE || rc == SQLITE_OK ? verdict
+		: db_fail(sink->db, rc, sink->path, DB_OURS, err);
+}
+
 static enum bursar_verdict sqlite_backup(struct bursar_sink *sink,
                                          const char *path,
                                          struct bursar_error *err)
@@ -878,6 +913,7 @@ static const struct bursar_sink_ops sqlite_ops = {
 	.write  = sqlite_write,
 	.purge  = sqlite_purge,
 	.sql    = sqlite_sql,
+	.correct = sqlite_correct,
 	.backup = sqlite_backup,
 	.close  = sqlite_close,
 };

@@ -60,6 +60,7 @@ struct kit {
 extern const struct kit_check plugin_checks[];
 extern const struct kit_check sink_write_checks[];
 extern const struct kit_check sink_sql_checks[];
+extern const struct kit_check sink_correct_checks[];
 extern const struct kit_check sink_purge_checks[];
 extern const struct kit_check sink_kill_checks[];
 extern const struct kit_check source_checks[];

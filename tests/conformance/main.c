@@ -156,17 +156,18 @@ static void load(struct kit *kit, const char *name)
 
 static void run_all(struct kit *kit, struct kit_score *score)
 {
-	static const struct kit_check *const tables[][4] = {
+	static const struct kit_check *const tables[][5] = {
 		[BURSAR_SOURCE]  = { source_checks, source_crash_checks },
 		[BURSAR_CRYPTO]  = { crypto_checks },
 		[BURSAR_FORMAT]  = { format_checks },
 		[BURSAR_SINK]    = { sink_write_checks, sink_sql_checks,
-		                     sink_purge_checks, sink_kill_checks },
+		                     sink_correct_checks, sink_purge_checks,
+		                     sink_kill_checks },
 		[BURSAR_SERVICE] = { service_checks },
 	};
 
 	kit_run(kit, plugin_checks, score);
-	for (size_t i = 0; i < 4 && tables[kit->kind][i] != NULL; i++) {
+	for (size_t i = 0; i < 5 && tables[kit->kind][i] != NULL; i++) {
 		kit_run(kit, tables[kit->kind][i], score);
 	}
 }

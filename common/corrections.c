@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * First what is to be corrected is noted, with what stands there now; then rows
+ * and sums follow from the notes of this batch.  A row that is gone, or that
+ * has another cost by now, gets no note and so changes nothing.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "common/columns.h"
+#include "common/corrections.h"
+#include "common/rollup.h"
+
+#define AT_ONCE   100		/* corrections in one statement */
+#define EACH      6		/* parameters of one */
+#define FIXED     3		/* parameters of all */
+#define TEXT_SIZE 16384
+#define NAMES     64
+
+static const char make_table[] =
+	"CREATE TABLE IF NOT EXISTS bursar_corrections ("
+	"batch TEXT NOT NULL, row_id BIGINT NOT NULL, at_us BIGINT NOT NULL, "
+	"reason TEXT NOT NULL, message_id TEXT, old_cost_nano BIGINT, "
+	"new_cost_nano BIGINT, old_computed_nano BIGINT, "
+	"new_computed_nano BIGINT, old_book TEXT, new_book TEXT, "
+	"old_rule TEXT, new_rule TEXT, PRIMARY KEY (batch, row_id))";
+
+static const char make_index[] =
+	"CREATE INDEX IF NOT EXISTS bursar_corrections_by_row "
+	"ON bursar_corrections (row_id)";
+
+/* Held until the transaction ends: comes first, as two cannot make one table
+ * at a time. */
+static const char note_time[] =
+	"INSERT INTO bursar_meta (name, value) VALUES "
+	"('" CORRECTIONS_NOTE "', $1) ON CONFLICT (name) "
+	"DO UPDATE SET value = excluded.value";
+
+static const char note_head[] =
+	"WITH v (row_id, old_cost, new_cost, computed, book, rule) AS "
+	"(VALUES ";
+
+static const char note_tail[] =
+	") INSERT INTO bursar_corrections SELECT CAST($1 AS TEXT), m.id, "
+	"CAST($2 AS BIGINT), CAST($3 AS TEXT), m.message_id, m.cost_nano, "
+	"v.new_cost, m.cost_computed_nano, v.computed, m.price_book, v.book, "
+	"m.price_rule, v.rule FROM v JOIN metering_records m "
+	"ON m.id = v.row_id WHERE m.cost_nano = v.old_cost OR "
+	"(m.cost_nano IS NULL AND v.old_cost IS NULL)";
+
+static const char change_rows[] =
+	"UPDATE metering_records SET cost_nano = c.new_cost_nano, "
+	"cost_computed_nano = c.new_computed_nano, price_book = c.new_book, "
+	"price_rule = c.new_rule%s FROM bursar_corrections c "
+	"WHERE c.batch = $1 AND c.row_id = metering_records.id";
+
+static const char and_dollars[] =
+	", cost_usd = c.new_cost_nano * 0.000000001, "
+	"cost_computed_usd = c.new_computed_nano * 0.000000001";
+
+/* Dimension, and the field of its value; cells come in key order. */
+static const char change_sums[] =
+	"INSERT INTO rollup_cells (dimension, value, cell, provider, model_id, "
+	"cost_nano, cost_nano_n) SELECT '%s', %s, m.id >> %d, "
+	"coalesce(m.provider, ''), coalesce(m.model_id, ''), "
+	"sum(coalesce(c.new_cost_nano, 0) - coalesce(c.old_cost_nano, 0)), "
+	"sum(CASE WHEN c.new_cost_nano IS NULL THEN 0 ELSE 1 END - "
+	"CASE WHEN c.old_cost_nano IS NULL THEN 0 ELSE 1 END) "
+	"FROM bursar_corrections c JOIN metering_records m ON m.id = c.row_id "
+	"WHERE c.batch = $1 GROUP BY 1, 2, 3, 4, 5 ORDER BY 2, 3, 4, 5 "
+	"ON CONFLICT (dimension, value, cell, provider, model_id) DO UPDATE "
+	"SET cost_nano = rollup_cells.cost_nano + excluded.cost_nano, "
+	"cost_nano_n = rollup_cells.cost_nano_n + excluded.cost_nano_n";
+
+static const char count_notes[] =
+	"SELECT count(*) FROM bursar_corrections WHERE batch = $1";
+
+static struct bursar_cell text_cell(const char *text)
+{
+	return (struct bursar_cell){ .type = BURSAR_STRING, .data = text,
+	                             .size = strlen(text) };
+}
+
+static struct bursar_cell number_cell(int64_t number)
+{
+	return (struct bursar_cell){ .type = BURSAR_INTEGER,
+	                             .integer = number };
+}
+
+static enum bursar_verdict run(const struct corrections_db *db,
+                               const char *statement,
+                               const struct bursar_cell *cells, size_t count,
+                               struct bursar_error *err)
+{
+	return db->run(db->context, statement, cells, count, NULL, NULL, err);
+}
+
+static enum bursar_verdict prepare(const struct corrections_db *db,
+                                   int64_t now, struct bursar_error *err)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%lld", (long long)now);
+	const struct bursar_cell cell = text_cell(text);
+	enum bursar_verdict verdict = run(db, note_time, &cell, 1, err);
+	if (verdict == BURSAR_DONE) {
+		verdict = run(db, make_table, NULL, 0, err);
+	}
+	return verdict == BURSAR_DONE ? run(db, make_index, NULL, 0, err)
+	                              : verdict;
+}
+
+/* --- notes --------------------------------------------------------------- */
+
+/* "(CAST($4 AS BIGINT), ...), ..." for so many corrections. */
+static void write_values(char *out, size_t count)
+{
+	static const char *const types[EACH] = {
+		"BIGINT", "BIGINT", "BIGINT", "BIGINT", "TEXT", "TEXT",
+	};
+	size_t at = 0;
+
+	for (size_t i = 0; i < count * EACH; i++) {
+		at += (size_t)snprintf(out + at, TEXT_SIZE - at,
+			"%sCAST($%zu AS %s)%s",
+			i % EACH > 0 ? ", " : i > 0 ? ", (" : "(",
+			FIXED + i + 1, types[i % EACH],
+			i % EACH == EACH - 1 ? ")" : "");
+	}
+}
+
+static enum bursar_verdict note_some(const struct corrections_db *db,
+                                     const struct bursar_correct *what,
+                                     int64_t now, size_t from, size_t count,
+                                     struct bursar_error *err)
+{
+	struct bursar_cell cells[FIXED + AT_ONCE * EACH];
+	char *statement = malloc(TEXT_SIZE);
+	char *values = malloc(TEXT_SIZE);
+	enum bursar_verdict verdict = BURSAR_RETRY;
+
+	if (statement == NULL || values == NULL) {
+		bursar_fail(err, ENOMEM, "out of memory");
+		goto done;
+	}
+	cells[0] = text_cell(what->batch);
+	cells[1] = number_cell(now);
+	cells[2] = text_cell(what->reason);
+	for (size_t i = 0; i < count; i++) {
+		const struct bursar_correction *c = &what->items[from + i];
+		struct bursar_cell *at = &cells[FIXED + i * EACH];
+
+		at[0] = number_cell(c->row);
+		at[1] = c->old_cost;
+		at[2] = c->cost;
+		at[3] = c->computed;
+		at[4] = c->book;
+		at[5] = c->rule;
+	}
+	write_values(values, count);
+	snprintf(statement, TEXT_SIZE, "%s%s%s", note_head, values, note_tail);
+	verdict = run(db, statement, cells, FIXED + count * EACH, err);
+done:
+	free(statement);
+	free(values);
+	return verdict;
+}
+
+/* --- rows and sums ------------------------------------------------------- */
+
+static enum bursar_verdict change_facts(const struct corrections_db *db,
+                                        const struct bursar_cell *batch,
+                                        struct bursar_error *err)
+{
+	char statement[1024];
+
+	snprintf(statement, sizeof(statement), change_rows,
+	         db->readable ? and_dollars : "");
+	return run(db, statement, batch, 1, err);
+}
+
+/* The dimension whose name comes next, in the order of keys. */
+static const struct rollup_dimension *next_dimension(const char *after)
+{
+	const struct rollup_dimension *next = NULL;
+
+	for (const struct rollup_dimension *d = rollup_dimensions;
+	     d->name != NULL; d++) {
+		if (strcmp(d->name, after) > 0 &&
+		    (next == NULL || strcmp(d->name, next->name) < 0)) {
+			next = d;
+		}
+	}
+	return next;
+}
+
+static enum bursar_verdict change_cells(const struct corrections_db *db,
+                                        const struct bursar_cell *batch,
+                                        struct bursar_error *err)
+{
+	enum bursar_verdict verdict = BURSAR_DONE;
+	const struct rollup_dimension *d = next_dimension("");
+
+	for (; d != NULL && verdict == BURSAR_DONE;
+	     d = next_dimension(d->name)) {
+		char value[NAMES + 20] = "''";
+		char statement[2048];
+
+		if (d->field != NULL) {
+			snprintf(value, sizeof(value), "coalesce(m.%.*s, '')",
+			         NAMES, d->field);
+		}
+		snprintf(statement, sizeof(statement), change_sums, d->name,
+		         value, COLUMNS_ID_SHIFT);
+		verdict = run(db, statement, batch, 1, err);
+	}
+	return verdict;
+}
+
+static int take_count(void *context, const struct bursar_cell *cells,
+                      size_t count)
+{
+	size_t *corrected = context;
+
+	(void)count;
+	*corrected = (size_t)cells[0].integer;
+	return 0;
+}
+
+enum bursar_verdict corrections_run(const struct corrections_db *db,
+                                    const struct bursar_correct *what,
+                                    int64_t now, size_t *corrected,
+                                    struct bursar_error *err)
+{
+	const struct bursar_cell batch = text_cell(what->batch);
+	enum bursar_verdict verdict = prepare(db, now, err);
+
+	for (size_t i = 0; i < what->count && verdict == BURSAR_DONE;
+	     i += AT_ONCE) {
+		const size_t left = what->count - i;
+
+		verdict = note_some(db, what, now, i,
+		                    left < AT_ONCE ? left : AT_ONCE, err);
+	}
+	if (verdict == BURSAR_DONE) {
+		verdict = change_facts(db, &batch, err);
+	}
+	if (verdict == BURSAR_DONE) {
+		verdict = change_cells(db, &batch, err);
+	}
+	if (verdict == BURSAR_DONE) {
+		verdict = db->run(db->context, count_notes, &batch, 1,
+		                  take_count, corrected, err);
+	}
+	return verdict;
+}
