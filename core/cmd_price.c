@@ -11,6 +11,7 @@
 
 #include "book/command.h"
 #include "book/priced.h"
+#include "book/reprice.h"
 #include "commands.h"
 #include "price/price_diff.h"
 #include "price/price_explain.h"
@@ -167,11 +168,16 @@ static int explain_model(struct cli *cli, const char *model,
 
 /* --- explain a record ---------------------------------------------------- */
 
+/* The record is kept until its history is known, which is asked after it. */
 struct record_look {
 	struct cli          *cli;
 	const struct prices *prices;
 	size_t               found;
-	int                  status;
+	int64_t              row;
+	json_t              *more;
+	char                *texts;	/* provider, model, mode */
+	struct price_question question;
+	struct price_answer   answer;
 };
 
 static json_t *cost_json(struct priced_cost cost)
@@ -214,24 +220,123 @@ static void print_stored(FILE *out, const struct priced *fact)
 		        (int)fact->rule.size, fact->rule.data,
 		        (int)fact->book.size, fact->book.data);
 	}
-	fputs("\nBy the books of now:\n", out);
 }
 
-static int explain_fact(void *context, const struct priced *fact)
+/* Copies of the texts of a question, as those of a row are lent. */
+static bool keep_question(struct record_look *look,
+                          const struct price_question *q)
+{
+	struct bursar_span *const texts[] = {
+		&look->question.provider, &look->question.model,
+		&look->question.mode,
+	};
+	size_t at = 0;
+
+	look->question = *q;
+	look->texts = malloc(q->provider.size + q->model.size + q->mode.size +
+	                     1);
+	if (look->texts == NULL) {
+		return false;
+	}
+	for (size_t i = 0; i < 3; i++) {
+		memcpy(look->texts + at, texts[i]->data, texts[i]->size);
+		texts[i]->data = look->texts + at;
+		at += texts[i]->size;
+	}
+	return true;
+}
+
+static int take_fact(void *context, const struct priced *fact)
 {
 	struct record_look *look = context;
-	struct price_answer answer;
-	json_t *more = stored_json(fact);
 
+	if (!keep_question(look, &fact->question)) {
+		return 1;
+	}
 	look->found++;
-	prices_ask(look->prices, &fact->question, &answer);
+	look->row = fact->id;
+	look->more = stored_json(fact);
+	prices_ask(look->prices, &look->question, &look->answer);
 	if (look->cli->format == CLI_TABLE) {
 		print_stored(look->cli->out, fact);
 	}
-	look->status = price_explain(look->cli, &fact->question, &answer,
-	                             more);
-	json_decref(more);
 	return 1;
+}
+
+/* --- its history --------------------------------------------------------- */
+
+static json_t *entry_json(const struct correction_entry *entry)
+{
+	char time[TABLE_TIME_SIZE];
+
+	return json_pack("{ss so so so so so so so}",
+		"at", table_time(entry->at_us, time),
+		"reason", text_json(entry->reason),
+		"old_cost_usd", cost_json(entry->old_cost),
+		"new_cost_usd", cost_json(entry->new_cost),
+		"old_book", text_json(entry->old_book),
+		"new_book", text_json(entry->new_book),
+		"old_rule", text_json(entry->old_rule),
+		"new_rule", text_json(entry->new_rule));
+}
+
+static int take_entry(void *context, const struct correction_entry *entry)
+{
+	struct record_look *look = context;
+	FILE *out = look->cli->out;
+	char time[TABLE_TIME_SIZE];
+
+	json_array_append_new(json_object_get(look->more, "history"),
+	                      entry_json(entry));
+	if (look->cli->format == CLI_TABLE) {
+		fprintf(out, "changed  %s", table_time(entry->at_us, time));
+		print_cost(out, ", cost", entry->old_cost);
+		print_cost(out, " ->", entry->new_cost);
+		fprintf(out, ", book %.*s -> %.*s: %.*s\n",
+		        entry->old_book.data != NULL
+		        ? (int)entry->old_book.size : 1,
+		        entry->old_book.data != NULL ? entry->old_book.data
+		                                     : "-",
+		        (int)entry->new_book.size, entry->new_book.data,
+		        (int)entry->reason.size, entry->reason.data);
+	}
+	return 0;
+}
+
+static int explain_found(struct record_look *look, struct book *book)
+{
+	struct bursar_error err = { 0 };
+
+	json_object_set_new(look->more, "history", json_array());
+	if (reprice_history(book, look->row, take_entry, look, &err) != 0) {
+		return cli_fail(look->cli, "%s", err.text);
+	}
+	if (look->cli->format == CLI_TABLE) {
+		fputs("\nBy the books of now:\n", look->cli->out);
+	}
+	return price_explain(look->cli, &look->question, &look->answer,
+	                     look->more);
+}
+
+static int look_for(struct cli *cli, struct book *book,
+                    const struct prices *prices,
+                    const struct priced_filter *filter)
+{
+	struct record_look look = { .cli = cli, .prices = prices };
+	struct bursar_error err = { 0 };
+	int status;
+
+	if (priced_each(book, filter, take_fact, &look, &err) != 0) {
+		status = cli_fail(cli, "%s", err.text);
+	} else if (look.found == 0) {
+		status = cli_fail(cli, "no metering record has the id '%s'",
+		                  filter->message_id);
+	} else {
+		status = explain_found(&look, book);
+	}
+	json_decref(look.more);
+	free(look.texts);
+	return status;
 }
 
 static int explain_record(struct cli *cli, const char *const *value)
@@ -241,7 +346,6 @@ static int explain_record(struct cli *cli, const char *const *value)
 	};
 	struct priced_filter filter = { .message_id = value[ID],
 	                                .after_id = INT64_MIN };
-	struct bursar_error err = { 0 };
 	struct prices prices;
 	struct book book;
 
@@ -253,20 +357,12 @@ static int explain_record(struct cli *cli, const char *const *value)
 		return status;
 	}
 	status = command_open(cli, value[SINK], BURSAR_READ, &book);
-	if (status != CLI_OK) {
-		close_prices(&prices, value[BOOK]);
-		return status;
+	if (status == CLI_OK) {
+		status = look_for(cli, &book, &prices, &filter);
+		book_close(&book);
 	}
-	struct record_look look = { .cli = cli, .prices = &prices };
-	if (priced_each(&book, &filter, explain_fact, &look, &err) != 0) {
-		look.status = cli_fail(cli, "%s", err.text);
-	} else if (look.found == 0) {
-		look.status = cli_fail(cli, "no metering record has the id "
-		                       "'%s'", value[ID]);
-	}
-	book_close(&book);
 	close_prices(&prices, value[BOOK]);
-	return look.status;
+	return status;
 }
 
 static int explain(struct cli *cli, int argc, char **argv,

@@ -24,6 +24,7 @@ extern const struct command command_price;
 extern const struct command command_purge;
 extern const struct command command_report;
 extern const struct command command_reseal;
+extern const struct command command_reprice;
 extern const struct command command_token;
 extern const struct command command_verify;
 

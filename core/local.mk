@@ -43,6 +43,8 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/book/report_watch.c \
 	%D%/book/reseal.c \
 	%D%/book/reseal.h \
+	%D%/book/reprice.c \
+	%D%/book/reprice.h \
 	%D%/book/verify.c \
 	%D%/book/verify.h \
 	%D%/book/window.c \
@@ -65,6 +67,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/cmd_replay.c \
 	%D%/cmd_report.c \
 	%D%/cmd_reseal.c \
+	%D%/cmd_reprice.c \
 	%D%/cmd_status.c \
 	%D%/cmd_token.c \
 	%D%/cmd_verify.c \

@@ -255,6 +255,123 @@ def a_stored_record_is_explained(ground):
           said)
 
 
+def clean(ground):
+    """verify has nothing to say, and each cell is the sum of its records."""
+    daemon.check_rollups(ground)
+    ground.bursar("verify")
+    check(True, "verify is clean")
+
+
+def repricing_is_a_journal_entry(ground):
+    path = write_book(ground, BOOK)
+    ground.configure(prices={"book": path, "built-in": False})
+    ground.write("in/a", [
+        call("fact-%04d" % n, worker_id="w%d" % (n % 3), team="t%d" % (n % 2),
+             recorded_at=daemon.instant(daemon.BEGIN + n * 60))
+        for n in range(1500)] + [
+        call("said", cost_usd=0.5), call("late", model_id="new"),
+        call("gone", model_id="half", output_tokens=0)])
+    ground.once()
+    before = ground.value("SELECT sum(cost_nano) FROM metering_records")
+    new = json.loads(json.dumps(BOOK))
+    new["version"] = "second"
+    models = new["providers"]["maker"]["models"]
+    models["big"]["prices"][0]["input"] = 30
+    models["new"] = {"input": 1, "output": 1}
+    del models["half"]
+    write_book(ground, new)
+
+    ground.bursar("reprice", status=2)
+    said = ground.bursar("reprice", "--since", "2026-11-01", "--dry-run")
+    check("1,502" in said.replace("1502", "1,502") and
+          "would change" in said, "a dry run says what would change", said)
+    equal(ground.value("SELECT sum(cost_nano) FROM metering_records"),
+          before, "and changes nothing")
+    equal(ground.value("SELECT count(*) FROM sqlite_master WHERE name = "
+                       "'bursar_corrections'"), 0, "not even the journal")
+
+    tree = json.loads(ground.bursar(
+        "reprice", "--since", "2026-11-01", "--format", "json", "--reason",
+        "new prices"))
+    equal((tree["facts"], tree["changed"], tree["unknown"]), (1503, 1502, 1),
+          "what became of them")
+    # 30,000 + 1,500 millionths, and 1,100 for the new model.
+    equal(costs(ground, "fact-0007"), (31500000, None, 31500000), "changed")
+    equal(costs(ground, "said"), (500000000, 500000000, 31500000),
+          "what was reported counts on")
+    equal(costs(ground, "late"), (1100000, None, 1100000), "now known")
+    equal(costs(ground, "gone"), (1000000, None, 1000000),
+          "what was known stays known")
+    equal(row(ground, "late")["price_rule"], "book:maker/new provider_model",
+          "its rule")
+    equal(ground.value("SELECT sum(cost_nano) FROM metering_records"),
+          1500 * 31500000 + 500000000 + 1100000 + 1000000, "the sum")
+    equal(ground.value("SELECT count(*) FROM bursar_corrections WHERE "
+                       "reason = 'new prices'"), 1502, "each has an entry")
+    clean(ground)
+
+    tree = json.loads(ground.bursar("reprice", "--since", "2026-11-01",
+                                    "--format", "json"))
+    equal((tree["changed"], tree["rows"]), (0, []), "once is enough")
+    said = ground.bursar("price", "explain", "--id", "fact-0007")
+    check(", cost $0.0045 -> $0.0315, book first." in said and
+          ": new prices\n" in said, "explain shows the history", said)
+    tree = json.loads(ground.bursar("price", "explain", "--id", "late",
+                                    "--format", "json"))
+    equal([(one["old_cost_usd"], one["new_cost_usd"])
+           for one in tree["history"]], [(None, 0.0011)], "as JSON, too")
+
+    models["new"]["input"] = 2
+    write_book(ground, new)
+    said = ground.bursar("reprice", "--since", "2026-11-01", "--until",
+                         "2026-11-01T00:00:00.000001Z", "--unpriced")
+    check("0 of" in said, "--unpriced leaves alone what has a price", said)
+    ground.bursar("reprice", "--since", "2026-11-01")
+    equal(costs(ground, "late")[0], 2100000, "again")
+    tree = json.loads(ground.bursar("price", "explain", "--id", "late",
+                                    "--format", "json"))
+    equal(len(tree["history"]), 2, "two entries")
+    clean(ground)
+
+
+def repricing_beside_a_daemon_that_writes(ground):
+    path = write_book(ground, BOOK)
+    ground.configure(source={"follow": True}, prices={"book": path})
+    ground.write("in/a", [call("a%05d" % n) for n in range(3000)])
+    process = ground.follow()
+    ground.wait_settled(3000)
+    for price in (4, 5):
+        new = json.loads(json.dumps(BOOK))
+        new["providers"]["maker"]["models"]["big"]["prices"][0]["input"] = \
+            price
+        write_book(ground, new)
+        ground.append("in/a", [call("b%d%05d" % (price, n))
+                               for n in range(3000)])
+        ground.bursar("reprice", "--since", "2026-11-01")
+    ground.wait_settled(9000)
+    equal(process.stop(), 0, "it ends well")
+    ground.bursar("reprice", "--since", "2026-11-01")
+    equal(ground.value("SELECT count(DISTINCT cost_nano) FROM "
+                       "metering_records"), 1, "all cost the same at last")
+    equal(ground.value("SELECT sum(cost_nano) FROM metering_records"),
+          9000 * 6500000, "the sum")
+    clean(ground)
+
+
+def a_source_that_trusts_the_book_is_repriced_as_such(ground):
+    path = write_book(ground, BOOK)
+    ground.configure(source={"cost-from": "computed"}, prices={"book": path})
+    ground.write("in/a", [call("a", cost_usd=0.5)])
+    ground.once()
+    new = json.loads(json.dumps(BOOK))
+    new["providers"]["maker"]["models"]["big"]["prices"][0]["input"] = 30
+    write_book(ground, new)
+    ground.bursar("reprice", "--since", "2026-11-01")
+    equal(costs(ground, "a"), (31500000, 500000000, 31500000), "computed")
+    ground.configure()
+    ground.bursar("reprice", "--since", "2026-11-01", status=2)
+
+
 def prompts_are_not_priced(ground):
     ground.configure(prices={"book": write_book(ground, BOOK)})
     ground.write("in/a", [daemon.prompt(
@@ -273,4 +390,7 @@ daemon.main(without_prices_nothing_is_computed,
             a_reload_takes_new_prices_and_keeps_the_old_where_they_are_wrong,
             an_older_ledger_gets_the_columns,
             a_stored_record_is_explained,
+            repricing_is_a_journal_entry,
+            repricing_beside_a_daemon_that_writes,
+            a_source_that_trusts_the_book_is_repriced_as_such,
             prompts_are_not_priced)

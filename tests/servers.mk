@@ -9,6 +9,7 @@ dist_check_SCRIPTS += \
 	%D%/daemon_amqp.py \
 	%D%/daemon_postgres.py \
 	%D%/daemon_reports.py \
+	%D%/daemon_reprice.py \
 	%D%/daemon_routes.py \
 	%D%/daemon_samples.py \
 	%D%/daemon_seal_postgres.py \
