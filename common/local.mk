@@ -55,8 +55,12 @@ noinst_LTLIBRARIES += %D%/libcolumns.la %D%/librollup.la \
 %C%_libcorrections_la_SOURCES = %D%/corrections.c %D%/corrections.h
 
 %C%_libcolumns_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
-%C%_libcolumns_la_SOURCES = %D%/columns.c %D%/columns.h \
-	%D%/fetch.h
+%C%_libcolumns_la_SOURCES = \
+	%D%/columns.c \
+	%D%/columns.h \
+	%D%/fetch.h \
+	%D%/holds.c \
+	%D%/holds.h
 
 %C%_librollup_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
 %C%_librollup_la_SOURCES = %D%/rollup.c %D%/rollup.h

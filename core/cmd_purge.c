@@ -38,7 +38,7 @@ static bool go_on(void *context, const struct bursar_purged *purged)
 }
 
 static int print(struct cli *cli, const struct bursar_purged *purged,
-                 bool dry_run)
+                 int64_t held, bool dry_run)
 {
 	struct table *table = table_create(columns, 2);
 	json_t *head = json_object();
@@ -51,6 +51,10 @@ static int print(struct cli *cli, const struct bursar_purged *purged,
 	table_add_number(table, (int64_t)purged->facts);
 	table_add_text(table, "keys");
 	table_add_number(table, (int64_t)purged->keys);
+	if (dry_run) {
+		table_add_text(table, "held");
+		table_add_number(table, held);
+	}
 	const int status = table_print(table, cli, head);
 	json_decref(head);
 	table_destroy(table);
@@ -82,7 +86,7 @@ static int take(struct cli *cli, struct book *book,
 	if (status != 0) {
 		return cli_fail(cli, "%s", err.text);
 	}
-	return print(cli, &purged, false);
+	return print(cli, &purged, 0, false);
 }
 
 static int purge(struct cli *cli, struct book *book, bool dry_run, bool force)
@@ -95,11 +99,12 @@ static int purge(struct cli *cli, struct book *book, bool dry_run, bool force)
 	struct bursar_purged purged;
 	struct bursar_error err = { 0 };
 	const char *what = NULL;
-	int64_t due = INT64_MAX;
+	int64_t due = INT64_MAX, held = 0;
 
 	if (dry_run) {
-		return purge_count(book, &rule, &purged, &err) == 0
-			? print(cli, &purged, true)
+		return purge_count(book, &rule, &purged, &err) == 0 &&
+		       purge_count_held(book, &rule, &held, &err) == 0
+			? print(cli, &purged, held, true)
 			: cli_fail(cli, "%s", err.text);
 	}
 	if (!force && purge_look(book, &rule, &due, &what, &err) != 0) {
@@ -146,6 +151,9 @@ const struct command command_purge = {
 	"for ever.  Sums in the rollups stay.  Works in short transactions, so "
 	"that the daemon may run meanwhile, and may be cut short at any "
 	"time.\n"
+	"\n"
+	"What is under a legal hold stays (see bursar-hold(1)); --dry-run counts "
+	"it apart.\n"
 	"\n"
 	"What has been due for more than 7 days is a sign of a wrong clock, or "
 	"of a long time without a purge.  Nothing is taken then without "

@@ -61,6 +61,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/cmd_crypto.c \
 	%D%/cmd_dead_letters.c \
 	%D%/cmd_export.c \
+	%D%/cmd_hold.c \
 	%D%/cmd_plugins.c \
 	%D%/cmd_price.c \
 	%D%/cmd_purge.c \

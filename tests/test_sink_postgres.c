@@ -1406,6 +1406,101 @@ START_TEST(facts_go_by_months_and_sums_stay)
 }
 END_TEST
 
+#define HOLD(name)                                                           \
+	"INSERT INTO bursar_holds (name, id, reason, kind, since_us, "       \
+	"until_us, added_us, added_by) VALUES ('" name "', '" name "', "     \
+	"'because', '', 0, 9000000000000000, 5, 'me')"
+
+START_TEST(what_is_held_of_a_large_day_stays_in_its_place)
+{
+	host->now_us = noon_of(20770);
+	open_sink();
+	add_large_day(20771, 4000);
+	const int64_t id = integer("SELECT id FROM prompt_records WHERE "
+	                           "message_id = 'p7'");
+	behind("INSERT INTO bursar_hold_filters VALUES ('case', 'message_id', "
+	       "'p7')");
+	behind(HOLD("case"));
+
+	struct bursar_purge what = { .now = 20773 * COLUMNS_DAY_US,
+		.limit = 10, .dry_run = true };
+	ck_assert_uint_eq(purge(&what).bodies, 3999);
+	what.dry_run = false;
+	ck_assert_uint_eq(purge_all(&what).bodies, 3999);
+	ck_assert_uint_eq(fakehost_logged(host, "partition-reduced"), 1);
+	ck_assert_int_eq(part_count("prompt_records"), 1);
+	ck_assert_int_eq(integer("SELECT id FROM prompt_records"), id);
+	ck_assert_int_eq(integer("SELECT pg_total_relation_size("
+		"'prompt_records_2026_11_14') < 200000"), 1);
+	ck_assert_int_eq(integer("SELECT count(*) FROM pg_index WHERE "
+		"indrelid = 'prompt_records_2026_11_14'::regclass"), 2);
+	ck_assert_uint_eq(purge_all(&what).bodies, 0);
+
+	/* What comes late has its place there, and goes again. */
+	clear_records();
+	add_body("late", noon_of(20771), false);
+	write_all();
+	ck_assert_uint_eq(purge_all(&what).bodies, 1);
+	behind("UPDATE bursar_holds SET released_us = 1, released_by = 'me'");
+	ck_assert_uint_eq(purge_all(&what).bodies, 1);
+	ck_assert_int_eq(part_count("prompt_records"), 0);
+}
+END_TEST
+
+START_TEST(facts_and_health_data_that_are_held_stay)
+{
+	host->now_us = noon_of(20770);
+	open_sink();
+	bursar_set_number(add("a"), BURSAR_RECORDED_AT,
+	                  NOVEMBER - 40 * COLUMNS_DAY_US);
+	bursar_set_number(add("b"), BURSAR_RECORDED_AT, NOVEMBER - 1);
+	add_body("phi", noon_of(20771), true);
+	write_all();
+	behind(HOLD("all"));
+	const struct bursar_purge what = { .now = noon_of(20775),
+		.facts_before = NOVEMBER, .limit = 100 };
+	const struct bursar_purged held = purge_all(&what);
+	ck_assert_uint_eq(held.facts + held.bodies, 0);
+	behind("UPDATE bursar_holds SET released_us = 1, released_by = 'me'");
+	const struct bursar_purged released = purge_all(&what);
+	ck_assert_uint_eq(released.facts, 2);
+	ck_assert_uint_eq(released.bodies, 1);
+}
+END_TEST
+
+START_TEST(a_hold_and_a_purge_wait_for_each_other)
+{
+	host->now_us = noon_of(20770);
+	open_sink();
+	add_body("p1", noon_of(20771), false);
+	write_all();
+	behind("BEGIN; " HOLD("case"));
+	struct bursar_purged purged = { 0 };
+	const struct bursar_purge what = { .now = noon_of(20775), .limit = 9 };
+	memset(&err, 0, sizeof(err));
+	expect_verdict(ops->purge(sink, &what, &purged, &err), BURSAR_RETRY,
+	               "purge");
+	behind("COMMIT");
+	ck_assert_uint_eq(purge_all(&what).bodies, 0);
+	ck_assert_int_eq(integer("SELECT count(*) FROM bursar_journal"), 1);
+}
+END_TEST
+
+START_TEST(the_journal_is_only_added_to)
+{
+	open_sink();
+	behind(HOLD("case"));
+	ck_assert_int_eq(integer("SELECT count(*) FROM bursar_journal WHERE "
+		"what = 'hold-added' AND who = 'me' AND subject = 'case'"), 1);
+	memset(&err, 0, sizeof(err));
+	expect_verdict(ops->sql(sink, "DELETE FROM bursar_journal", NULL, 0,
+	                        NULL, NULL, &err), BURSAR_REJECT, "sql");
+	memset(&err, 0, sizeof(err));
+	expect_verdict(ops->sql(sink, "DELETE FROM bursar_holds", NULL, 0,
+	                        NULL, NULL, &err), BURSAR_REJECT, "sql");
+}
+END_TEST
+
 START_TEST(old_keys_go_and_those_that_were_used_stay)
 {
 	open_sink();
@@ -1611,6 +1706,10 @@ static Suite *make_suite(void)
 	     health_data_is_gone_when_its_day_begins,
 	     a_month_far_off_goes_row_by_row,
 	     a_purge_that_meets_a_reader_is_tried_again,
+	     what_is_held_of_a_large_day_stays_in_its_place,
+	     facts_and_health_data_that_are_held_stay,
+	     a_hold_and_a_purge_wait_for_each_other,
+	     the_journal_is_only_added_to,
 	     facts_go_by_months_and_sums_stay,
 	     old_keys_go_and_those_that_were_used_stay);
 	CASE(suite, "sql", columns_become_cells_by_their_type,

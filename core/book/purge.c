@@ -7,11 +7,13 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "book/purge.h"
 #include "common/columns.h"
+#include "common/holds.h"
 
 #define ROWS        5000u	/* of one transaction */
 #define TRIES       50		/* of one that is busy */
@@ -25,7 +27,10 @@ static int64_t day_start(int64_t us)
 
 struct bursar_purge purge_order(const struct purge_rule *rule)
 {
-	struct bursar_purge order = { .now = rule->now, .limit = ROWS };
+	struct bursar_purge order = {
+		.now = rule->keep_bodies ? 0 : rule->now,
+		.limit = rule->limit != 0 ? rule->limit : ROWS,
+	};
 
 	if (rule->facts_days > 0) {
 		order.facts_before = day_start(
@@ -36,6 +41,21 @@ struct bursar_purge purge_order(const struct purge_rule *rule)
 			rule->now - rule->dedup_days * COLUMNS_DAY_US);
 	}
 	return order;
+}
+
+/* Adds that a row is not held, nor was after `since`. */
+static int add_not_held(struct book_statement *st,
+                        const struct bursar_kind *kind, int64_t since,
+                        struct bursar_error *err)
+{
+	char *held = holds_condition(kind, kind->table, since);
+
+	if (held == NULL) {
+		return bursar_fail(err, ENOMEM, "out of memory");
+	}
+	book_add(st, " AND NOT %s", held);
+	free(held);
+	return 0;
 }
 
 /* --- what waits for a person --------------------------------------------- */
@@ -79,6 +99,9 @@ static int look_at_rows(struct book *book, const struct bursar_kind *kind,
 	book_add_value(&st, book_int(limit));
 	book_add(&st, " AND inserted_us <= ");
 	book_add_value(&st, book_int(old));
+	if (add_not_held(&st, kind, old, err) != 0) {
+		return -1;
+	}
 	return book_number(book, st.text, st.parameters, st.count, due, &known,
 	                   err);
 }
@@ -119,7 +142,7 @@ int purge_look(struct book *book, const struct purge_rule *rule,
 		const struct bursar_kind *kind = &schema.kinds[i];
 		int64_t due = INT64_MAX;
 
-		if (kind->fact && order.facts_before == 0) {
+		if (kind->fact ? order.facts_before == 0 : order.now == 0) {
 			continue;
 		}
 		if (look_at_rows(book, kind, rule, &order, &due, err) != 0) {
@@ -153,9 +176,23 @@ static void pause_a_moment(void)
 	nanosleep(&moment, NULL);
 }
 
-/* One transaction; one that is busy is tried again for some seconds. */
+struct taking {
+	bool (*go_on)(void *context, const struct bursar_purged *);
+	void  *context;
+};
+
+static bool goes_on(const struct taking *taking,
+                    const struct bursar_purged *purged)
+{
+	return taking->go_on == NULL ||
+	       taking->go_on(taking->context, purged);
+}
+
+/* One transaction; one that is busy is tried again for some seconds.  *ended:
+ * nobody wants it to go on. */
 static int step(struct book *book, const struct bursar_purge *order,
-                struct bursar_purged *purged, struct bursar_error *err)
+                const struct taking *taking, struct bursar_purged *purged,
+                bool *ended, struct bursar_error *err)
 {
 	struct bursar_error why;
 	enum bursar_verdict verdict = BURSAR_RETRY;
@@ -168,6 +205,10 @@ static int step(struct book *book, const struct bursar_purge *order,
 		if (i > 0) {
 			pause_a_moment();
 		}
+		*ended = !goes_on(taking, purged);
+		if (*ended) {
+			return 0;
+		}
 		memset(&why, 0, sizeof(why));
 		verdict = book->ops->purge(book->sink, order, purged, &why);
 	}
@@ -179,10 +220,114 @@ int purge_count(struct book *book, const struct purge_rule *rule,
                 struct bursar_purged *purged, struct bursar_error *err)
 {
 	struct bursar_purge order = purge_order(rule);
+	const struct taking always = { .go_on = NULL };
+	bool ended;
 
 	memset(purged, 0, sizeof(*purged));
 	order.dry_run = true;
-	return step(book, &order, purged, err);
+	return step(book, &order, &always, purged, &ended, err);
+}
+
+/* Which rows of a kind are due, as the sinks see it. */
+static void add_due(struct book_statement *st, const struct bursar_kind *kind,
+                    const struct bursar_purge *order)
+{
+	const int64_t block = kind->fact ? columns_cell(order->facts_before)
+		: columns_day(order->now) + 1;
+
+	book_add(st, " FROM %s WHERE id < ", kind->table);
+	book_add_value(st, book_int(block * (INT64_C(1) << COLUMNS_ID_SHIFT)));
+	if (!kind->fact) {
+		book_add(st, " AND expires_us <= ");
+		book_add_value(st, book_int(order->now));
+	}
+}
+
+static int count_held(struct book *book, const struct bursar_kind *kind,
+                      const struct bursar_purge *order, int64_t *held,
+                      struct bursar_error *err)
+{
+	char *condition = holds_condition(kind, kind->table, INT64_MAX);
+	struct book_statement st;
+	int64_t count = 0;
+	bool known;
+
+	if (condition == NULL) {
+		return bursar_fail(err, ENOMEM, "out of memory");
+	}
+	book_begin(&st);
+	book_add(&st, "SELECT COUNT(*)");
+	add_due(&st, kind, order);
+	book_add(&st, " AND %s", condition);
+	free(condition);
+	const int status = book_number(book, st.text, st.parameters, st.count,
+	                               &count, &known, err);
+	*held += count;
+	return status;
+}
+
+int purge_count_held(struct book *book, const struct purge_rule *rule,
+                     int64_t *held, struct bursar_error *err)
+{
+	const struct bursar_purge order = purge_order(rule);
+	int64_t holds = 0;
+	bool known;
+
+	*held = 0;
+	/* Without any there is no need to look at rows. */
+	if (book_number(book, "SELECT COUNT(*) FROM bursar_holds "
+	                "WHERE released_us IS NULL", NULL, 0, &holds, &known,
+	                err) != 0 || holds == 0) {
+		return holds == 0 && known ? 0 : -1;
+	}
+	for (size_t i = 0; i < schema.kind_count; i++) {
+		const struct bursar_kind *kind = &schema.kinds[i];
+
+		if (kind->fact ? order.facts_before == 0 : order.now == 0) {
+			continue;
+		}
+		if (count_held(book, kind, &order, held, err) != 0) {
+			return -1;
+		}
+	}
+	return 0;
+}
+
+/* The first in order of days is old enough to stand for the oldest. */
+static int oldest_of(struct book *book, const struct bursar_kind *kind,
+                     int64_t now, int64_t *due, struct bursar_error *err)
+{
+	struct book_statement st;
+	int64_t expires = INT64_MAX;
+	bool known;
+
+	book_begin(&st);
+	book_add(&st, "SELECT expires_us FROM %s WHERE id < ", kind->table);
+	book_add_value(&st, book_int(columns_day(now) *
+	                             (INT64_C(1) << COLUMNS_ID_SHIFT)));
+	if (add_not_held(&st, kind, INT64_MAX, err) != 0) {
+		return -1;
+	}
+	book_add(&st, " ORDER BY id LIMIT 1");
+	if (book_number(book, st.text, st.parameters, st.count, &expires,
+	                &known, err) != 0) {
+		return -1;
+	}
+	*due = expires < *due ? expires : *due;
+	return 0;
+}
+
+int purge_oldest(struct book *book, int64_t now, int64_t *due_us,
+                 struct bursar_error *err)
+{
+	*due_us = INT64_MAX;
+	for (size_t i = 0; i < schema.kind_count; i++) {
+		if (!schema.kinds[i].fact &&
+		    oldest_of(book, &schema.kinds[i], now, due_us, err) != 0) {
+			return -1;
+		}
+	}
+	return 0;
 }
 
 /* Marks only move forward. */
@@ -206,6 +351,8 @@ int purge_take(struct book *book, const struct purge_rule *rule,
                struct bursar_error *err)
 {
 	const struct bursar_purge order = purge_order(rule);
+	const struct taking taking = { go_on, context };
+	bool ended = false;
 
 	memset(purged, 0, sizeof(*purged));
 	if (mark(book, BOOK_FACTS_PURGED, order.facts_before, err) != 0 ||
@@ -213,12 +360,9 @@ int purge_take(struct book *book, const struct purge_rule *rule,
 		return -1;
 	}
 	do {
-		if (go_on != NULL && !go_on(context, purged)) {
-			return 0;
-		}
-		if (step(book, &order, purged, err) != 0) {
+		if (step(book, &order, &taking, purged, &ended, err) != 0) {
 			return -1;
 		}
-	} while (purged->more);
+	} while (purged->more && !ended);
 	return 0;
 }

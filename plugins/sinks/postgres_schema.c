@@ -143,6 +143,72 @@ static void step_tables(struct text *sql, const struct bursar_host *host)
 	text_add(sql, "%s", other_tables);
 }
 
+/* --- step 2: jobs, holds, and what was done ------------------------------- */
+
+/* A journal is written by whoever changes what it is about, in the same
+ * transaction, and only added to. */
+static const char jobs_tables[] =
+	"CREATE TABLE bursar_jobs (job text COLLATE \"C\" PRIMARY KEY, "
+	"  fence bigint NOT NULL, holder text COLLATE \"C\" NOT NULL, "
+	"  started_us bigint NOT NULL, ended_us bigint, "
+	"  result text COLLATE \"C\" NOT NULL, "
+	"  note text COLLATE \"C\" NOT NULL, next_us bigint NOT NULL, "
+	"  good_us bigint, runs bigint NOT NULL, failures bigint NOT NULL);"
+	"CREATE TABLE bursar_journal ("
+	"  entry bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "
+	"  at_us bigint NOT NULL, who text COLLATE \"C\" NOT NULL, "
+	"  what text COLLATE \"C\" NOT NULL, "
+	"  subject text COLLATE \"C\" NOT NULL, "
+	"  detail text COLLATE \"C\" NOT NULL);"
+	"CREATE FUNCTION bursar_stays() RETURNS trigger LANGUAGE plpgsql AS $$ "
+	"BEGIN RAISE EXCEPTION 'rows of % stay as they are', TG_TABLE_NAME; "
+	"END $$;"
+	"CREATE TRIGGER bursar_journal_stays BEFORE UPDATE OR DELETE OR "
+	"  TRUNCATE ON bursar_journal EXECUTE FUNCTION bursar_stays();"
+	"CREATE TABLE bursar_holds (name text COLLATE \"C\" PRIMARY KEY, "
+	"  id text COLLATE \"C\" NOT NULL, "
+	"  reason text COLLATE \"C\" NOT NULL, "
+	"  kind text COLLATE \"C\" NOT NULL, since_us bigint NOT NULL, "
+	"  until_us bigint NOT NULL, added_us bigint NOT NULL, "
+	"  added_by text COLLATE \"C\" NOT NULL, released_us bigint, "
+	"  released_by text COLLATE \"C\");"
+	"CREATE TABLE bursar_hold_filters (hold text COLLATE \"C\" NOT NULL, "
+	"  field text COLLATE \"C\" NOT NULL, "
+	"  value text COLLATE \"C\" NOT NULL, PRIMARY KEY (hold, field));"
+	"CREATE FUNCTION bursar_holds_journal() RETURNS trigger "
+	"LANGUAGE plpgsql SET search_path FROM CURRENT AS $$ BEGIN "
+	"IF TG_OP = 'INSERT' THEN "
+	"INSERT INTO bursar_journal (at_us, who, what, subject, detail) "
+	"VALUES (new.added_us, new.added_by, 'hold-added', new.name, "
+	"'reason: ' || new.reason || '; kind: ' || new.kind || '; since_us: ' "
+	"|| new.since_us || '; until_us: ' || new.until_us || '; where: ' || "
+	"coalesce((SELECT string_agg(field || '=' || value, ', ') "
+	"FROM bursar_hold_filters WHERE hold = new.id), '')); "
+	"ELSE "
+	"INSERT INTO bursar_journal (at_us, who, what, subject, detail) "
+	"VALUES (coalesce(new.released_us, 0), coalesce(new.released_by, ''), "
+	"CASE WHEN new.released_us IS NULL THEN 'hold-changed' ELSE "
+	"'hold-released' END, new.name, 'reason: ' || new.reason); "
+	"END IF; RETURN NULL; END $$;"
+	"CREATE TRIGGER bursar_holds_journal AFTER INSERT OR UPDATE "
+	"  ON bursar_holds FOR EACH ROW "
+	"  EXECUTE FUNCTION bursar_holds_journal();"
+	"CREATE TRIGGER bursar_holds_stay BEFORE DELETE OR TRUNCATE "
+	"  ON bursar_holds EXECUTE FUNCTION bursar_stays();"
+	"CREATE TABLE tool_links (tool_row bigint PRIMARY KEY, "
+	"  prompt_row bigint, method text COLLATE \"C\" NOT NULL, "
+	"  tries bigint NOT NULL, next_us bigint NOT NULL, linked_us bigint);"
+	"CREATE VIEW tool_prompts AS SELECT t.message_id AS tool_id, "
+	"p.message_id AS prompt_id, l.method FROM tool_links l "
+	"JOIN tool_records t ON t.id = l.tool_row "
+	"JOIN prompt_records p ON p.id = l.prompt_row;";
+
+static void step_jobs(struct text *sql, const struct bursar_host *host)
+{
+	(void)host;
+	text_add(sql, "%s", jobs_tables);
+}
+
 /* --- every time: columns ------------------------------------------------- */
 
 static bool has_column(const PGresult *columns, const char *name)
@@ -223,6 +289,7 @@ typedef void step_fn(struct text *sql, const struct bursar_host *host);
 
 static step_fn *const steps[LEDGER_VERSION] = {
 	step_tables,
+	step_jobs,
 };
 
 /* 0: nothing is there. */

@@ -4,22 +4,25 @@
  * What has expired goes: ranges of ids, a limited number of rows at a time.
  *
  * The rollups stay.  Facts go by whole cells, so that what is left of a cell
- * is all of it or nothing.
+ * is all of it, or what is held.
  */
 #include "config.h"
+
+#include <stdlib.h>
 
 #include "sqlite.h"
 
 #include "common/columns.h"
+#include "common/holds.h"
 
 static int64_t first_id(int64_t block)
 {
 	return (int64_t)((uint64_t)block << COLUMNS_ID_SHIFT);
 }
 
-/* Which rows of a kind may go: ids below `before`, and expired where that is
- * asked.  NULL: none, or out of memory. */
-static char *where(const struct bursar_kind *kind,
+/* Which rows of a kind are due: ids below `before`, and expired where that is
+ * asked.  NULL: out of memory. */
+static char *due(const struct bursar_kind *kind,
                    const struct bursar_purge *what)
 {
 	char name[COLUMNS_NAME_MAX];
@@ -32,6 +35,22 @@ static char *where(const struct bursar_kind *kind,
 	return sqlite3_mprintf("id < %lld AND \"%w\" <= %lld",
 		(long long)first_id(columns_day(what->now) + 1), name,
 		(long long)what->now);
+}
+
+/* Of these, the rows that nobody holds: those that may go. */
+static char *where(const struct bursar_kind *kind,
+                   const struct bursar_purge *what)
+{
+	char *rows = due(kind, what);
+	char *held = holds_condition(kind, kind->table, INT64_MAX);
+	char *which = NULL;
+
+	if (rows != NULL && held != NULL) {
+		which = sqlite3_mprintf("%s AND NOT %s", rows, held);
+	}
+	sqlite3_free(rows);
+	free(held);
+	return which;
 }
 
 static bool applies(const struct bursar_kind *kind,

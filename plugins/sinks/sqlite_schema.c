@@ -214,6 +214,64 @@ static int step_views(sqlite3 *db, const struct bursar_host *host)
 	return rc;
 }
 
+/* --- step 3: jobs, holds, and what was done ------------------------------ */
+
+/* A journal is written by whoever changes what it is about, in the same
+ * transaction, and only added to. */
+static const char jobs_tables[] =
+	"CREATE TABLE bursar_leases (job TEXT PRIMARY KEY NOT NULL, "
+	"  holder TEXT NOT NULL, until_us INTEGER NOT NULL, "
+	"  fence INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE bursar_jobs (job TEXT PRIMARY KEY NOT NULL, "
+	"  fence INTEGER NOT NULL, holder TEXT NOT NULL, "
+	"  started_us INTEGER NOT NULL, ended_us INTEGER, "
+	"  result TEXT NOT NULL, note TEXT NOT NULL, "
+	"  next_us INTEGER NOT NULL, good_us INTEGER, "
+	"  runs INTEGER NOT NULL, failures INTEGER NOT NULL) "
+	"  STRICT, WITHOUT ROWID;"
+	"CREATE TABLE bursar_journal (entry INTEGER PRIMARY KEY, "
+	"  at_us INTEGER NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL, "
+	"  subject TEXT NOT NULL, detail TEXT NOT NULL) STRICT;"
+	"CREATE TRIGGER bursar_journal_update BEFORE UPDATE ON bursar_journal "
+	"BEGIN SELECT raise(ABORT, 'the journal is only added to'); END;"
+	"CREATE TRIGGER bursar_journal_delete BEFORE DELETE ON bursar_journal "
+	"BEGIN SELECT raise(ABORT, 'the journal is only added to'); END;"
+	"CREATE TABLE bursar_holds (name TEXT PRIMARY KEY NOT NULL, "
+	"  id TEXT NOT NULL, reason TEXT NOT NULL, kind TEXT NOT NULL, "
+	"  since_us INTEGER NOT NULL, until_us INTEGER NOT NULL, "
+	"  added_us INTEGER NOT NULL, added_by TEXT NOT NULL, "
+	"  released_us INTEGER, released_by TEXT) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE bursar_hold_filters (hold TEXT NOT NULL, "
+	"  field TEXT NOT NULL, value TEXT NOT NULL, "
+	"  PRIMARY KEY (hold, field)) STRICT, WITHOUT ROWID;"
+	"CREATE TRIGGER bursar_holds_added AFTER INSERT ON bursar_holds BEGIN "
+	"INSERT INTO bursar_journal (at_us, who, what, subject, detail) "
+	"VALUES (new.added_us, new.added_by, 'hold-added', new.name, "
+	"'reason: ' || new.reason || '; kind: ' || new.kind || '; since_us: ' "
+	"|| new.since_us || '; until_us: ' || new.until_us || '; where: ' || "
+	"coalesce((SELECT group_concat(field || '=' || value, ', ') "
+	"FROM bursar_hold_filters WHERE hold = new.id), '')); END;"
+	"CREATE TRIGGER bursar_holds_released AFTER UPDATE ON bursar_holds "
+	"BEGIN INSERT INTO bursar_journal (at_us, who, what, subject, detail) "
+	"VALUES (coalesce(new.released_us, 0), coalesce(new.released_by, ''), "
+	"CASE WHEN new.released_us IS NULL THEN 'hold-changed' ELSE "
+	"'hold-released' END, new.name, 'reason: ' || new.reason); END;"
+	"CREATE TRIGGER bursar_holds_stay BEFORE DELETE ON bursar_holds "
+	"BEGIN SELECT raise(ABORT, 'a hold is released, not deleted'); END;"
+	"CREATE TABLE tool_links (tool_row INTEGER PRIMARY KEY, "
+	"  prompt_row INTEGER, method TEXT NOT NULL, tries INTEGER NOT NULL, "
+	"  next_us INTEGER NOT NULL, linked_us INTEGER) STRICT;"
+	"CREATE VIEW tool_prompts AS SELECT t.message_id AS tool_id, "
+	"p.message_id AS prompt_id, l.method FROM tool_links l "
+	"JOIN tool_records t ON t.id = l.tool_row "
+	"JOIN prompt_records p ON p.id = l.prompt_row;";
+
+static int step_jobs(sqlite3 *db, const struct bursar_host *host)
+{
+	(void)host;
+	return db_exec(db, jobs_tables);
+}
+
 /* --- every time: columns ------------------------------------------------ */
 
 /*
@@ -338,6 +396,7 @@ typedef int step_fn(sqlite3 *db, const struct bursar_host *host);
 static step_fn *const steps[LEDGER_VERSION] = {
 	step_tables,
 	step_views,
+	step_jobs,
 };
 
 /* The version of the ledger; refuses what is none, and what is newer. */
