@@ -4,6 +4,7 @@ dist_check_SCRIPTS += \
 	%D%/daemon_follow.py \
 	%D%/daemon_golden.py \
 	%D%/daemon_http.py \
+	%D%/daemon_http_load.py \
 	%D%/daemon_json.py \
 	%D%/daemon_kill.py \
 	%D%/daemon_letters.py \

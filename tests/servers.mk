@@ -22,6 +22,10 @@ SOAK_MINUTES = 60
 soak: all
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS=
 	$(AM_TESTS_ENVIRONMENT) \
+	    BURSAR_TEST_SECONDS=`expr $(SOAK_MINUTES) '*' 10` \
+	    python3 $(srcdir)/%D%/daemon_http_load.py \
+	    each_id_once_whatever_is_killed
+	$(AM_TESTS_ENVIRONMENT) \
 	    python3 $(srcdir)/%D%/chaos.py --minutes $(SOAK_MINUTES) $(SOAK)
 
 if HAVE_RABBITMQ
