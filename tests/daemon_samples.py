@@ -5,12 +5,15 @@ the passwords of the test's own servers: they pass the check, and store what
 they are made for."""
 import os
 import re
+import shutil
+import subprocess
 import sys
 
 sys.dont_write_bytecode = True
 import daemon  # noqa: E402
 import real  # noqa: E402
 import web  # noqa: E402
+from daemon_http import blocks  # noqa: E402
 from daemon import check, equal  # noqa: E402
 
 SAMPLES = os.path.join(os.environ.get("top_srcdir") or
@@ -157,6 +160,37 @@ def mixed(ground):
     forget(queues)
 
 
+def as_producers_are_shown(ground):
+    """The last part of docs/producers.md, at the address of this broker."""
+    uri = real.address("AMQP")
+    sources, shells = blocks("yaml")[-1], blocks("sh")
+    ground.write_text("bursar.yaml", sources.replace(
+        "plugin: amqp  ", 'plugin: amqp\n    uri: "%s"' % uri) +
+        "sinks: {ledger: {plugin: sqlite, path: ledger.db}}\n"
+        "state-dir: state\n")
+    real.broker("exchange", "llm.metering", "topic")
+    process = ground.follow()
+    daemon.wait_for(lambda: queue_is_there(ground, "llm.metering.write"),
+                    "its queue is declared")
+    ground.publish([daemon.fact(1)], target="llm.metering:metering.chat")
+    want = ["fact-00000001"]
+    if shutil.which("amqp-publish"):
+        shown = shells[-1].replace("amqp-publish ",
+                                   "amqp-publish -u '%s%%2f' " % uri)
+        done = subprocess.run(["sh", "-ec", shown], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, check=False)
+        equal((done.returncode, done.stdout), (0, b""), "amqp-publish")
+        want = ["call-4"] + want
+    else:
+        print("amqp-publish is not installed")
+    sink, real.SINK = real.SINK, "sqlite"
+    daemon.wait_for(lambda: ground.count() == len(want), "all is stored")
+    equal(ground.ids(), want, "what was published is stored")
+    end(ground, process, ["llm.metering.write"])
+    real.SINK = sink
+    forget(["llm.metering.write"])
+
+
 def failed_check(ground, *words):
     said = ground.bursar("check", status=1)
     for word in ("FAILED",) + words:
@@ -181,6 +215,6 @@ def the_check_asks_the_servers(ground):
 
 if __name__ == "__main__":
     real.main(the_check_asks_the_servers, one_machine, broker_and_postgres,
-              mixed,
+              mixed, as_producers_are_shown,
               plugins=("source_amqp", "sink_postgres", "crypto_cluster",
                        "service_web"))
