@@ -332,6 +332,53 @@ def a_sink_that_is_away_is_503_and_passes(ground):
     server.process.stop()
 
 
+def come_again(answer, words, what):
+    """503, when and why."""
+    status, headers, told = answer
+    equal((status, int(headers["Retry-After"] or 0) > 0), (503, True), what)
+    check(words in told["error"], "it says why", told)
+
+
+def each_reason_to_come_again_is_told(ground):
+    server = Server(ground, source={
+        "answer-timeout": "500ms", "give-back-after": "1m",
+        "window-messages": 1, "max-body": "64k",
+        "max-pending": "100k"}, drain_timeout="300ms").start()
+    equal(server.post(facts(1, 1))[0], 200, "before")
+    lock = ground.database()
+    lock.isolation_level = None
+    lock.execute("BEGIN EXCLUSIVE")
+    come_again(server.post(facts(2, 1)), "not stored in time",
+               "503: the time is up")
+    # One is with the ledger, which is all that it takes; others wait.
+    big = [daemon.fact(n, task_id="x" * 40000) for n in range(3, 7)]
+    got = []
+    threads = [threading.Thread(target=lambda one=one: got.append(
+        server.post([one]))) for one in big]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(daemon.PATIENCE)
+    full = [one for one in got if "too much is waiting" in one[2]["error"]]
+    check(full, "503: the ledger takes no more", got)
+    for answer in full:
+        come_again(answer, "too much is waiting", "of %d" % len(got))
+    server.source["give-back-after"] = "200ms"
+    server.source["answer-timeout"] = "30s"
+    server.configure()
+    server.process.signal(signal.SIGHUP)
+    server.process.wait_event("listening", 2)
+    come_again(server.post(facts(7, 1)), "could not be stored now",
+               "503: the sink is away")
+    come_again(server.post(facts(7, 1)), "a database is away",
+               "503: it is still away")
+    lock.execute("ROLLBACK")
+    lock.close()
+    daemon.wait_for(lambda: server.post(facts(1, 8))[0] == 200,
+                    "it works again")
+    server.process.stop()
+
+
 def term_answers_everybody(ground):
     server = Server(ground, source={"answer-timeout": "1m"},
                     drain_timeout="300ms").start()
@@ -624,7 +671,8 @@ if __name__ == "__main__":
          tokens_are_held_to_what_they_may,
          nothing_is_told_of_what_does_not_open,
          usage_of_a_gateway_is_metering,
-         a_sink_that_is_away_is_503_and_passes, term_answers_everybody,
+         a_sink_that_is_away_is_503_and_passes,
+         each_reason_to_come_again_is_told, term_answers_everybody,
          what_is_rejected_and_not_told_is_a_dead_letter,
          clients_in_step_wait_for_nobody,
          thousands_of_idle_connections_change_nothing,

@@ -464,7 +464,7 @@ static void source_park(struct bursar_source *source, bool on)
 	server->parked = on;
 	pthread_mutex_unlock(&server->lock);
 	if (on) {
-		http_answer_due(server, INT64_MAX);
+		http_answer_due(server, INT64_MAX, HTTP_AWAY);
 	}
 }
 

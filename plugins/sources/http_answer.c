@@ -128,15 +128,18 @@ static struct sums sum_up(const struct http_request *r)
 	return sums;
 }
 
-static unsigned code_of(const struct sums *sums, size_t count,
+static unsigned code_of(const struct http_request *r, const struct sums *sums,
                         const char **error)
 {
+	const size_t count = r->count;
+
 	*error = NULL;
 	if (sums->stored + sums->duplicate == count) {
 		return 200;
 	}
 	if (sums->retry == count) {
-		*error = "it could not be stored now; send it again";
+		*error = r->why != NULL ? r->why
+		       : "it could not be stored now; send it again";
 		return 503;
 	}
 	if (sums->not_allowed == count) {
@@ -175,7 +178,7 @@ void http_answer(struct http_request *r)
 	size_t size = 0;
 
 	assert(r->code == 0);
-	r->code = code_of(&sums, r->count, &error);
+	r->code = code_of(r, &sums, &error);
 	if (out == NULL) {
 		out_of_memory(r);
 		return;

@@ -402,7 +402,7 @@ void http_server_stop(struct http_server *server)
 	pthread_mutex_lock(&server->lock);
 	server->closing = true;
 	pthread_mutex_unlock(&server->lock);
-	http_answer_due(server, INT64_MAX);
+	http_answer_due(server, INT64_MAX, HTTP_ENDING);
 	wait_for_answers(server);
 	end_library(server);
 }
@@ -410,7 +410,7 @@ void http_server_stop(struct http_server *server)
 void http_server_tend(struct http_server *server, int64_t now)
 {
 	cut_slow_links(server, now);
-	http_answer_due(server, now);
+	http_answer_due(server, now, HTTP_LATE);
 	pthread_mutex_lock(&server->lock);
 	http_untold_look(server, now);
 	pthread_mutex_unlock(&server->lock);

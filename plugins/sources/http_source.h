@@ -147,6 +147,7 @@ struct http_request {
 
 	unsigned code;			/* of the answer; 0: none yet */
 	const char *allow;		/* header Allow, or NULL */
+	const char *why;		/* records are to be sent again */
 	char    *answer;
 	size_t   answer_size;
 };
@@ -259,8 +260,14 @@ void http_hand_out(struct http_server *server, struct bursar_batch *batch);
 void http_settle(struct http_server *server,
                  const struct bursar_settled *settled, size_t count);
 
-/* Answers every suspended request that is due; INT64_MAX: all. */
-void http_answer_due(struct http_server *server, int64_t now);
+/* Why records have to be sent again. */
+#define HTTP_LATE   "it was not stored in time; send it again"
+#define HTTP_AWAY   "a database is away, or a key; send it again later"
+#define HTTP_ENDING "the server is ending; send it again"
+
+/* Answers every suspended request that is due (INT64_MAX: all), for that
+ * reason. */
+void http_answer_due(struct http_server *server, int64_t now, const char *why);
 
 /* What the core has to know of record i, but for its body and flags. */
 void http_describe(const struct http_request *r, size_t i,

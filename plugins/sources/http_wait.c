@@ -158,6 +158,8 @@ void http_request_wait(struct http_request *r)
 	r->deadline = http_now() + server->limits.answer_us;
 	r->link->phase = HTTP_SUSPENDED;
 	enter(r);
+	r->why = server->closing ? HTTP_ENDING :
+	         server->parked ? HTTP_AWAY : NULL;
 	if (server->parked || server->closing || !take_slot(r)) {
 		http_request_leave(r, &list);
 	}
@@ -169,13 +171,14 @@ void http_request_wait(struct http_request *r)
 	}
 }
 
-void http_answer_due(struct http_server *server, int64_t now)
+void http_answer_due(struct http_server *server, int64_t now, const char *why)
 {
 	struct http_request *list = NULL;
 
 	pthread_mutex_lock(&server->lock);
 	while (server->first != NULL && server->first->deadline <= now) {
-		server->figures.timeouts++;
+		server->figures.timeouts += now != INT64_MAX;
+		server->first->why = why;
 		http_request_leave(server->first, &list);
 	}
 	pthread_mutex_unlock(&server->lock);
