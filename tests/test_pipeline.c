@@ -390,8 +390,10 @@ static struct bursar_sink *sink_open(const struct bursar_host *host,
 static struct bursar_value value_of(const struct bursar_record *record,
                                     const char *field)
 {
-	return bursar_value(record,
-	                    (size_t)bursar_field_find(record->kind, field));
+	const int at = bursar_field_find(record->kind, field);
+
+	return at >= 0 ? bursar_value(record, (size_t)at)
+		: (struct bursar_value){ .text = "" };
 }
 
 static bool same_text(struct bursar_value value, const char *text)
