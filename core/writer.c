@@ -22,6 +22,7 @@
 #define DEATHS_TO_HALVE   3	/* connections that one batch may kill */
 #define REFUSED_IN_A_ROW  20	/* then it is not the records: see probe() */
 #define OPTIONAL_QUEUE    (16u << 20)	/* bytes, of a sink not required */
+#define BUCKET_BITS       12		/* of keys, when a batch is sorted */
 
 const char *const writer_state_names[] = {
 	[WRITER_OPENING] = "opening", [WRITER_OPEN] = "open",
@@ -58,6 +59,7 @@ struct writer {
 	struct backoff  backoff;
 	struct writer_ticket  *batch;		/* flights of the batch */
 	struct entry   *entries;
+	struct entry   *arrived;	/* the same, as they came */
 	size_t          count, room;
 	struct bursar_record **records;	/* what is offered */
 	struct entry  **offered;	/* and whose it is */
@@ -472,10 +474,12 @@ static uint64_t prefix_of(const uint8_t key[16])
 static void free_room(struct writer *w)
 {
 	free(w->entries);
+	free(w->arrived);
 	free(w->records);
 	free(w->offered);
 	free(w->outcomes);
 	w->entries = NULL;
+	w->arrived = NULL;
 	w->records = NULL;
 	w->offered = NULL;
 	w->outcomes = NULL;
@@ -490,11 +494,12 @@ static bool need_room(struct writer *w, size_t count)
 	const size_t room = count + count / 4;
 	free_room(w);
 	w->entries = calloc(room, sizeof(*w->entries));
+	w->arrived = calloc(room, sizeof(*w->arrived));
 	w->records = calloc(room, sizeof(*w->records));
 	w->offered = calloc(room, sizeof(*w->offered));
 	w->outcomes = calloc(room, sizeof(*w->outcomes));
-	if (w->entries == NULL || w->records == NULL || w->offered == NULL ||
-	    w->outcomes == NULL) {
+	if (w->entries == NULL || w->arrived == NULL || w->records == NULL ||
+	    w->offered == NULL || w->outcomes == NULL) {
 		free_room(w);
 		return false;
 	}
@@ -510,13 +515,51 @@ static void list_flight(struct writer *w, struct flight *flight)
 		for (struct flight_record *r = m->records; r != NULL;
 		     r = r->next) {
 			if (r->sinks & bit) {
-				w->entries[w->count] = (struct entry){
+				w->arrived[w->count] = (struct entry){
 					.prefix = prefix_of(r->record->key),
 					.part = r,
 					.order = (uint32_t)w->count,
 				};
 				w->count++;
 			}
+		}
+	}
+}
+
+static size_t bucket_of(const struct entry *entry)
+{
+	return entry->prefix >> (64 - BUCKET_BITS);
+}
+
+/*
+ * By key.  Keys are hashes: by their first bits they fall into small heaps,
+ * which are quick to sort; should somebody have chosen them, a large one takes
+ * as long as it would have.  The sink has nothing to do meanwhile.
+ */
+static void sort_entries(struct writer *w)
+{
+	uint32_t ends[1 << BUCKET_BITS] = { 0 };
+	uint32_t end = 0;
+
+	for (size_t i = 0; i < w->count; i++) {
+		ends[bucket_of(&w->arrived[i])]++;
+	}
+	for (size_t b = 0; b < 1 << BUCKET_BITS; b++) {
+		end += ends[b];
+		ends[b] = end;
+	}
+	/* From the last one on, so that each end becomes a begin. */
+	for (size_t i = w->count; i-- > 0;) {
+		const struct entry *entry = &w->arrived[i];
+
+		w->entries[--ends[bucket_of(entry)]] = *entry;
+	}
+	for (size_t b = 0; b < 1 << BUCKET_BITS; b++) {
+		const size_t next = b + 1 < 1 << BUCKET_BITS ? ends[b + 1]
+			: w->count;
+		if (next - ends[b] > 1) {
+			qsort(&w->entries[ends[b]], next - ends[b],
+			      sizeof(*w->entries), by_key);
 		}
 	}
 }
@@ -537,7 +580,7 @@ static bool list_batch(struct writer *w, size_t records)
 	for (struct writer_ticket *q = w->batch; q != NULL; q = q->next) {
 		list_flight(w, q->flight);
 	}
-	qsort(w->entries, w->count, sizeof(*w->entries), by_key);
+	sort_entries(w);
 	return true;
 }
 
