@@ -106,12 +106,27 @@ static uint64_t mix(uint64_t a, uint64_t b)
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static uint64_t load(const char *data, size_t size)
+static uint64_t load(const char *data)
 {
-	uint64_t word = 0;
+	uint64_t word;
 
-	memcpy(&word, data, size);
+	memcpy(&word, data, sizeof(word));
 	return word;
+}
+
+/* Up to 8 bytes, without a call to copy them. */
+static uint64_t load_rest(const char *data, size_t size)
+{
+	uint32_t first, last;
+
+	if (size < sizeof(first)) {
+		return size == 0 ? 0 : (uint64_t)(uint8_t)data[0] |
+			(uint64_t)(uint8_t)data[size / 2] << 8 |
+			(uint64_t)(uint8_t)data[size - 1] << 16;
+	}
+	memcpy(&first, data, sizeof(first));
+	memcpy(&last, data + size - sizeof(last), sizeof(last));
+	return (uint64_t)first << 32 | last;
 }
 
 static uint64_t hash_span(uint64_t hash, struct bursar_span span)
@@ -121,9 +136,9 @@ static uint64_t hash_span(uint64_t hash, struct bursar_span span)
 
 	hash ^= left;
 	for (; left > 8; data += 8, left -= 8) {
-		hash = mix(hash ^ load(data, 8), UINT64_C(0x9e3779b97f4a7c15));
+		hash = mix(hash ^ load(data), UINT64_C(0x9e3779b97f4a7c15));
 	}
-	return mix(hash ^ load(data, left), UINT64_C(0xbf58476d1ce4e5b9));
+	return mix(hash ^ load_rest(data, left), UINT64_C(0xbf58476d1ce4e5b9));
 }
 
 static bool same(struct bursar_span a, struct bursar_span b)
