@@ -58,7 +58,6 @@ noinst_LTLIBRARIES += %D%/libcolumns.la %D%/librollup.la \
 %C%_libcolumns_la_SOURCES = \
 	%D%/columns.c \
 	%D%/columns.h \
-	%D%/fetch.h \
 	%D%/holds.c \
 	%D%/holds.h
 

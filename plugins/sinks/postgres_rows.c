@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "common/fetch.h"
 #include "postgres.h"
 
 #define CHUNK 65536	/* INCREMENT of bursar_row */
@@ -411,14 +410,6 @@ static void order_places(struct rows *rows, struct batch *batch)
 	      compare_places);
 }
 
-static void prefetch(const struct batch *batch, size_t at)
-{
-	if (at + 2 < batch->fresh) {
-		fetch_texts(batch->records[batch->places[at + 1].index]);
-		fetch_record(batch->records[batch->places[at + 2].index]);
-	}
-}
-
 static bool is_text(const struct bursar_field *field)
 {
 	return field->type == BURSAR_TEXT || field->type == BURSAR_JSON;
@@ -572,7 +563,6 @@ static enum bursar_verdict store_kind(struct rows *rows,
 	for (size_t i = from; i < to; i++) {
 		const struct place *place = &batch->places[i];
 
-		prefetch(batch, i);
 		if (!add_row(rows, batch->records[place->index], place) ||
 		    !copy_push(&rows->copy)) {
 			break;

@@ -21,7 +21,6 @@
 
 #include "common/columns.h"
 #include "common/corrections.h"
-#include "common/fetch.h"
 
 #define PAGE_SIZE 8192
 #define WAL_LARGE 8	/* times `checkpoint`: worth a warning */
@@ -664,16 +663,6 @@ static int compare_places(const void *left, const void *right)
 	return (a->index > b->index) - (a->index < b->index);
 }
 
-static void prefetch(const struct bursar_sink *sink,
-                     struct bursar_record *const *records, size_t at,
-                     size_t fresh)
-{
-	if (at + 2 < fresh) {
-		fetch_texts(records[sink->places[at + 1].index]);
-		fetch_record(records[sink->places[at + 2].index]);
-	}
-}
-
 /* Stores what is new, in the order in which it stands in the tables. */
 static int add_rows(struct bursar_sink *sink,
                     struct bursar_record *const *records, size_t fresh,
@@ -685,7 +674,6 @@ static int add_rows(struct bursar_sink *sink,
 	for (size_t i = 0; i < fresh && rc == SQLITE_OK; i++) {
 		const struct place *place = &sink->places[i];
 
-		prefetch(sink, records, i, fresh);
 		rc = rows_add(sink->rows, records[place->index], place->id);
 		if (rc != SQLITE_OK) {
 			*culprit = place->index;
