@@ -138,7 +138,7 @@ const struct bursar_option setup_source_options[] = {
 	  "Whether messages that come in clear are refused." },
 	{ "window-messages", BURSAR_TYPE_NUMBER, "65536",
 	  "How many messages may be in flight.", 1, 1 << 20 },
-	{ "window-bytes", BURSAR_TYPE_SIZE, "24M",
+	{ "window-bytes", BURSAR_TYPE_SIZE, "28M",
 	  "How much may be in flight.", 64 << 10, INT64_C(4) << 30 },
 	{ "give-back-after", BURSAR_TYPE_DURATION, "10m",
 	  "How long messages may wait for a sink before a broker gets them "

@@ -212,7 +212,7 @@ START_TEST(the_least_configuration_has_all_defaults)
 	ck_assert_ptr_null(setup->sources[0].crypto);
 	ck_assert_ptr_null(setup->sources[0].kind);
 	ck_assert_uint_eq(setup->sources[0].window_messages, 65536);
-	ck_assert_uint_eq(setup->sources[0].window_bytes, 24 << 20);
+	ck_assert_uint_eq(setup->sources[0].window_bytes, 28 << 20);
 
 	ck_assert_uint_eq(setup->sink_count, 1);
 	ck_assert(setup->sinks[0].required);
