@@ -393,6 +393,24 @@ def slow_clients_are_cut(ground):
         one.close()
 
 
+def who_waits_for_a_place_gets_it_at_once(ground):
+    web = Web(ground, web={"connections": 4, "timeout": "500ms"}).start()
+    web.wait_read(0)
+    times = []
+    for _ in range(3):
+        idle = [socket.create_connection(("127.0.0.1", web.port))
+                for _ in range(4)]
+        began = time.monotonic()
+        with socket.create_connection(("127.0.0.1", web.port)) as waits:
+            waits.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            check(waits.recv(100).startswith(b"HTTP/1.1 200"), "answered")
+            times.append(time.monotonic() - began)
+        for one in idle:
+            one.close()
+    check(0.4 < min(times) < 1, "when idle ones are cut", times)
+    web.process.stop()
+
+
 def a_flood_does_not_disturb(ground):
     web = Web(ground).start()
     ends = threading.Event()
@@ -507,5 +525,5 @@ daemon.main(
     a_thread_that_hangs_is_named, only_what_is_there_is_answered,
     tokens_open_the_figures, other_machines_need_a_token_or_a_word,
     a_port_that_is_taken_is_an_alarm_and_passes, slow_clients_are_cut,
-    a_flood_does_not_disturb, a_reload_goes_on_counting,
+    who_waits_for_a_place_gets_it_at_once, a_flood_does_not_disturb, a_reload_goes_on_counting,
     with_tls_and_a_renewed_certificate)
