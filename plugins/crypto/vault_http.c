@@ -606,10 +606,14 @@ int64_t vault_answer_number(const struct vault_answer *answer,
 struct bursar_span vault_answer_text(const struct vault_answer *answer,
                                      uint32_t node)
 {
-	const struct json_node *found = &answer->doc.nodes[node];
+	static const struct bursar_span nothing;
 
-	if (node == 0 || found->type != JSON_STRING || found->escaped) {
-		return (struct bursar_span){ NULL, 0 };
+	if (node == 0) {
+		return nothing;		/* there may be no nodes at all */
+	}
+	const struct json_node *found = &answer->doc.nodes[node];
+	if (found->type != JSON_STRING || found->escaped) {
+		return nothing;
 	}
 	return (struct bursar_span){ answer->doc.text + found->start + 1,
 	                             found->size - 2 };

@@ -230,7 +230,8 @@ static bool is_for(const struct vault_answer *answer, uint32_t result,
 	       json_equals(&answer->doc, node, text, (size_t)size);
 }
 
-/* False: memory is short. */
+/* Without an arena nothing is taken: what was asked was only a probe, which no
+ * key opens, whoever answers.  False: memory is short. */
 static bool take_plain(const struct vault_answer *answer, uint32_t result,
                        struct bursar_sealed *item, struct bursar_arena *arena)
 {
@@ -240,7 +241,8 @@ static bool take_plain(const struct vault_answer *answer, uint32_t result,
 	size_t size;
 
 	item->result = BURSAR_BROKEN;
-	if (text.size == 0 || !base64_decoded_size(text, &size) ||
+	if (arena == NULL || text.size == 0 ||
+	    !base64_decoded_size(text, &size) ||
 	    (error != 0 && vault_answer_text(answer, error).size > 0)) {
 		return true;
 	}
