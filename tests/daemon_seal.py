@@ -713,6 +713,81 @@ def expired_and_derived_rows(ground):
     ground.verify()
 
 
+def a_reload_changes_the_key(ground):
+    """While records flow; and a key file that is no good changes nothing."""
+    daemon.need("crypto_sodium")
+    add_key(ground, "old")
+    configure(ground)
+    process = ground.follow()
+    ground.write("in/a", [prompt(n) for n in range(30)])
+    ground.wait_settled(30)
+    add_key(ground, "new")
+    process.signal(signal.SIGHUP)
+    process.wait_event("reloaded")
+    ground.append("in/a", [prompt(n) for n in range(30, 60)])
+    ground.wait_settled(60)
+    good = open(ground.path("keys"), "rb").read()
+    os.unlink(ground.path("keys"))
+    process.signal(signal.SIGHUP)
+    process.wait_event("reload-refused")
+    ground.append("in/a", [prompt(n) for n in range(60, 90)])
+    ground.wait_settled(90)
+    equal(process.stop(), 0, "TERM ends it with 0")
+    equal(column(ground, "sealed_by"), ["own/old"] * 30 + ["own/new"] * 60,
+          "new rows lie under the new key, also after a reload without any")
+    process = ground.start()
+    check(process.wait() != 0, "without a key file it does not start")
+    write_keys(ground, good)
+    rows, said = export(ground)
+    check(said == "" and all("quixotic plan" in str(row["request_json"])
+                             for row in rows.values()), "all are read", said)
+    equal(files_with(ground, *WORDS), [], "and nothing lies in clear")
+
+
+def who_seals_need_not_read(ground):
+    """Under a public key: the daemon cannot open what it stores."""
+    daemon.need("crypto_sodium")
+    made = add_key(ground, "box", "--type", "sealed").decode()
+    public = made.splitlines()[0].lstrip("# ")
+    check(public.startswith("public box "), "keygen prints the public line",
+          public)
+    write_keys(ground, (public + "\n").encode())
+    configure(ground)
+    settle_all_of(ground, "a", [prompt(n) for n in range(10)])
+    rows, said = export(ground)
+    equal({json.dumps(row["request_json"]) for row in rows.values()},
+          {json.dumps({"sealed_by": "own/box", "why": "no key"})},
+          "who has the public half reads nothing")
+    equal(files_with(ground, *WORDS), [], "nothing lies in clear")
+    ground.verify()
+    write_keys(ground, made.encode(), "auditor")
+    configure(ground, crypto={"own": sodium(ground, "auditor")})
+    rows, said = export(ground)
+    check(said == "" and "quixotic plan 3" in str(rows), "the auditor does",
+          said)
+
+
+def what_is_replayed_is_sealed(ground):
+    """Dead letters that come in later take the same way."""
+    daemon.need("crypto_sodium", "crypto_cluster")
+    add_key(ground, "k")
+    secret = {"legion": {"plugin": "cluster", "secret-file":
+                         daemon.cluster_secret(ground, "secret")}}
+    configure(ground, seal=None, crypto=secret, source={"follow": False})
+    ground.write("in/a", daemon.sealed(ground, "legion", [
+        prompt(n) for n in range(10)]))
+    ground.once()
+    equal(len(ground.letters("no-key")), 10, "without a crypto: dead letters")
+    configure(ground, crypto=dict(secret, own=sodium(ground)),
+              source={"follow": False, "crypto": "legion"})
+    ground.bursar("replay", "--all")
+    equal(column(ground, "sealed_by"), ["own/k"] * 10, "replayed, they are "
+          "sealed")
+    equal(files_with(ground, *WORDS), [], "and nothing lies in clear")
+    check("quixotic plan 3" in str(export(ground)[0]), "and open")
+    ground.verify()
+
+
 def vault_moves_on(ground):
     """A new version of the key, in both modes, without a restart."""
     for mode in ("secret", "transit"):
@@ -759,6 +834,9 @@ SCENARIOS = (
     killed_while_it_reseals,
     what_cannot_be_resealed_stays,
     expired_and_derived_rows,
+    a_reload_changes_the_key,
+    who_seals_need_not_read,
+    what_is_replayed_is_sealed,
     vault_moves_on,
 )
 

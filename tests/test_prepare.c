@@ -129,9 +129,34 @@ static enum bursar_verdict unseal(struct bursar_crypto *crypto,
 	return BURSAR_DONE;
 }
 
+/* What seal() says, so many texts later. */
+static enum bursar_verdict seal_verdict;
+static size_t seals_before;
+
+static enum bursar_verdict seal(struct bursar_crypto *crypto,
+                                struct bursar_span plain,
+                                struct bursar_seal *out,
+                                struct bursar_arena *arena,
+                                struct bursar_error *err)
+{
+	char *body = arena->alloc(arena, 6);
+
+	(void)crypto, (void)plain;
+	if (seals_before == 0) {
+		bursar_fail(err, EAGAIN, "cannot be sealed");
+		return seal_verdict;
+	}
+	seals_before--;
+	memcpy(body, "closed", 6);
+	out->encoding = "encrypted/test";
+	out->body = (struct bursar_span){ body, 6 };
+	out->key_id = (struct bursar_span){ "k", 1 };
+	return BURSAR_DONE;
+}
+
 static const char *const encodings[] = { "encrypted/test", NULL };
 static const struct bursar_crypto_ops crypto_ops = {
-	.encodings = encodings, .unseal = unseal,
+	.encodings = encodings, .unseal = unseal, .seal = seal,
 };
 
 /* --- arranging ----------------------------------------------------------- */
@@ -842,6 +867,109 @@ START_TEST(goes_on_before_a_letter_that_could_not_be_written_at_first)
 }
 END_TEST
 
+/* --- sealing ------------------------------------------------------------- */
+
+/* Tool calls go to sinks 1, which is required, and 2, which is not. */
+static struct keyring *seals[SCHEMA_KINDS][SETUP_MAX_SINKS];
+
+static void start_sealing(size_t before, enum bursar_verdict verdict)
+{
+	static const uint32_t tools[SCHEMA_KINDS] = { 0, 0, 6 };
+
+	seals_before = before;
+	seal_verdict = verdict;
+	seals[2][1] = seals[2][2] = &keyring;
+	source.kind = &schema.kinds[2];
+	preparer.routes = tools;
+	preparer.seals = (struct keyring *const (*)[SETUP_MAX_SINKS])seals;
+}
+
+static void assert_sealed(const struct bursar_record *record)
+{
+	assert_text(record, BURSAR_EXTRA_JSON,
+	            "sealed:1:encrypted/test:closed");
+	assert_text(record, BURSAR_SEALED_BY, "lock/k");
+	ck_assert_int_eq(record->values[BURSAR_ROW_HASH].number,
+	                 identity_row_hash(record));
+}
+
+START_TEST(seals_for_each_sink_alone)
+{
+	start_sealing(SIZE_MAX, BURSAR_DONE);
+	seals[2][2] = NULL;
+	struct flight_message *m = send("tool extra=40");
+
+	ck_assert_int_eq(prepare(), PREPARED);
+	assert_sealed(record_of(m));
+	const struct bursar_record *clear = m->records->next->record;
+	ck_assert_ptr_null(m->records->next->next);
+	ck_assert_uint_eq(clear->values[BURSAR_EXTRA_JSON].size, 40);
+	ck_assert(!clear->values[BURSAR_SEALED_BY].is_set);
+	ck_assert_int_eq(clear->values[BURSAR_ROW_HASH].number,
+	                 identity_row_hash(clear));
+	ck_assert(clear->check == record_of(m)->check);
+}
+END_TEST
+
+/* The first of three goes on, the others come again. */
+START_TEST(gives_back_what_it_cannot_seal_now)
+{
+	start_sealing(2, _i == 0 ? BURSAR_RETRY : BURSAR_CONFIG);
+	struct flight_message *first = send("tool extra=40");
+	struct flight_message *second = send("tool extra=40");
+	struct flight_message *third = send("tool extra=40");
+
+	ck_assert_int_eq(prepare(), PREPARED_RETURN);
+	ck_assert(outage);
+	ck_assert_ptr_eq(from, second);
+	assert_sealed(record_of(first));
+	ck_assert_ptr_null(second->records);
+	ck_assert_ptr_null(third->records);
+	ck_assert_uint_eq(atomic_load(&second->waiting),
+	                  atomic_load(&third->waiting));
+	ck_assert_ptr_eq(preparer.stuck, &keyring);
+	ck_assert(preparer.must_act == (_i == 1));
+	ck_assert(says(span(err.text), "'lock' cannot seal"));
+
+	/* Nothing is read for it before it can. */
+	keyring.next_tick = 0;
+	ck_assert(!preparer_tick(&preparer));
+	keyring.next_tick = 0;
+	seals_before = SIZE_MAX;
+	ck_assert(preparer_tick(&preparer));
+}
+END_TEST
+
+START_TEST(a_text_that_cannot_be_sealed_is_a_letter)
+{
+	struct seen seen = { .count = 0 };
+	size_t broken = 0;
+
+	start_sealing(0, BURSAR_REJECT);
+	struct flight_message *m = send("tool extra=40");
+
+	ck_assert_int_eq(prepare(), PREPARED);
+	ck_assert_ptr_null(m->records);
+	ck_assert_int_eq(deadletters_read(state, see, &seen, &broken, &err), 0);
+	ck_assert_uint_eq(seen.count, 1);
+	ck_assert_str_eq(seen.reason, DEAD_REFUSED);
+}
+END_TEST
+
+START_TEST(a_sink_that_is_not_required_does_without)
+{
+	start_sealing(1, _i == 0 ? BURSAR_RETRY : _i == 1 ? BURSAR_CONFIG
+	              : BURSAR_REJECT);
+	struct flight_message *m = send("tool extra=40");
+
+	ck_assert_int_eq(prepare(), PREPARED);
+	assert_sealed(record_of(m));
+	ck_assert_uint_eq(m->records->sinks, 2);
+	ck_assert_uint_eq(m->records->next->sinks, 0);
+	ck_assert_ptr_null(preparer.stuck);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("prepare");
@@ -874,6 +1002,15 @@ static Suite *suite(void)
 	tcase_add_test(values,
 	               routes_by_kind_and_waits_for_required_sinks_only);
 	suite_add_tcase(s, values);
+
+	TCase *sealing = tcase_create("sealing");
+	tcase_add_checked_fixture(sealing, setup, teardown);
+	tcase_add_test(sealing, seals_for_each_sink_alone);
+	tcase_add_loop_test(sealing, gives_back_what_it_cannot_seal_now, 0, 2);
+	tcase_add_test(sealing, a_text_that_cannot_be_sealed_is_a_letter);
+	tcase_add_loop_test(sealing, a_sink_that_is_not_required_does_without,
+	                    0, 3);
+	suite_add_tcase(s, sealing);
 
 	TCase *letter = tcase_create("letters");
 	tcase_add_checked_fixture(letter, setup, teardown);
