@@ -38,6 +38,7 @@ def use(ground, name):
     secret(ground, "amqp-password", amqp.group(2))
     secret(ground, "postgres-password", postgres["password"])
     daemon.cluster_secret(ground, "etc/cluster-secret")
+    secret(ground, "keys", "secret today " + "A" * 43 + "=")
     with open(os.path.join(SAMPLES, name), encoding="utf-8") as file:
         text = file.read()
     ground.port = web.free_port()
@@ -157,6 +158,11 @@ def mixed(ground):
     ground.wait_stored(40, "prompt", audit)
     ground.wait_stored(30, "tool", audit)
     end(ground, process, queues)
+    equal([row[0] for row in ground.rows(
+        "SELECT DISTINCT sealed_by FROM prompt_records", path=audit)],
+          ["own/today"], "prompts lie sealed")
+    said = ground.bursar("export", "--sink", "audit", "--bodies")
+    check(said.count("what is ") == 40, "and are read with the key")
     forget(queues)
 
 
@@ -217,4 +223,4 @@ if __name__ == "__main__":
     real.main(the_check_asks_the_servers, one_machine, broker_and_postgres,
               mixed, as_producers_are_shown,
               plugins=("source_amqp", "sink_postgres", "crypto_cluster",
-                       "service_web"))
+                       "crypto_sodium", "service_web"))

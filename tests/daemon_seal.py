@@ -650,6 +650,35 @@ def killed_while_it_reseals(ground):
         names("prompt", 10000, 10 * (kill + 1)), "each is there once")
 
 
+def two_at_once(ground):
+    """Two people have the same idea, while the daemon stores."""
+    daemon.need("crypto_sodium")
+    add_key(ground, "old")
+    configure(ground)
+    settle_all_of(ground, "a", [prompt(n) for n in range(4 * MANY)])
+    before = bare(export(ground)[0])
+    add_key(ground, "new")
+    process = ground.follow()
+    ground.write("in/b", [prompt(n) for n in range(5000, 5000 + MANY)])
+    both = [subprocess.Popen(
+        [daemon.BURSAR, "-c", ground.config, "reseal", "--format", "json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=daemon.environment(), preexec_fn=daemon.die_with_parent)
+            for _ in range(2)]
+    rows = []
+    for one in both:
+        out, err = one.communicate(timeout=daemon.PATIENCE)
+        check(one.returncode in (0, 3), "neither fails", one.returncode, err)
+        rows += json.loads(out)["rows"]
+    equal(numbers(rows, "resealed"), [4 * MANY], "each row is done by one")
+    settle(ground, process, MANY)
+    equal(set(column(ground, "sealed_by")), {"own/new"}, "all are done")
+    after = bare(export(ground)[0])
+    check(all(after[name] == row for name, row in before.items()),
+          "they read as before")
+    ground.verify()
+
+
 def what_cannot_be_resealed_stays(ground):
     daemon.need("crypto_sodium")
     lost = add_key(ground, "lost")
@@ -830,14 +859,16 @@ SCENARIOS = (
     a_policy_that_lets_nobody_seal_waits_for_a_person,
     two_sinks_each_in_its_own_way,
     what_check_says,
-    another_key,
     killed_while_it_reseals,
+    two_at_once,
     what_cannot_be_resealed_stays,
     expired_and_derived_rows,
     a_reload_changes_the_key,
     who_seals_need_not_read,
     what_is_replayed_is_sealed,
     vault_moves_on,
+    # Stores something in clear, which a server remembers: after all others.
+    another_key,
 )
 
 if __name__ == "__main__":
