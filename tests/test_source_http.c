@@ -501,7 +501,7 @@ START_TEST(refuses_what_makes_no_sense)
 		const char *body;
 		const char *words;
 	} broken[] = {
-		{ "", "empty" }, { " \n", "empty" }, { "[]", "nothing" },
+		{ "", "empty" }, { " \n", "empty" }, { "[ ]", "no records" },
 		{ "7", "neither" }, { "[1,]", "nothing" }, { "[,1]", "nothing" },
 		{ "[1", "no end" }, { "{\"a\":[1}", "bracket" },
 		{ "{\"a\":\"x}", "string" }, { "{} {}", "behind" },
@@ -651,7 +651,7 @@ START_TEST(refuses_a_file_that_is_no_file_of_tokens)
 	};
 
 	fakehost_set(&host, "token-file", file);
-	fails_with("No such file");
+	fails_with("token add");
 	write_file(token_line("one", ""), 0640);
 	fails_with("chmod 600");
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

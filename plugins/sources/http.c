@@ -90,6 +90,11 @@ static struct http_tokens *load_tokens(const struct bursar_source *source,
 	made->tokens = tokens_load(source->token_file, source->host->schema,
 	                           err);
 	if (made->tokens == NULL) {
+		if (err->code == ENOENT) {
+			bursar_fail(err, ENOENT, "%s is not there: `bursar "
+			            "token add NAME --file FILE` makes it",
+			            source->token_file);
+		}
 		free(made);
 		return NULL;
 	}

@@ -334,6 +334,12 @@ static const char *skip_value(const struct walk *walk, const char *at)
 static int split_array(const struct walk *walk, const char *at, size_t limit,
                        struct http_list *list, const char **behind)
 {
+	const char *first = skip_blanks(at + 1, walk->end);
+
+	if (first < walk->end && *first == ']') {
+		return bursar_fail(walk->err, EILSEQ, "the array has no "
+		                   "records");
+	}
 	do {
 		const char *begin = skip_blanks(at + 1, walk->end);
 		const char *end = skip_value(walk, begin);
