@@ -91,6 +91,7 @@ static struct http_tokens *load_tokens(const struct bursar_source *source,
 	                           err);
 	if (made->tokens == NULL) {
 		if (err->code == ENOENT) {
+			*err = (struct bursar_error){ 0 };
 			bursar_fail(err, ENOENT, "%s is not there: `bursar "
 			            "token add NAME --file FILE` makes it",
 			            source->token_file);
