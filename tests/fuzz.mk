@@ -49,3 +49,8 @@ fuzzers += %D%/fuzz_conf
 %C%_fuzz_conf_SOURCES = %D%/fuzz_conf.c
 %C%_fuzz_conf_CPPFLAGS = $(core_cppflags)
 %C%_fuzz_conf_LDADD = $(fuzz_main) core/libcore.la
+
+fuzzers += %D%/fuzz_bodies
+%C%_fuzz_bodies_SOURCES = %D%/fuzz_bodies.c
+%C%_fuzz_bodies_CPPFLAGS = $(core_cppflags)
+%C%_fuzz_bodies_LDADD = $(fuzz_main) core/libcore.la
