@@ -18,7 +18,7 @@
 #define BAR_WIDTH 16
 #define DAY_US    INT64_C(86400000000)
 
-enum { MAY, PERIOD, THRESHOLD, TZ, WHERE, DAYS, SINK, FORMAT };
+enum { MAY, PERIOD, SINCE, UNTIL, THRESHOLD, TZ, WHERE, DAYS, SINK, FORMAT };
 
 static const struct cli_option options[] = {
 	[MAY]    = { "limit", 0, "USD", "The limit in dollars, instead of the "
@@ -26,6 +26,8 @@ static const struct cli_option options[] = {
 	[PERIOD] = { "period", 'p', "PERIOD", "The time it is for: hour, day, "
 	             "week or month (30 days) up to now; or today, this-week, "
 	             "this-month ... (default: as configured, else month)." },
+	[SINCE]  = COMMAND_OPTION_SINCE,
+	[UNTIL]  = COMMAND_OPTION_UNTIL,
 	[THRESHOLD] = { "threshold", 0, "PERCENT", "The part of the limit from "
 	                "which it is said (default: as configured, else 80)." },
 	[TZ]     = { "tz", 0, "ZONE", "Time zone of calendar periods (default: "
@@ -96,8 +98,11 @@ static int change(struct work *work, struct budget *budget)
 		return work->cli->status;
 	}
 	budget->threshold = (int)threshold;
-	if (value[PERIOD] != NULL) {
+	if (value[PERIOD] != NULL || value[SINCE] != NULL ||
+	    value[UNTIL] != NULL) {
 		budget->period = value[PERIOD];
+		budget->since = value[SINCE];
+		budget->until = value[UNTIL];
 	}
 	if (value[TZ] != NULL) {
 		budget->tz = value[TZ];
@@ -108,8 +113,8 @@ static int change(struct work *work, struct budget *budget)
 static int ask(struct work *work, const struct budget *budget, bool forecast,
                struct budget_state *state)
 {
-	const struct window_choice choice = { .period = budget->period,
-	                                      .tz = budget->tz };
+	const struct window_choice choice = { budget->period, budget->since,
+	                                      budget->until, budget->tz };
 	struct bursar_error err = { 0 };
 
 	/* What the user got wrong is told from what went wrong. */
@@ -236,7 +241,7 @@ static void add_cell(const struct work *work, struct table *table,
                      enum column column, const struct budget *budget,
                      const struct budget_state *state)
 {
-	const int64_t projected = budget_projected(budget, state, work->now);
+	const int64_t projected = budget_projected(state, work->now);
 
 	switch (column) {
 	case ID:
@@ -344,9 +349,11 @@ static int sheet_print(struct sheet_of *sheet, const struct work *work,
 	json_t *head = json_object();
 
 	head_text(head, "report", report);
-	head_text(head, "since", window == NULL ? NULL
+	head_text(head, "since", window == NULL ||
+	          window->since == WINDOW_OPEN_SINCE ? NULL
 	          : window_text(window->since, text));
-	head_text(head, "until", window == NULL ? NULL
+	head_text(head, "until", window == NULL ||
+	          window->until == WINDOW_OPEN_UNTIL ? NULL
 	          : window_text(window->until, text));
 	const int status = table_print(sheet->table, work->cli, head);
 	json_decref(head);
@@ -585,7 +592,8 @@ static int run(struct cli *cli, int argc, char **argv)
 const struct command command_budget = {
 	.name = "budget",
 	.summary = "tell what is spent of a budget, and how long it lasts",
-	.usage = "check ID [--limit USD] [--period PERIOD]\n"
+	.usage = "check ID [--limit USD] [--period PERIOD | --since TIME "
+	         "--until TIME]\n"
 	         "list\n"
 	         "forecast [ID] [--days N]",
 	.options = options,
@@ -604,6 +612,8 @@ const struct command command_budget = {
 	"\tbursar budget check research --limit 500 || echo stop\n"
 	"\tbursar budget check research --limit 20 --period today "
 	"--tz Europe/Vienna\n"
+	"\tbursar budget check research --since 2026-03-01 "
+	"--until 2026-04-01\n"
 	"\tbursar budget check all-of-red --limit 100 --where team=red\n"
 	"\n"
 	"`list` prints every budget that is configured, then those that calls "

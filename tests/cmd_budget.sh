@@ -61,6 +61,13 @@ says out '"exceeded":false,"threshold_reached":true'
 run 3 budget check support --limit 0 --format json
 says out '"exceeded":true'
 
+run 0 budget check support --where provider=openai --limit 1000 \
+    --since 2026-03-01 --until 2026-04-01 --format csv
+spent=$(sed -n '2s/^[^,]*,[^,]*,\([^,]*\),.*/\1/p' "$work/out")
+run 0 report summary --where provider=openai --format csv
+says out ",$spent,"
+run 2 budget check research --period day --since 2026-03-01
+
 for wrong in 'check' 'check nobody' 'check a b' 'list a' 'forecast a b' 'buy' '' \
     'check research --limit much' 'check research --limit -5' \
     'check research --limit 1.0000000001' 'check research --period fortnight' \

@@ -100,8 +100,8 @@ int budget_ask(struct book *book, const struct budget *budget, int64_t now,
                bool forecast, struct budget_state *state,
                struct bursar_error *err)
 {
-	const struct window_choice choice = { .period = budget->period,
-	                                      .tz = budget->tz };
+	const struct window_choice choice = { budget->period, budget->since,
+	                                      budget->until, budget->tz };
 	const struct window day = { now - DAY_US, now };
 	struct query_row row;
 
@@ -125,20 +125,19 @@ int budget_ask(struct book *book, const struct budget *budget, int64_t now,
 	return 0;
 }
 
-int64_t budget_projected(const struct budget *budget,
-                         const struct budget_state *state, int64_t now)
+int64_t budget_projected(const struct budget_state *state, int64_t now)
 {
 	const struct window *window = &state->window;
-	const __int128 length = window->until - window->since;
-	const __int128 passed = now - window->since;
-	const bool rolling = window->until == now;
+	const __int128 length = (__int128)window->until - window->since;
+	const __int128 passed = (__int128)now - window->since;
 	__int128 projected;
 
-	(void)budget;
-	if (rolling) {
+	if (window->until == now) {
 		projected = (__int128)state->last_day * length / DAY_US;
-	} else if (state->spent == 0 || passed <= 0) {
-		projected = state->spent;
+	} else if (window->until < now || passed <= 0 ||
+	           window->until == WINDOW_OPEN_UNTIL ||
+	           window->since == WINDOW_OPEN_SINCE) {
+		projected = state->spent;	/* over, or without an end */
 	} else {
 		projected = (__int128)state->spent * length / passed;
 	}

@@ -16,7 +16,9 @@ struct budget {
 	const char *id;
 	const char *field;	/* see query_field() */
 	const char *value;
-	const char *period;	/* a word of window.h */
+	const char *period;	/* a word of window.h; NULL: ... */
+	const char *since;	/* ... these, see struct window_choice */
+	const char *until;
 	const char *tz;		/* NULL: UTC */
 	int64_t     limit_nano;
 	bool        limited;	/* there is a limit */
@@ -52,9 +54,9 @@ int budget_ask(struct book *book, const struct budget *budget, int64_t now,
 
 /*
  * What will have been spent when the window ends: of a calendar window as
- * quickly as so far, of a rolling one as in the last 24 hours.
+ * quickly as so far, of a rolling one as in the last 24 hours; what was spent
+ * where it is over, or has no end.
  */
-int64_t budget_projected(const struct budget *budget,
-                         const struct budget_state *state, int64_t now);
+int64_t budget_projected(const struct budget_state *state, int64_t now);
 
 #endif
