@@ -100,12 +100,11 @@ static bool take_budget(const struct build *build, const struct conf *conf,
 	if (conf->type != CONF_MAP) {
 		findings_add(build->findings, conf->line, "%s: write {limit: "
 		             "DOLLARS, period: month}", what);
+		return true;	/* nobody gets to see it */
 	}
-	struct options *options = options_create(
-		conf->type == CONF_MAP ? conf : NULL, NULL,
-		setup_budget_options, what, build->dir,
-		conf->type == CONF_MAP ? build->findings
-		: &(struct findings){ 0 });
+	struct options *options = options_create(conf, NULL,
+	                                         setup_budget_options, what,
+	                                         build->dir, build->findings);
 	if (options == NULL || budget->id == NULL) {
 		options_destroy(options);
 		return false;

@@ -66,7 +66,7 @@ static int take_word(struct report_run *run, const char *word)
 		return cli_usage_error(run->cli, "%s", err.text);
 	}
 	for (size_t i = 0; i < query->by_count; i++) {
-		if (query->by[i] == field) {
+		if (strcmp(query->by[i], field) == 0) {
 			return cli_usage_error(run->cli, "--by has %s twice",
 			                       field);
 		}
