@@ -5,7 +5,9 @@ which book answers, what a reload changes, and what is said of the unknown."""
 import json
 import os
 import signal
+import sqlite3
 import sys
+import threading
 
 sys.dont_write_bytecode = True
 import daemon  # noqa: E402
@@ -358,6 +360,26 @@ def repricing_beside_a_daemon_that_writes(ground):
     clean(ground)
 
 
+def repricing_waits_for_who_writes(ground):
+    path = write_book(ground, BOOK)
+    ground.configure(prices={"book": path})
+    ground.write("in/a", [call("a")])
+    ground.once()
+    new = json.loads(json.dumps(BOOK))
+    new["providers"]["maker"]["models"]["big"]["prices"][0]["input"] = 30
+    write_book(ground, new)
+    lock = sqlite3.connect(ground.ledger, check_same_thread=False,
+                           isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    later = threading.Timer(1, lambda: lock.execute("ROLLBACK"))
+    later.start()
+    ground.bursar("reprice", "--since", "2026-11-01")
+    later.join()
+    lock.close()
+    equal(costs(ground, "a")[0], 31500000, "it is repriced")
+    clean(ground)
+
+
 def a_source_that_trusts_the_book_is_repriced_as_such(ground):
     path = write_book(ground, BOOK)
     ground.configure(source={"cost-from": "computed"}, prices={"book": path})
@@ -392,5 +414,6 @@ daemon.main(without_prices_nothing_is_computed,
             a_stored_record_is_explained,
             repricing_is_a_journal_entry,
             repricing_beside_a_daemon_that_writes,
+            repricing_waits_for_who_writes,
             a_source_that_trusts_the_book_is_repriced_as_such,
             prompts_are_not_priced)

@@ -10,10 +10,12 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "book/book.h"
 
 #define NAMES_SIZE 120
+#define PAUSE_MS   100
 
 /* --- opening ------------------------------------------------------------- */
 
@@ -55,6 +57,35 @@ static const struct setup_item *find(const struct setup *setup,
 	return NULL;
 }
 
+void book_pause(void)
+{
+	const struct timespec moment = { .tv_nsec = PAUSE_MS * 1000000L };
+
+	nanosleep(&moment, NULL);
+}
+
+/* A daemon that writes is in the way for moments only; to read nobody is. */
+static struct bursar_sink *open_patiently(const struct book *book,
+                                          enum bursar_mode mode,
+                                          enum bursar_verdict *verdict,
+                                          struct bursar_error *why)
+{
+	struct bursar_sink *sink = NULL;
+
+	for (int i = 0; i < BOOK_TRIES && sink == NULL; i++) {
+		if (i > 0) {
+			book_pause();
+		}
+		memset(why, 0, sizeof(*why));
+		sink = book->ops->open(&book->instance->host, mode, verdict,
+		                       why);
+		if (mode == BURSAR_READ || *verdict != BURSAR_RETRY) {
+			break;
+		}
+	}
+	return sink;
+}
+
 int book_open(struct book *book, const struct setup *setup, const char *name,
               enum bursar_mode mode, struct bursar_error *err)
 {
@@ -78,8 +109,7 @@ int book_open(struct book *book, const struct setup *setup, const char *name,
 	if (book->instance == NULL) {
 		return -1;
 	}
-	book->sink = book->ops->open(&book->instance->host, mode, &verdict,
-	                             &why);
+	book->sink = open_patiently(book, mode, &verdict, &why);
 	if (book->sink == NULL) {
 		book_blame(book, verdict, &why, err);
 		book_close(book);

@@ -27,12 +27,18 @@ struct book {
 
 /*
  * Opens the sink `name` of the setup, or the book where name is NULL.  The
- * setup must outlive it.  -1 with *err filled by a sentence that says what to
- * do: EINVAL no such sink, ENOTSUP it cannot be asked, else from its plugin.
+ * setup must outlive it.  To write it waits for some seconds for who writes.
+ * -1 with *err filled by a sentence that says what to do: EINVAL no such sink,
+ * ENOTSUP it cannot be asked, else from its plugin.
  */
 int book_open(struct book *book, const struct setup *setup, const char *name,
               enum bursar_mode mode, struct bursar_error *err);
 void book_close(struct book *book);
+
+/* What is busy (RETRY) is tried so often before it is told, book_pause()
+ * between: for some seconds. */
+#define BOOK_TRIES 50
+void book_pause(void);
 
 /*
  * Runs one statement with its parameters and hands over its rows; row may be

@@ -9,15 +9,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "book/purge.h"
 #include "common/columns.h"
 #include "common/holds.h"
 
 #define ROWS        5000u	/* of one transaction */
-#define TRIES       50		/* of one that is busy */
-#define PAUSE_MS    100
 #define WAIT_US     (PURGE_DAYS * COLUMNS_DAY_US)
 
 static int64_t day_start(int64_t us)
@@ -169,13 +166,6 @@ int purge_look(struct book *book, const struct purge_rule *rule,
 
 /* --- purging ------------------------------------------------------------- */
 
-static void pause_a_moment(void)
-{
-	const struct timespec moment = { .tv_nsec = PAUSE_MS * 1000000L };
-
-	nanosleep(&moment, NULL);
-}
-
 struct taking {
 	bool (*go_on)(void *context, const struct bursar_purged *);
 	void  *context;
@@ -201,9 +191,9 @@ static int step(struct book *book, const struct bursar_purge *order,
 		return bursar_fail(err, ENOTSUP, "sink '%s' keeps all that it "
 		                   "is given", book->name);
 	}
-	for (int i = 0; i < TRIES && verdict == BURSAR_RETRY; i++) {
+	for (int i = 0; i < BOOK_TRIES && verdict == BURSAR_RETRY; i++) {
 		if (i > 0) {
-			pause_a_moment();
+			book_pause();
 		}
 		*ended = !goes_on(taking, purged);
 		if (*ended) {

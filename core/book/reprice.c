@@ -115,14 +115,21 @@ static int correct(struct book *book, struct run *run,
 		.batch = batch, .reason = run->rule->reason,
 		.items = run->items, .count = run->count,
 	};
+	enum bursar_verdict verdict = BURSAR_RETRY;
 	struct bursar_error why = { 0 };
 	size_t corrected = 0;
 
 	/* The row makes it another one for each page. */
 	snprintf(batch, sizeof(batch), "%.80s.%" PRId64, run->rule->batch,
 	         run->last);
-	const enum bursar_verdict verdict = book->ops->correct(
-		book->sink, &what, &corrected, &why);
+	for (int i = 0; i < BOOK_TRIES && verdict == BURSAR_RETRY; i++) {
+		if (i > 0) {
+			book_pause();
+		}
+		memset(&why, 0, sizeof(why));
+		verdict = book->ops->correct(book->sink, &what, &corrected,
+		                             &why);
+	}
 	if (verdict != BURSAR_DONE) {
 		return book_blame(book, verdict, &why, err);
 	}
