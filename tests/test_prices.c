@@ -760,6 +760,75 @@ START_TEST(names_the_model_the_field_and_the_value_that_is_wrong)
 }
 END_TEST
 
+/* A book whose one model, or list, has as many of something as is asked. */
+static const struct {
+	const char *before, *each, *after;	/* each: with a number in it */
+	int         most;
+	const char *says;
+} limits[] = {
+	{ "{'schema':1,'models':{'m':[", "%s{'input':1,'from':'%d-01-01'}",
+	  "]}}", 64, "m: a model has 1 to 64 prices" },
+	{ "{'schema':1,'models':{'m':{'input':1,'modes':{",
+	  "%s'mode%d':{'input':1}", "}}}}", 8, "m: more than 8 modes" },
+	{ "{'schema':1,'models':{'m':{'input':1,'tiers':[",
+	  "%s{'above':%d,'input':1}", "]}}}", 8, "m: more than 8 tiers" },
+	{ "{'schema':1,'models':{'m':{'prices':{'input':1},'aliases':[",
+	  "%s'a%d'", "]}}}", 64, "m: 'aliases' is a list of at most 64 names" },
+	{ "{'schema':1,'models':{", "%s'm%d':{'input':1}", "}}", 20000,
+	  "more than 20000 models" },
+};
+
+START_TEST(every_list_of_a_book_has_an_end)
+{
+	for (int more = 0; more < 2; more++) {
+		const int count = limits[_i].most + more;
+		const size_t room = 200 + (size_t)count * 64;
+		char *text = malloc(room);
+
+		ck_assert_ptr_nonnull(text);
+		size_t at = (size_t)snprintf(text, room, "%s",
+		                             limits[_i].before);
+		for (int n = 0; n < count; n++) {
+			const char *each = strchr(limits[_i].each, '%') + 2;
+			const char *number = strstr(each, "%d");
+
+			at += (size_t)snprintf(text + at, room - at,
+				"%s%.*s%d%s", n > 0 ? "," : "",
+				(int)(number - each), each, 1900 + n,
+				number + 2);
+		}
+		snprintf(text + at, room - at, "%s", limits[_i].after);
+		struct price_book *book = book_of(text, "b");
+		ck_assert_msg((book != NULL) == (more == 0), "%d", count);
+		ck_assert(more == 0 || strstr(findings.items[0].text,
+		                              limits[_i].says) != NULL);
+		price_book_destroy(book);
+		free(text);
+	}
+}
+END_TEST
+
+START_TEST(names_and_files_have_an_end)
+{
+	static const char begin[] = "{'schema':1,'models':{'", end[] =
+		"':{'input':1}}}";
+	char text[PRICE_MAX_NAME + 100];
+
+	for (int more = 0; more < 2; more++) {
+		snprintf(text, sizeof(text), "%s%0*d%s", begin,
+		         PRICE_MAX_NAME + more, 7, end);
+		struct price_book *book = book_of(text, "b");
+		ck_assert_int_eq(book != NULL, more == 0);
+		price_book_destroy(book);
+	}
+	ck_assert_ptr_nonnull(strstr(findings.items[0].text,
+	                             "a name has 1 to 200 bytes"));
+	ck_assert_ptr_null(price_book_load("/dev/zero", "b", &to));
+	ck_assert_ptr_nonnull(strstr(findings.items[1].text,
+	                             "longer than 16 MB"));
+}
+END_TEST
+
 START_TEST(finds_all_mistakes_at_once)
 {
 	ck_assert_ptr_null(book_of("{'schema':1,'models':{'a':{'input':-1},"
@@ -950,6 +1019,8 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, any_call_costs_the_sum_of_its_parts, 0, 4);
 	tcase_add_test(t, what_a_pricer_keeps_changes_no_price);
 	LOOP(t, names_the_model_the_field_and_the_value_that_is_wrong, bad);
+	LOOP(t, every_list_of_a_book_has_an_end, limits);
+	tcase_add_test(t, names_and_files_have_an_end);
 	tcase_add_test(t, finds_all_mistakes_at_once);
 	tcase_add_test(t, a_version_tells_books_of_one_name_apart);
 	tcase_add_test(t, units_are_those_of_the_book);
