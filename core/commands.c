@@ -20,6 +20,7 @@ const struct command *const commands[] = {
 	&command_reprice,
 	&command_verify,
 	&command_purge,
+	&command_jobs,
 	&command_hold,
 	&command_export,
 	&command_backup,

@@ -20,6 +20,7 @@ extern const struct command command_replay;
 extern const struct command command_crypto;
 extern const struct command command_export;
 extern const struct command command_hold;
+extern const struct command command_jobs;
 extern const struct command command_plugins;
 extern const struct command command_price;
 extern const struct command command_purge;

@@ -18,6 +18,7 @@
 
 #include "daemon.h"
 #include "figures.h"
+#include "jobs/jobs.h"
 #include "log.h"
 #include "metrics.h"
 #include "notify.h"
@@ -46,6 +47,7 @@ struct daemon {
 	struct kept     *setups;
 	struct pipeline *pipeline;
 	struct services *services;	/* NULL: none, or not now */
+	struct jobs     *jobs;		/* NULL: none, or not now */
 	int64_t housekeep_at;
 	int64_t progress, progress_at;	/* of --once: see stands_still() */
 	_Atomic int64_t busy_since;	/* us, monotonic: of this turn */
@@ -100,7 +102,7 @@ static void log_error(const char *event, const struct bursar_error *err)
 	          log_quote(err->text, quoted, sizeof(quoted)));
 }
 
-/* --- services ------------------------------------------------------------ */
+/* --- beside the way: services and jobs ------------------------------------ */
 
 /* State as a JSON object, the caller's; NULL: out of memory. */
 static json_t *state_of(const struct daemon *d)
@@ -142,8 +144,10 @@ static void tell_figures(void *context, bursar_figure_fn *each,
 	figures_of_process(each, each_context);
 }
 
-static void close_services(struct daemon *d)
+static void close_beside(struct daemon *d)
 {
+	jobs_destroy(d->jobs);
+	d->jobs = NULL;
 	services_stop(d->services);
 	services_destroy(d->services);
 	d->services = NULL;
@@ -151,16 +155,24 @@ static void close_services(struct daemon *d)
 
 /* Nothing waits for a service: what is wrong with them is logged.  A run of
  * --once has none, so that it can go beside a daemon. */
-static void open_services(struct daemon *d)
+static void open_beside(struct daemon *d)
 {
 	const struct services_options options = {
 		.state = state_as_text, .figures = tell_figures, .context = d,
 	};
 	struct bursar_error err = { 0 };
 
-	if (d->once || current(d)->service_count == 0) {
+	if (d->once) {
 		return;
 	}
+	d->jobs = jobs_create(current(d), &err);
+	if (d->jobs == NULL) {
+		log_error("jobs-failed", &err);
+	}
+	if (current(d)->service_count == 0) {
+		return;
+	}
+	err = (struct bursar_error){ 0 };
 	d->services = services_create(current(d), &options, &err);
 	if (d->services == NULL || services_start(d->services, &err) != 0) {
 		log_error("services-failed", &err);
@@ -234,7 +246,7 @@ static int open_daemon(struct daemon *d, struct bursar_error *err)
 	const int result = open_pipeline(d, current(d), &pool, err);
 	units_close(&pool, NULL);
 	if (result == 0) {
-		open_services(d);
+		open_beside(d);
 	}
 	return result;
 }
@@ -243,7 +255,7 @@ static void close_daemon(struct daemon *d)
 {
 	struct unit *pool = NULL;
 
-	close_services(d);
+	close_beside(d);
 	pipeline_release(d->pipeline, &pool);
 	units_close(&pool, NULL);
 	d->pipeline = NULL;
@@ -339,7 +351,7 @@ static void reload_all(struct daemon *d, bool *good)
 		setup_destroy(new);
 		return;
 	}
-	close_services(d);
+	close_beside(d);
 	/* First, as a source that is paused by the limit cannot be drained. */
 	deadletters_set_limit(d->letters, new->dead_letter_bytes);
 	pipeline_stop(d->pipeline, timeout_ms, -1);
@@ -356,7 +368,7 @@ static void reload_all(struct daemon *d, bool *good)
 	}
 	units_close(&pool, NULL);
 	if (d->pipeline != NULL) {
-		open_services(d);
+		open_beside(d);
 		forget_setups(d);
 	}
 }
@@ -411,12 +423,15 @@ static void drain(struct daemon *d)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	signalfd(d->signals, &set, 0);
-	close_services(d);
+	/* What a job is at may take a moment: not before the drain. */
+	jobs_stop(d->jobs);
+	services_stop(d->services);
 	const bool all = pipeline_stop(d->pipeline,
 	                               current(d)->drain_timeout_ms,
 	                               d->signals);
 	log_event(BURSAR_INFO, NULL, "drained", "given_back=%s",
 	          all ? "no" : "yes");
+	close_beside(d);
 	d->ended = true;
 }
 

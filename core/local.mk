@@ -62,6 +62,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/cmd_dead_letters.c \
 	%D%/cmd_export.c \
 	%D%/cmd_hold.c \
+	%D%/cmd_jobs.c \
 	%D%/cmd_plugins.c \
 	%D%/cmd_price.c \
 	%D%/cmd_purge.c \
@@ -101,6 +102,18 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/intake.h \
 	%D%/invocation.c \
 	%D%/invocation.h \
+	%D%/jobs/job.c \
+	%D%/jobs/job.h \
+	%D%/jobs/job_purge.c \
+	%D%/jobs/job_reconcile.c \
+	%D%/jobs/jobs.c \
+	%D%/jobs/jobs.h \
+	%D%/jobs/lease.c \
+	%D%/jobs/lease.h \
+	%D%/jobs/runner.c \
+	%D%/jobs/runner.h \
+	%D%/jobs/schedule.c \
+	%D%/jobs/schedule.h \
 	%D%/keyring.c \
 	%D%/keyring.h \
 	%D%/lanes.c \

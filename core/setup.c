@@ -30,7 +30,7 @@
 
 static const char *const section_names[] = {
 	"sources", "crypto", "formats", "sinks", "services", "routes",
-	"budgets", "retention", "dead-letters", "prices",
+	"budgets", "retention", "jobs", "dead-letters", "prices",
 };
 
 #define SECTIONS (sizeof(section_names) / sizeof(section_names[0]))
@@ -518,6 +518,24 @@ static bool load_retention(const struct build *build)
 	return true;
 }
 
+static bool load_jobs(const struct build *build)
+{
+	struct setup *setup = build->setup;
+	struct options *options = options_create(
+		conf_get(build->root, "jobs"), NULL, setup_job_options, "jobs",
+		build->dir, build->findings);
+
+	if (options == NULL) {
+		return no_memory(build);
+	}
+	setup->purge_ms = options_number(options, "purge");
+	setup->facts_ms = options_number(options, "facts");
+	setup->reconcile_ms = options_number(options, "reconcile");
+	setup->lease_ms = options_number(options, "lease");
+	options_destroy(options);
+	return true;
+}
+
 static bool load_dead_letters(const struct build *build)
 {
 	struct setup *setup = build->setup;
@@ -548,8 +566,8 @@ static void load_root(struct build *build)
 	struct options *top = load_top(build);
 
 	if (top == NULL || !load_retention(build) ||
-	    !load_dead_letters(build) || !load_all_items(build) ||
-	    !build_prices(build)) {
+	    !load_jobs(build) || !load_dead_letters(build) ||
+	    !load_all_items(build) || !build_prices(build)) {
 		goto done;
 	}
 	build_routes(build, top);

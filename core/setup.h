@@ -82,6 +82,11 @@ struct setup {
 	int64_t facts_days;		/* 0: for ever */
 	int64_t dedup_days;		/* 0: for ever */
 
+	int64_t purge_ms;		/* jobs: intervals; 0: off */
+	int64_t facts_ms;
+	int64_t reconcile_ms;
+	int64_t lease_ms;
+
 	size_t dead_letter_bytes;	/* at most */
 	size_t dead_letter_reserve;	/* held back on the disk */
 
@@ -112,6 +117,7 @@ struct setup {
  */
 extern const struct bursar_option setup_top_options[];	/* whole file */
 extern const struct bursar_option setup_retention_options[];
+extern const struct bursar_option setup_job_options[];
 extern const struct bursar_option setup_dead_letter_options[];
 /* Without `overrides`, whose members are models. */
 extern const struct bursar_option setup_prices_options[];

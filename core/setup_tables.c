@@ -62,6 +62,22 @@ const struct bursar_option setup_retention_options[] = {
 	{ NULL }
 };
 
+const struct bursar_option setup_job_options[] = {
+	{ "purge", BURSAR_TYPE_DURATION, "1h",
+	  "How often prompts and tool calls that have expired are taken; 0 is "
+	  "never.", 0, 30 * DAY },
+	{ "facts", BURSAR_TYPE_DURATION, "6h",
+	  "How often facts older than facts-days, and keys older than "
+	  "dedup-days, are taken; 0 is never.", 0, 30 * DAY },
+	{ "reconcile", BURSAR_TYPE_DURATION, "2m",
+	  "How often tool calls are tied to prompts that came apart from them; "
+	  "0 is never.", 0, 30 * DAY },
+	{ "lease", BURSAR_TYPE_DURATION, "1m",
+	  "After how long another daemon goes on with the job of one that "
+	  "died.", 1000, HOUR },
+	{ NULL }
+};
+
 const struct bursar_option setup_dead_letter_options[] = {
 	{ "max-size", BURSAR_TYPE_SIZE, "1G",
 	  "How much dead letters may take on the disk; sources pause rather "

@@ -303,6 +303,7 @@ static void page_of_configuration(const struct plugins *plugins)
 		{ "routes", pages_routes, setup_route_options },
 		{ "budgets", pages_budgets, setup_budget_options },
 		{ "retention", pages_retention, setup_retention_options },
+		{ "jobs", pages_jobs, setup_job_options },
 		{ "dead-letters", pages_dead_letters,
 		  setup_dead_letter_options },
 		{ "prices", pages_prices, setup_prices_options },

@@ -176,6 +176,10 @@ const char pages_retention[] =
 	"tool calls; metering records are facts and stay, unless `facts-days` "
 	"says otherwise.";
 
+const char pages_jobs[] =
+	"What the daemon does to its ledgers now and then.  Of several daemons "
+	"with one ledger one does it.  `bursar jobs` shows how it went.";
+
 const char pages_dead_letters[] =
 	"Messages that can never be stored are kept as they were delivered, "
 	"with the reason, in the state folder.";

@@ -4,6 +4,7 @@ if HAVE_CHECK
 check_PROGRAMS += tests/test_window
 if BUILD_SINK_SQLITE
 check_PROGRAMS += tests/test_query tests/test_verify tests/test_purge
+check_PROGRAMS += tests/test_jobs
 EXTRA_PROGRAMS += tests/make_ledger
 check_SCRIPTS += tests/make_ledger$(EXEEXT)
 endif
@@ -29,6 +30,11 @@ tests_test_purge_SOURCES  = tests/test_purge.c tests/ledger.c tests/ledger.h
 tests_test_purge_CPPFLAGS = $(fakehost_cppflags)
 tests_test_purge_LDADD    = $(book_libs)
 EXTRA_tests_test_purge_DEPENDENCIES = plugins/sinks/sink_sqlite.la
+
+tests_test_jobs_SOURCES  = tests/test_jobs.c tests/ledger.c tests/ledger.h
+tests_test_jobs_CPPFLAGS = $(fakehost_cppflags)
+tests_test_jobs_LDADD    = $(book_libs)
+EXTRA_tests_test_jobs_DEPENDENCIES = plugins/sinks/sink_sqlite.la
 
 tests_make_ledger_SOURCES  = tests/make_ledger.c tests/ledger.c tests/ledger.h
 tests_make_ledger_CPPFLAGS = $(fakehost_cppflags)

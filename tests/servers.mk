@@ -8,6 +8,7 @@ dist_check_SCRIPTS += %D%/servers.sh %D%/test_proxy.py
 dist_check_SCRIPTS += \
 	%D%/daemon_amqp.py \
 	%D%/daemon_postgres.py \
+	%D%/daemon_jobs.py \
 	%D%/daemon_reports.py \
 	%D%/daemon_reprice.py \
 	%D%/daemon_routes.py \

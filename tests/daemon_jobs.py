@@ -1,0 +1,380 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What a daemon does to its ledger by itself: purge, facts, reconcile; once for
+all daemons, whoever is killed, and never what is held."""
+import json
+import os
+import re
+import sys
+import time
+
+sys.dont_write_bytecode = True
+import daemon  # noqa: E402
+import real  # noqa: E402
+from daemon import check, equal, wait_for  # noqa: E402
+
+real.SOURCE = "file"
+DAY = 86400
+NO = 3
+NEVER = {"purge": 0, "facts": 0, "reconcile": 0, "lease": "3s"}
+
+
+# --- the ledger, of either kind ------------------------------------------------
+
+def on(sink):
+    """The same scenario on that sink."""
+    def decorate(scenario):
+        def run(ground):
+            real.SINK = sink
+            ground.configure()
+            scenario(ground)
+        run.__name__ = "%s_%s" % (scenario.__name__, sink)
+        return run
+    return decorate
+
+
+def both(scenario):
+    return [on("sqlite")(scenario), on("postgres")(scenario)]
+
+
+def ask(ground, sql):
+    """Rows of text."""
+    if real.SINK == "postgres":
+        return real.sql(sql)
+    return [[None if one is None else str(one) for one in row]
+            for row in ground.rows(sql)]
+
+
+def number(ground, sql):
+    return int(ask(ground, sql)[0][0])
+
+
+def change(ground, sql):
+    if real.SINK == "postgres":
+        real.sql(sql)
+    else:
+        ground.run_sql(sql + ";")
+
+
+def configure(ground, jobs, **more):
+    return ground.configure(jobs=dict(NEVER, **jobs), log_level="debug",
+                            source={"follow": True}, **more)
+
+
+def jobs(ground, name):
+    """What `bursar jobs` says of one."""
+    rows = json.loads(ground.bursar("jobs", "--format", "json"))["rows"]
+    return [row for row in rows if row["job"] == name][0]
+
+
+def expired(first, count, ago=DAY, **more):
+    """Prompts that expired by their label: they came in when they had."""
+    when = daemon.instant(time.time() - 31 * DAY - ago)
+    return [daemon.prompt(n, retention_policy="days_30",
+                          timestamps={"returned": when}, **more)
+            for n in range(first, first + count)]
+
+
+def old_facts(first, count, days=20, **more):
+    when = time.time() - days * DAY
+    return [daemon.fact(n, recorded_at=daemon.instant(when + n % 3600), **more)
+            for n in range(first, first + count)]
+
+
+def store(ground, messages):
+    ground.configure(jobs=NEVER)
+    ground.write("in/a", messages)
+    ground.once()
+
+
+# What arrives expired has no body; a test wants some that take room, and
+# expired since.
+def fill(ground, count, ago=DAY):
+    store(ground, [daemon.prompt(n, request={"text": "x" * 3000})
+                   for n in range(count)])
+    day = int(time.time() - ago) // DAY
+    if real.SINK == "postgres":
+        # Rows by rows, so that a purge has many steps: a month far off.
+        change(ground, "DO $$ DECLARE n text; BEGIN "
+               "SELECT relname INTO n FROM pg_inherits JOIN pg_class "
+               "ON oid = inhrelid WHERE inhparent = "
+               "'prompt_records'::regclass; EXECUTE format('ALTER TABLE "
+               "prompt_records DETACH PARTITION %I', n); EXECUTE format("
+               "'UPDATE %I SET id = id - (4194304::bigint - "
+               + str(day) + ") * 1099511627776, expires_us = "
+               + str(day * DAY * 10 ** 6) + "', n); EXECUTE format("
+               "'ALTER TABLE prompt_records ATTACH PARTITION %I FOR VALUES "
+               "FROM (" + str((day - 20) << 40) + ") TO ("
+               + str((day + 20) << 40) + ")', n); END $$")
+    else:
+        change(ground, "UPDATE prompt_records SET id = id - (4194304 - %d) * "
+               "1099511627776, expires_us = %d" % (day, day * DAY * 10 ** 6))
+
+
+def rehash(ground):
+    """Changed behind the daemon's back, so `verify` would tell of rows."""
+    said = ground.bursar("verify", "--format", "json", status=None)
+    rows = json.loads(said[:said.rindex("}") + 1])["rows"]
+    return [row for row in rows if row.get("check") != "row"]
+
+
+def sound(ground, what):
+    equal(rehash(ground), [], "verify finds nothing " + what)
+
+
+# --- purge ---------------------------------------------------------------------
+
+def a_purge_happens_by_itself(ground):
+    store(ground, expired(0, 50) + [daemon.prompt(100), daemon.fact(1)])
+    equal(ground.count("prompt"), 51, "they are there")
+    configure(ground, {"purge": "300ms"})
+    process = ground.follow()
+    wait_for(lambda: ground.count("prompt") == 1, "they are gone")
+    wait_for(lambda: jobs(ground, "purge")["result"] == "ok", "it ended")
+    process.wait_event("job-ended")
+    row = jobs(ground, "purge")
+    check(row["last"] and row["next"] and row["took_ms"] is not None,
+          "`bursar jobs` tells when", row)
+    equal(ground.count(), 1, "facts are left alone")
+    # And again, for what comes later.
+    ground.append("in/a", expired(200, 5))
+    wait_for(lambda: number(ground, "SELECT count(*) FROM record_keys") == 57,
+             "five more came")
+    wait_for(lambda: ground.count("prompt") == 1, "they are gone as well")
+    equal(process.stop(), 0, "TERM ends it")
+    ground.bursar("verify")
+
+
+def facts_go_when_that_is_asked_for(ground):
+    store(ground, old_facts(0, 40) + old_facts(100, 10, days=2))
+    cells = number(ground, "SELECT count(*) FROM rollup_cells")
+    configure(ground, {"facts": "300ms"}, retention={"facts-days": 15})
+    process = ground.follow()
+    wait_for(lambda: number(ground, "SELECT count(*) FROM metering_records "
+                            "WHERE recorded_us < %d" % (
+                                (time.time() - 10 * DAY) * 10 ** 6)) == 0,
+             "the old ones are gone")
+    equal(ground.count(), 10, "the others are there")
+    equal(number(ground, "SELECT count(*) FROM rollup_cells"), cells,
+          "sums stay")
+    process.stop()
+    check("are closed" in ground.bursar("verify"), "verify knows of it")
+
+
+def a_job_that_is_off_is_not_run(ground):
+    store(ground, expired(0, 3))
+    configure(ground, {})
+    process = ground.follow()
+    time.sleep(1)
+    equal(ground.count("prompt"), 3, "nothing is taken")
+    equal(jobs(ground, "purge")["result"], "off", "`bursar jobs` says so")
+    check("bodies=3" in ground.bursar("jobs", "run", "purge"),
+          "by hand it runs")
+    equal(ground.count("prompt"), 0, "they are gone")
+    process.stop()
+
+
+# --- several -------------------------------------------------------------------
+
+def second_daemon(ground):
+    """Another one with the same ledger, and a state folder of its own."""
+    with open(ground.config, encoding="utf-8") as file:
+        tree = json.load(file)
+    tree["state-dir"] = ground.path("state-2")
+    tree["sources"]["in"]["path"] = ground.path("none/*")
+    ground.write_text("second.yaml", json.dumps(tree))
+    first, ground.config = ground.config, ground.path("second.yaml")
+    try:
+        return ground.follow()
+    finally:
+        ground.config = first
+
+
+def of_two_daemons_one_runs_it(ground):
+    fill(ground, 3000)
+    configure(ground, {"purge": "1h"})
+    both_of_them = [ground.follow(), second_daemon(ground)]
+    wait_for(lambda: ground.count("prompt") == 0, "all are gone")
+    wait_for(lambda: jobs(ground, "purge")["result"] == "ok", "it ended")
+    time.sleep(2.5)	# both have looked by then
+    runs = [len(one.events("job-started")) for one in both_of_them]
+    equal(sum(runs), 1, "one run of one of them")
+    equal(number(ground, "SELECT runs FROM bursar_jobs WHERE job = 'purge'"),
+          1, "the ledger says so too")
+    for one in both_of_them:
+        equal(one.stop(), 0, "TERM ends it")
+    sound(ground, "after it")
+
+
+def who_is_killed_is_taken_over(ground):
+    fill(ground, 12000)
+    configure(ground, {"purge": "1h"})
+    first = ground.follow()
+    first.wait_event("job-started")
+    wait_for(lambda: 0 < ground.count("prompt") < 12000, "some are gone")
+    left = ground.count("prompt")
+    first.kill()
+    left = min(left, ground.count("prompt"))
+    check(left > 0, "it was killed in the middle", left)
+    equal(jobs(ground, "purge")["result"], "running", "the ledger shows it")
+    said = ground.bursar("jobs", "run", "purge", status=NO)
+    check("somebody else" in said, "its lease is still its own", said)
+    sound(ground, "in the middle")
+    second = second_daemon(ground)
+    wait_for(lambda: ground.count("prompt") == 0, "another one goes on")
+    wait_for(lambda: jobs(ground, "purge")["result"] == "ok", "it ended")
+    equal(number(ground, "SELECT fence FROM bursar_leases WHERE job = "
+                 "'purge'"), 2, "under the next number")
+    equal(second.stop(), 0, "TERM ends it")
+    sound(ground, "after it")
+
+
+def term_ends_a_job_between_two_steps(ground):
+    fill(ground, 12000)
+    configure(ground, {"purge": "1h"})
+    process = ground.follow()
+    process.wait_event("job-started")
+    began = time.monotonic()
+    equal(process.stop(), 0, "TERM ends it")
+    check(time.monotonic() - began < 5, "at once",
+          time.monotonic() - began)
+    check(ground.count("prompt") > 0, "in the middle")
+    equal(jobs(ground, "purge")["result"], "stopped", "and it says so")
+    process = ground.follow()
+    wait_for(lambda: ground.count("prompt") == 0, "the next one goes on")
+    process.stop()
+
+
+def facts_killed_in_the_middle(ground):
+    # Months in PostgreSQL, each small enough to go row by row.
+    store(ground, [one for month in range(5) for one in old_facts(
+        month * 3000, 3000, days=60 + month * 35)])
+    configure(ground, {"facts": "1h"}, retention={"facts-days": 15})
+    process = ground.follow()
+    process.wait_event("job-started")
+    wait_for(lambda: ground.count() < 15000, "some are gone")
+    process.kill()
+    check(ground.count() > 0, "it was killed in the middle")
+    check("are closed" in ground.bursar("verify"), "verify finds nothing "
+          "in the middle (%d left)" % ground.count())
+    process = ground.follow()
+    wait_for(lambda: ground.count() == 0, "the next one goes on")
+    process.stop()
+    ground.bursar("verify")
+
+
+# --- reconcile -----------------------------------------------------------------
+
+def near(n, **more):
+    return daemon.tool(n, recorded_at=daemon.instant(time.time() - 60),
+                       request_id="r%d" % n, **more)
+
+
+def tool_calls_find_their_prompts(ground):
+    store(ground, [near(n) for n in range(1000)])
+    configure(ground, {"reconcile": "300ms"})
+    process = ground.follow()
+    wait_for(lambda: number(ground, "SELECT count(*) FROM tool_links") == 1000,
+             "all were looked at")
+    process.kill()	# whatever it was at
+    ground.append("in/a", [daemon.prompt(
+        n, request_id="r%d" % n,
+        timestamps={"returned": daemon.instant(time.time() - 90)})
+        for n in range(1000)])
+    process = ground.follow()
+    wait_for(lambda: ground.count("prompt") == 1000, "the prompts came late")
+    change(ground, "UPDATE tool_links SET next_us = 0")
+    wait_for(lambda: number(ground, "SELECT count(*) FROM tool_prompts WHERE "
+                            "method = 'request' AND substr(tool_id, 6) = "
+                            "substr(prompt_id, 8)") == 1000,
+             "each has the prompt that is its own")
+    process.stop()
+    ground.bursar("verify")
+
+
+# --- holds ---------------------------------------------------------------------
+
+def a_hold_suspends_and_a_release_resumes(ground):
+    store(ground, expired(0, 10, contains_phi=True, conversation_id="held") +
+          expired(10, 10, conversation_id="other") +
+          old_facts(0, 10, conversation_id="held") +
+          old_facts(10, 10, conversation_id="other"))
+    said = ground.bursar("hold", "add", "case-1", "--reason", "a court",
+                         "--where", "conversation_id=held")
+    check("held in sink 'ledger'" in said, "a hold is added", said)
+    check("case-1" in ground.bursar("hold", "list"), "and listed")
+    configure(ground, {"purge": "300ms", "facts": "300ms"},
+              retention={"facts-days": 15})
+    process = ground.follow()
+    wait_for(lambda: ground.count("prompt") == 10 and ground.count() == 10,
+             "what is not held is gone")
+    ground.append("in/a", expired(50, 5, conversation_id="held") +
+                  expired(60, 5, conversation_id="other"))
+    wait_for(lambda: ground.count("prompt") == 15, "what came later, too")
+    time.sleep(1)
+    equal((ground.count("prompt"), ground.count()), (15, 10),
+          "what is held stays")
+    said = ground.bursar("purge", "--dry-run", "--format", "csv")
+    check(re.search(r"^held,25\r?$", said, re.M), "a dry run counts it", said)
+    ground.bursar("verify")
+    ground.bursar("hold", "add", "case-1", "--reason", "again", "--kind",
+                  "tool", status=1)
+    ground.bursar("hold", "release", "case-1")
+    wait_for(lambda: ground.count("prompt") == 0 and ground.count() == 0,
+             "released it goes")
+    process.stop()
+    check("case-1" not in ground.bursar("hold", "list"), "the hold is over")
+    check("case-1" in ground.bursar("hold", "list", "--all"), "and known")
+    equal([row[0] for row in ask(
+        ground, "SELECT what FROM bursar_journal ORDER BY entry")],
+        ["hold-added", "hold-released"], "the journal has both")
+    ground.bursar("verify")
+
+
+# --- clocks --------------------------------------------------------------------
+
+def a_clock_that_jumps_empties_nothing(ground):
+    when = daemon.instant(time.time() - 3 * DAY)
+    store(ground, [daemon.prompt(n, retention_policy="days_30",
+                                 timestamps={"returned": when})
+                   for n in range(20)] + old_facts(0, 20, days=3))
+    configure(ground, {"purge": "300ms", "facts": "300ms"},
+              retention={"facts-days": 90})
+    env = dict(daemon.clock(), FAKETIME="+400d")
+    process = ground.follow(env=env)
+    if real.SINK == "sqlite":
+        process.wait_event("purge-waits", 2)
+        check("--force" in process.events("purge-waits")[0], "it says what to do")
+    else:
+        # The server's clock is believed.
+        process.wait_event("job-ended", 4)
+    process.kill()
+    equal((ground.count("prompt"), ground.count()), (20, 20),
+          "all is there")
+    # With the right clock all goes on, though the next run stands far off.
+    change(ground, "UPDATE bursar_leases SET until_us = until_us + "
+           "400 * 86400000000")
+    process = ground.follow()
+    wait_for(lambda: jobs(ground, "purge")["result"] == "ok", "it runs again")
+    equal((ground.count("prompt"), ground.count()), (20, 20),
+          "all is there still")
+    process.stop()
+
+
+SCENARIOS = [one for scenario in (
+    a_purge_happens_by_itself,
+    facts_go_when_that_is_asked_for,
+    a_job_that_is_off_is_not_run,
+    of_two_daemons_one_runs_it,
+    who_is_killed_is_taken_over,
+    term_ends_a_job_between_two_steps,
+    facts_killed_in_the_middle,
+    tool_calls_find_their_prompts,
+    a_hold_suspends_and_a_release_resumes,
+    a_clock_that_jumps_empties_nothing) for one in both(scenario)]
+
+if os.environ.get("BURSAR_TEST_PG") or real.shutil.which("psql"):
+    real.main(*SCENARIOS, servers=("postgres",), plugins=("sink_postgres",))
+else:
+    daemon.make_ground = real.Ground
+    daemon.main(*[one for one in SCENARIOS if one.__name__.endswith("sqlite")])
