@@ -316,6 +316,8 @@ def a_hold_suspends_and_a_release_resumes(ground):
           "what is held stays")
     said = ground.bursar("purge", "--dry-run", "--format", "csv")
     check(re.search(r"^held,25\r?$", said, re.M), "a dry run counts it", said)
+    equal(len(ground.bursar("export", "--kind", "prompt").splitlines()), 15,
+          "it can be exported")
     ground.bursar("verify")
     ground.bursar("hold", "add", "case-1", "--reason", "again", "--kind",
                   "tool", status=1)

@@ -14,6 +14,7 @@
 
 #include "book/export.h"
 #include "common/columns.h"
+#include "common/holds.h"
 #include "identity.h"
 
 #define PAGE     500u
@@ -29,6 +30,7 @@ struct head {
 struct state {
 	struct book *book;
 	const struct export *export;
+	char *held;		/* condition of what is; NULL: nothing is */
 	export_row_fn *row;
 	void    *context;
 	int64_t  last_id;
@@ -71,7 +73,8 @@ static bool has_until(const struct export *export)
 	return export->window.until != WINDOW_OPEN_UNTIL;
 }
 
-static void add_window(struct book_statement *st, const struct export *export)
+static void add_window(struct book_statement *st, const struct export *export,
+                       const char *held)
 {
 	if (has_since(export)) {
 		book_add(st, " AND recorded_us >= ");
@@ -84,6 +87,9 @@ static void add_window(struct book_statement *st, const struct export *export)
 	if (!export->kind->fact) {
 		book_add(st, " AND (expires_us IS NULL OR expires_us > ");
 		book_add_value(st, book_int(export->now));
+		if (held != NULL) {
+			book_add(st, " OR %s", held);
+		}
 		book_add(st, ")");
 	}
 }
@@ -134,7 +140,7 @@ static int read_heads(struct state *state, struct bursar_error *err)
 		book_add_value(&st, shifted(last > COLUMNS_NEVER
 		                            ? COLUMNS_NEVER : last));
 	}
-	add_window(&st, export);
+	add_window(&st, export, state->held);
 	book_add(&st, " ORDER BY id LIMIT %u", PAGE);
 	return book_ask(state->book, &st, take_head, state, err);
 }
@@ -220,10 +226,34 @@ static int read_rows(struct state *state, struct bursar_error *err)
 	book_add_value(&st, book_int(state->heads[0].id));
 	book_add(&st, " AND id <= ");
 	book_add_value(&st, book_int(state->heads[state->count - 1].id));
-	add_window(&st, state->export);
+	add_window(&st, state->export, state->held);
 	book_add(&st, " ORDER BY id");
 	state->next = 0;
 	return book_ask(state->book, &st, take_row, state, err);
+}
+
+/* What is held is there to be read, however long ago it expired. */
+static int find_held(struct state *state, struct bursar_error *err)
+{
+	const struct bursar_kind *kind = state->export->kind;
+	int64_t holds = 0;
+	bool known;
+
+	if (kind->fact) {
+		return 0;
+	}
+	if (book_number(state->book, "SELECT COUNT(*) FROM bursar_holds "
+	                "WHERE released_us IS NULL", NULL, 0, &holds, &known,
+	                err) != 0) {
+		return -1;
+	}
+	if (holds > 0) {
+		state->held = holds_condition(kind, kind->table, INT64_MAX);
+		state->last_id = INT64_MIN;
+		return state->held != NULL ? 0
+			: bursar_fail(err, ENOMEM, "out of memory");
+	}
+	return 0;
 }
 
 int export_run(struct book *book, const struct export *export,
@@ -238,6 +268,7 @@ int export_run(struct book *book, const struct export *export,
 	*state = (struct state){ .book = book, .export = export, .row = row,
 		.context = context, .last_id = before_first(export),
 		.count = PAGE };
+	status = find_held(state, err);
 	while (status == 0 && state->count == PAGE && !state->stop) {
 		status = read_heads(state, err);
 		if (status != 0 || state->count == 0) {
@@ -249,6 +280,7 @@ int export_run(struct book *book, const struct export *export,
 		}
 		state->last_id = state->heads[state->count - 1].id;
 	}
+	free(state->held);
 	free(state);
 	return status;
 }

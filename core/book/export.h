@@ -17,7 +17,8 @@ struct export {
 	const struct bursar_kind *kind;
 	struct window window;	/* of recorded_at */
 	bool    bodies;		/* columns with BURSAR_FIELD_BODY too */
-	int64_t now;		/* what has expired by then is left out */
+	int64_t now;		/* what has expired by then is left
+				 * out, but for what is held */
 };
 
 /* What is known of a record besides its columns; lent for the call. */
