@@ -16,9 +16,11 @@
 #include "book/verify.h"
 #include "common/columns.h"
 #include "common/holds.h"
+#include "jobs/jobs.h"
 #include "jobs/runner.h"
 #include "jobs/schedule.h"
 #include "ledger.h"
+#include "metrics.h"
 
 #define DAY    COLUMNS_DAY_US
 #define MINUTE INT64_C(60000000)
@@ -631,6 +633,125 @@ START_TEST(a_link_goes_with_its_tool_call)
 }
 END_TEST
 
+/* Somebody takes the lease over before the page is stored. */
+static bool steal(struct job_run *run)
+{
+	(void)run;
+	ledger_run(&book, "UPDATE bursar_leases SET fence = fence + 1");
+	return true;
+}
+
+START_TEST(links_of_who_was_taken_over_are_not_stored)
+{
+	struct lease lease = { "reconcile", "a", MINUTE, 0 };
+	struct job_run run = { .book = &book, .setup = &configured,
+	                       .lease = &lease, .go_on = steal };
+
+	put_ref("prompt", "p", now - MINUTE, "request_id", "r");
+	put_ref("tool", "t", now - MINUTE, "request_id", "r");
+	ck_assert(take(&lease));
+	ck_assert_int_eq(job_reconcile(&run, &err), JOB_OK);
+	ck_assert_int_eq(ledger_ask(&book, "SELECT count(*) FROM tool_links"),
+	                 0);
+}
+END_TEST
+
+/* --- the daemon's thread -------------------------------------------------- */
+
+/* A sink that is the fixture's, which stays open. */
+static struct bursar_sink *open_fixture(const struct bursar_host *host,
+                                        enum bursar_mode mode,
+                                        enum bursar_verdict *verdict,
+                                        struct bursar_error *why)
+{
+	(void)host;
+	(void)verdict;
+	(void)why;
+	ck_assert_int_eq(mode, BURSAR_WRITE);
+	return book.sink;
+}
+
+static void leave_open(struct bursar_sink *sink)
+{
+	(void)sink;
+}
+
+static struct metric *runs(const char *job, const char *result)
+{
+	return metrics_get("bursar_job_runs_total", "", true, "sink",
+	                   "fixture", "job", job, "result", result, NULL);
+}
+
+static struct metric *gauge(const char *name, const char *job)
+{
+	return job != NULL
+		? metrics_get(name, "", false, "sink", "fixture", "job", job,
+		              NULL)
+		: metrics_get(name, "", false, "sink", "fixture", NULL);
+}
+
+static void wait_for(const struct metric *metric)
+{
+	for (int i = 0; i < 1000 && metric_get(metric) == 0; i++) {
+		usleep(10000);
+	}
+	ck_assert_int_gt(metric_get(metric), 0);
+}
+
+START_TEST(a_thread_runs_what_is_on_and_tells_how_it_goes)
+{
+	struct bursar_sink_ops ops = *book.ops;
+	const struct bursar_plugin plugin = {
+		.kind = BURSAR_SINK, .name = "fixture", .ops.sink = &ops,
+	};
+	struct setup_sink sink = {
+		.item = { .name = (char *)(uintptr_t)"fixture",
+		          .plugin = &plugin },
+	};
+	struct setup setup = configured;
+
+	ops.open = open_fixture;
+	ops.close = leave_open;
+	setup.sinks = &sink;
+	setup.sink_count = 1;
+	setup.purge_ms = 200;
+	setup.facts_ms = 0;
+
+	put_expired("a", now - DAY);
+	struct jobs *jobs = jobs_create(&setup, &err);
+	ck_assert_msg(jobs != NULL, "%s", err.text);
+	wait_for(runs("purge", "ok"));
+	wait_for(gauge("bursar_job_last_success_timestamp_seconds", "purge"));
+	jobs_destroy(jobs);
+	ck_assert_int_eq(ledger_ask(&book, "SELECT count(*) FROM "
+	                            "prompt_records"), 0);
+	ck_assert_int_eq(metric_get(runs("purge", "failed")), 0);
+	ck_assert_int_eq(metric_get(gauge("bursar_purge_waiting", "purge")), 0);
+	ck_assert_int_eq(metric_get(gauge("bursar_purge_lag_seconds", NULL)),
+	                 0);
+	/* Off, and nothing for it in that sink. */
+	ck_assert_int_eq(metric_get(runs("facts", "ok")), 0);
+	ck_assert_int_eq(metric_get(runs("reconcile", "ok")), 0);
+
+	/* What has been due for long waits, and is told. */
+	put_expired("b", now - DAY);
+	ledger_run(&book, "UPDATE prompt_records SET id = id - "
+	           "20 * 1099511627776, expires_us = expires_us - "
+	           "20 * 86400000000, inserted_us = 0");
+	jobs = jobs_create(&setup, &err);
+	wait_for(runs("purge", "waits"));
+	wait_for(gauge("bursar_purge_waiting", "purge"));
+	jobs_destroy(jobs);
+	ck_assert_int_gt(metric_get(gauge("bursar_purge_lag_seconds", NULL)),
+	                 20 * 86400);
+
+	ledger_run(&book, "DROP TABLE bursar_jobs");
+	jobs = jobs_create(&setup, &err);
+	wait_for(runs("purge", "failed"));
+	jobs_destroy(jobs);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("jobs");
@@ -661,6 +782,8 @@ static Suite *suite(void)
 	tcase_add_test(t, the_surest_link_wins_and_then_the_nearest);
 	tcase_add_test(t, what_is_old_is_found_by_and_by);
 	tcase_add_test(t, a_link_goes_with_its_tool_call);
+	tcase_add_test(t, links_of_who_was_taken_over_are_not_stored);
+	tcase_add_test(t, a_thread_runs_what_is_on_and_tells_how_it_goes);
 	suite_add_tcase(s, t);
 	return s;
 }

@@ -351,13 +351,19 @@ static const struct { const char *yaml, *want; } mistakes[] = {
 	  "warning, info or debug\n"
 	  ":7: option 'state-dir': nothing is written there\n" },
 	{ SOURCES SINKS "retention: {default-day: 1, phi-ttl-days: 0}\n"
-	  "dead-letters: {max-size: 1M, reserve: 2M}\n",
+	  "dead-letters: {max-size: 1M, reserve: 2M}\n"
+	  "jobs:\n  purge: 5\n  reconcil: 1m\n  lease: 10ms\n",
 	  ":3: retention: unknown option 'default-day'; did you mean "
 	  "'default-days'?\n"
 	  ":3: retention: option 'phi-ttl-days': '0' is too small; it goes "
 	  "from 1 to 36500\n"
 	  ":4: dead-letters: 'reserve' is a part of 'max-size' and cannot be "
-	  "larger\n" },
+	  "larger\n"
+	  ":6: jobs: option 'purge': '5' is not a duration; write 20ms, 5s, "
+	  "2m, 1h or 7d\n"
+	  ":7: jobs: unknown option 'reconcil'; did you mean 'reconcile'?\n"
+	  ":8: jobs: option 'lease': '10ms' is too small; it goes from 1s to "
+	  "1h\n" },
 	{ "sources:\n  in: {plugin: tap, path: a, kind: meterin,\n"
 	  "       formt: x}\n" SINKS,
 	  ":2: source 'in': no source plugin 'tap'\n"

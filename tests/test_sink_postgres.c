@@ -987,6 +987,26 @@ START_TEST(a_newer_ledger_is_refused)
 }
 END_TEST
 
+START_TEST(an_older_ledger_gets_what_is_new)
+{
+	open_sink();
+	close_sink();
+	behind("DROP VIEW tool_prompts; DROP TABLE bursar_jobs, bursar_holds, "
+	       "bursar_hold_filters, bursar_journal, tool_links; "
+	       "DROP FUNCTION bursar_stays; DROP FUNCTION bursar_holds_journal; "
+	       "UPDATE bursar_meta SET value = '1' "
+	       "WHERE name = 'ledger_version'");
+	refused(host, BURSAR_READ, BURSAR_CONFIG, "older bursar");
+	open_sink();
+	ck_assert_uint_eq(fakehost_logged(host, "ledger-migrated"), 1);
+	ck_assert_int_eq(integer("SELECT count(*) FROM bursar_jobs"), 0);
+	behind("INSERT INTO bursar_holds (name, id, reason, kind, since_us, "
+	       "until_us, added_us, added_by) VALUES ('a', 'a', '', '', 0, 1, "
+	       "2, 'me')");
+	ck_assert_int_eq(integer("SELECT count(*) FROM bursar_journal"), 1);
+}
+END_TEST
+
 START_TEST(a_reader_makes_nothing)
 {
 	struct fakehost *reader = make_host(getenv("BURSAR_TEST_PG_READER"));
@@ -1690,6 +1710,7 @@ static Suite *make_suite(void)
 	         a_connection_cut_anywhere_leaves_all_or_nothing, 2);
 	add_loop(suite, "durable", what_is_acknowledged_is_on_disk, 2);
 	CASE(suite, "opening", a_newer_ledger_is_refused,
+	     an_older_ledger_gets_what_is_new,
 	     a_reader_makes_nothing, a_role_that_only_reads_can_read_everything,
 	     what_is_not_permitted_is_said_with_its_remedy,
 	     a_schema_that_is_not_there_is_for_a_person,
