@@ -236,6 +236,7 @@ void intake_settle(struct intake *in, size_t from, size_t to,
 	for (size_t i = from; i < to; i++) {
 		settled[i - from] = (struct bursar_settled){
 			.token = in->items[i].message.token,
+			.message = &in->items[i].message,
 			.outcome = outcome,
 			.reason = outcome == BURSAR_REFUSED ||
 			          outcome == BURSAR_CONFLICT
