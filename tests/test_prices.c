@@ -13,6 +13,7 @@
 
 #include <check.h>
 
+#include "core/metrics.h"
 #include "core/price/prices.h"
 #include "core/schema.h"
 
@@ -681,6 +682,56 @@ START_TEST(what_a_pricer_keeps_changes_no_price)
 }
 END_TEST
 
+static int64_t unpriced(const char *reason)
+{
+	return metric_get(metrics_get("bursar_records_unpriced_total", "", true,
+	                              "source", "counter", "reason", reason,
+	                              NULL));
+}
+
+/* Every record is counted once: as priced, or with its reason. */
+START_TEST(each_record_is_counted_with_its_reason)
+{
+	static const struct { const char *model; int64_t in; } records[] = {
+		{ "gpt-5", 1 }, { "gpt-5", 2 }, { "strange", 1 }, { "", 1 },
+		{ "gpt-5", -1 }, { "strange", 1 },
+	};
+	struct bursar_arena arena = { take };
+	const struct prices prices = {
+		.books = { golden }, .book_count = 1,
+		.unknown = PRICES_IGNORE,
+	};
+	const struct bursar_kind *kind = &schema.kinds[0];
+	struct bursar_record *record = calloc(1, sizeof(*record) +
+		kind->field_count * sizeof(record->values[0]));
+	struct pricer *pricer = pricer_create(&prices, "counter", false);
+
+	ck_assert(record != NULL && pricer != NULL);
+	record->kind = kind;
+	for (size_t i = 0; i < sizeof(records) / sizeof(records[0]); i++) {
+		memset(record->values, 0, kind->field_count *
+		                          sizeof(record->values[0]));
+		put_text(record, "provider", "openai");
+		if (records[i].model[0] != '\0') {
+			put_text(record, "model_id", records[i].model);
+		}
+		if (records[i].in > 0) {
+			bursar_set_number(record, bursar_field_find(kind,
+				"input_tokens"), records[i].in);
+		}
+		ck_assert(pricer_price(pricer, record, &arena));
+	}
+	ck_assert_int_eq(metric_get(metrics_get("bursar_records_priced_total",
+		"", true, "source", "counter", NULL)), 2);
+	ck_assert_int_eq(unpriced("no-match"), 2);
+	ck_assert_int_eq(unpriced("no-model"), 1);
+	ck_assert_int_eq(unpriced("no-usage"), 1);
+	ck_assert_int_eq(unpriced("no-rate"), 0);
+	pricer_destroy(pricer);
+	free(record);
+}
+END_TEST
+
 /* --- what a book may say ------------------------------------------------- */
 
 static const struct { const char *book, *want; } bad[] = {
@@ -1018,6 +1069,7 @@ static Suite *suite(void)
 	tcase_add_test(t, contradictions_bill_nothing_twice);
 	tcase_add_loop_test(t, any_call_costs_the_sum_of_its_parts, 0, 4);
 	tcase_add_test(t, what_a_pricer_keeps_changes_no_price);
+	tcase_add_test(t, each_record_is_counted_with_its_reason);
 	LOOP(t, names_the_model_the_field_and_the_value_that_is_wrong, bad);
 	LOOP(t, every_list_of_a_book_has_an_end, limits);
 	tcase_add_test(t, names_and_files_have_an_end);

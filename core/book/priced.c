@@ -120,7 +120,7 @@ int priced_each(struct book *book, const struct priced_filter *filter,
                 priced_fn *each, void *context, struct bursar_error *err)
 {
 	struct reading reading = { each, context };
-	static struct book_statement s;
+	struct book_statement s;
 
 	book_begin(&s);
 	add_columns(&s);
