@@ -3,7 +3,7 @@
 
 EXTRA_DIST += man/mkman.c man/pages.c man/pages.h man/roff.c man/roff.h
 if !CROSS_COMPILING
-noinst_PROGRAMS += man/mkman
+pkglibexec_PROGRAMS = man/mkman
 
 man_mkman_SOURCES = man/mkman.c man/pages.c man/pages.h man/roff.c man/roff.h
 man_mkman_CPPFLAGS = $(core_cppflags) -DMANUAL_DATE='"2026-11-20"'

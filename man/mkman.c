@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * mkman FOLDER - writes the manual pages that follow from tables
+ * mkman FOLDER [KIND_NAME] - writes the manual pages that follow from tables
  *
  * One page for the daemon, one for the command, one for each of its commands,
  * one for the configuration, one for those who write plugins and one for each
  * plugin that can be found: names, bounds, defaults and help come from where
- * the programs have them.
+ * the programs have them.  With KIND_NAME, the page of that plugin alone: so
+ * plugins from outside get theirs.
  */
 #include "config.h"
 
@@ -463,16 +464,38 @@ static void collect(void *context, enum bursar_plugin_kind kind,
 	}
 }
 
+/* Only the page of KIND_NAME. */
+static int one_page(const struct plugins *plugins, const char *wanted)
+{
+	for (size_t i = 0; i < plugins->count; i++) {
+		const struct bursar_plugin *plugin = plugins->items[i];
+		char name[128];
+
+		snprintf(name, sizeof(name), "%s_%s",
+		         module_kind_names[plugin->kind], plugin->name);
+		if (strcmp(name, wanted) == 0) {
+			page_of_plugin(plugin);
+			return EXIT_SUCCESS;
+		}
+	}
+	fprintf(stderr, "mkman: no plugin %s; BURSAR_PLUGIN_PATH names the "
+	        "folders to look in\n", wanted);
+	return EXIT_FAILURE;
+}
+
 int main(int argc, char **argv)
 {
 	struct plugins plugins = { .status = EXIT_SUCCESS };
 
-	if (argc != 2) {
-		fputs("usage: mkman FOLDER\n", stderr);
+	if (argc != 2 && argc != 3) {
+		fputs("usage: mkman FOLDER [KIND_NAME]\n", stderr);
 		return CLI_USAGE;
 	}
 	folder = argv[1];
 	module_each(collect, &plugins);
+	if (argc == 3) {
+		return one_page(&plugins, argv[2]);
+	}
 	page_of_bursard();
 	page_of_bursar();
 	for (size_t i = 0; commands[i] != NULL; i++) {

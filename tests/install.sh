@@ -1,6 +1,7 @@
 #!/bin/sh
 # What is installed is enough: the programs find their plugins, and a plugin
-# is made with nothing but the installed headers, as bursar.pc says.
+# is made with nothing but the installed headers, as bursar.pc says; so is
+# every example, and each keeps its contract, also under another name.
 # SPDX-License-Identifier: Apache-2.0
 
 # shellcheck source=tests/command.sh
@@ -65,6 +66,50 @@ said='a plugin of ten lines'
 ${CC:-cc} $(pkg-config --cflags bursar) -Wall -Werror -shared -fPIC \
     -o "$root$(variable formatsdir)/format_mine.so" "$work/own/mine.c" \
     >"$work/out" 2>"$work/err" || complain 'it compiles'
+
+# The examples, outside of the tree.
+kit=$top_builddir/tests/bursar-conformance
+strict='-O1 -g -Wall -Wextra -Werror -Wno-missing-field-initializers'
+check_example() # folder
+{
+	said="the example ${1##*/}"
+	libs=$(sed -n 's/^LIBS *= *//p' "$1/Makefile")
+	# shellcheck disable=SC2086
+	[ -z "$libs" ] || pkg-config --exists $libs || {
+		echo "skipped: $said: no $libs"
+		return
+	}
+	(cd "$1" && MAKEFLAGS='' make -s check CC="${CC:-cc}" \
+	    CONFORMANCE="$kit" CFLAGS="$strict") >"$work/out" 2>"$work/err" ||
+		complain 'it keeps its contract'
+	tail -n 1 "$work/out"
+}
+examples=$(find "$root" -type d -name examples)
+[ "$(find "$examples" -name '*.c' | wc -l)" -ge 5 ] ||
+	complain 'there is an example of each kind'
+cp -r "$examples" "$work/examples"
+for example in "$work"/examples/*-*; do
+	check_example "$example"
+	[ "$(grep -c . "$example"/*.c)" -lt 120 ] ||
+		complain "${example##*/} has fewer than 120 lines"
+done
+(cd "$work" && "$top_srcdir/bootstrap" new-plugin format mine_too) \
+    >"$work/out" 2>"$work/err" || complain 'bootstrap new-plugin'
+check_example "$work/format-mine_too"
+if [ -x "$top_builddir/man/mkman" ]; then
+	said='the page of a new plugin'
+	(cd "$work/format-mine_too" &&
+	    make -s man MKMAN="$top_builddir/man/mkman") >"$work/out" \
+	    2>"$work/err" || complain 'it is made'
+	grep -q '^\.SH OPTIONS' "$work/format-mine_too/man/"*.5 ||
+		complain 'it has its options'
+fi
+for wrong in 'colour blue' 'sink' 'sink 9' 'sink Blue' 'format mine_too'; do
+	# shellcheck disable=SC2086
+	(cd "$work" && "$top_srcdir/bootstrap" new-plugin $wrong) \
+	    >"$work/out" 2>"$work/err" &&
+		complain "bootstrap new-plugin $wrong is refused"
+done
 
 # The installed program, told where the modules of this tree are.
 unset BURSAR_PLUGIN_PATH

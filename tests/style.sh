@@ -6,7 +6,7 @@
 cd "${top_srcdir:-.}" || exit 99
 list=$(mktemp) || exit 99
 trap 'rm -f "$list"' EXIT
-find common core include man plugins tests \
+find common core examples include man plugins tests \
     \( -name '*.c' -o -name '*.h' -o -name '*.cc' \) -type f | sort >"$list"
 [ "$(wc -l <"$list")" -ge 150 ] || { echo "too few sources"; exit 1; }
 
