@@ -8,6 +8,7 @@ tests_bursar_conformance_SOURCES = \
 	tests/conformance/check_format.c \
 	tests/conformance/check_plugin.c \
 	tests/conformance/check_service.c \
+	tests/conformance/check_silent.c \
 	tests/conformance/check_sink.c \
 	tests/conformance/check_sink_kill.c \
 	tests/conformance/check_sink_purge.c \

@@ -50,6 +50,7 @@ keeps_postgres()
 	    -c \"DROP SCHEMA IF EXISTS conformance CASCADE\" \
 	    -c \"CREATE SCHEMA conformance AUTHORIZATION bursar\""
 	exec "$0" sink postgres -i "$empty" -o schema=conformance \
+	    -w "conninfo=host=127.0.0.1 port=@PORT@ dbname=a user=b" \
 	    -o "conninfo=$BURSAR_TEST_PG"' "$kit" "$work" >"$work/out" 2>&1
 	case $? in
 	0)	echo "sink postgres: $(tail -n 1 "$work/out")" ;;
@@ -91,7 +92,8 @@ queues()
 	for type in '' --quorum; do
 		keeps source amqp -n 40 -s "$password" -o queue=@DIR@ \
 			-o "uri=amqp://bursar@${BURSAR_TEST_AMQP#*@}" \
-			-o 'password=${password}' -i '{
+			-o 'password=${password}' \
+			-w "uri=amqp://bursar@@PEER@/" -i '{
 			"$broker" "$BURSAR_TEST_AMQP" declare @DIR@ '"$type"'
 			{ '"$lines"'; } | "$broker" "$BURSAR_TEST_AMQP" \
 				publish @DIR@ - --confirm
@@ -119,7 +121,8 @@ vaults()
 	address=http://127.0.0.1:$(cat "$work/port")
 	for mode in secret transit; do
 		keeps crypto vault -s "$secret" -s "$token" -o mode=$mode \
-			-o "address=$address" -o key=audit \
+			-o "address=$address" -w address=http://@PEER@ \
+			-o key=audit \
 			-o token-file=@DIR@/token -i "cp -p $work/token @DIR@"
 	done
 	exec 9>&-

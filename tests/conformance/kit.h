@@ -46,6 +46,9 @@ struct kit {
 
 	const char *input;	/* command that prepares a fresh folder */
 	size_t      messages;	/* that a source then delivers */
+	const char *silent_name;	/* option that names a peer; NULL: none */
+	const char *silent_value;	/* @PEER@ or @PORT@ is one that says
+				 * nothing */
 	const char *key_type;	/* for keygen(); NULL: the usual one */
 	const char *samples;	/* file of messages for a format */
 	const char *sample_kind;
@@ -58,6 +61,7 @@ struct kit {
 
 /* The tables of checks; each ends with a name of NULL. */
 extern const struct kit_check plugin_checks[];
+extern const struct kit_check silent_checks[];
 extern const struct kit_check sink_write_checks[];
 extern const struct kit_check sink_sql_checks[];
 extern const struct kit_check sink_correct_checks[];

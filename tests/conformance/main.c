@@ -36,6 +36,8 @@ static const char usage[] =
 "  -o OPTION=VALUE  gives the plugin an option; again for a list\n"
 "  -i COMMAND       prepares a folder for each check: input, files, keys\n"
 "  -s SECRET        a text that must appear in no log, error or memory\n"
+"  -w OPTION=VALUE  the option that names its peer, with @PEER@ (address and\n"
+"                   port) or @PORT@ in place of it, to try one that is silent\n"
 "  -r SEED          of everything that goes by chance (1)\n"
 "source:\n"
 "  -n N             messages that the command of -i makes (needed)\n"
@@ -82,6 +84,18 @@ static void give(struct kit *kit, char *text)
 	kit_give(kit, text, value);
 }
 
+static void take_silent(struct kit *kit, char *text)
+{
+	char *value = strchr(text, '=');
+
+	if (value == NULL) {
+		die("-w %s: there is no '='", text);
+	}
+	*value++ = '\0';
+	kit->silent_name = text;
+	kit->silent_value = value;
+}
+
 static size_t number(const char *text)
 {
 	char *end;
@@ -107,7 +121,7 @@ static void parse(struct kit *kit, int argc, char **argv)
 	static char samples[PATH_MAX];
 	int c;
 
-	while ((c = getopt(argc, argv, "o:i:n:k:s:f:K:b:Nr:h")) != -1) {
+	while ((c = getopt(argc, argv, "o:i:n:k:s:f:K:b:Nr:w:h")) != -1) {
 		switch (c) {
 		case 'o': give(kit, optarg); break;
 		case 'i': kit->input = optarg; break;
@@ -118,6 +132,7 @@ static void parse(struct kit *kit, int argc, char **argv)
 		case 'K': kit->sample_kind = optarg; break;
 		case 'b': kit->database = optarg; break;
 		case 'N': kit->keeps_nothing = true; break;
+		case 'w': take_silent(kit, optarg); break;
 		case 'r': kit->seed = (unsigned)number(optarg); break;
 		case 'h': fputs(usage, stdout); exit(0);
 		default: fputs(usage, stderr); exit(2);
@@ -167,6 +182,7 @@ static void run_all(struct kit *kit, struct kit_score *score)
 	};
 
 	kit_run(kit, plugin_checks, score);
+	kit_run(kit, silent_checks, score);
 	for (size_t i = 0; i < 5 && tables[kit->kind][i] != NULL; i++) {
 		kit_run(kit, tables[kit->kind][i], score);
 	}
