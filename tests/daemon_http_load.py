@@ -122,16 +122,19 @@ class Client(threading.Thread):
             head["Content-Encoding"] = "gzip"
         if self.connection is None:
             self.connection = self.server.connect()
+        sent = False
         try:
-            self.connection.connect() if not self.connection.sock else None
+            if self.connection.sock is None:
+                self.connection.connect()
             self.requests += 1
+            sent = True
             self.connection.request("POST", "/v1/records", body, head)
             answer = self.connection.getresponse()
             return json.loads(answer.read()).get("records")
         except (OSError, http.client.HTTPException, ValueError):
             # Where it was not even connected nothing was sent.
-            self.unanswered += self.connection.sock is not None
-            job.unanswered = True
+            self.unanswered += sent
+            job.unanswered = job.unanswered or sent
             self.connection.close()
             self.connection = None
             return None

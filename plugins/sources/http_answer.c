@@ -318,7 +318,7 @@ bool http_respond_early(struct http_request *r)
 	add_headers(r, response);
 	MHD_get_response_headers(response, put_header, &text);
 	MHD_destroy_response(response);
-	put_text(&text, "\r\n%s", answer);
+	put_text(&text, "\r\n%.*s", (int)size, answer);
 	r->told_early = text.size < sizeof(text.data) &&
 		send(fd, text.data, text.size, MSG_NOSIGNAL) ==
 		(ssize_t)text.size && shutdown(fd, SHUT_WR) == 0;

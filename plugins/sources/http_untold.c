@@ -58,11 +58,15 @@ void http_keep(struct http_request *r, size_t i,
 		.flags = message->flags & BURSAR_MESSAGE_OVERSIZE,
 		.full_size = message->full_size, .size = message->body.size,
 	};
-	if (message->digest.size < sizeof(record->kept->digest)) {
+	if (message->digest.size > 0 &&
+	    message->digest.size < sizeof(record->kept->digest)) {
 		memcpy(record->kept->digest, message->digest.data,
 		       message->digest.size);
 	}
-	memcpy(record->kept->body, message->body.data, message->body.size);
+	if (message->body.size > 0) {
+		memcpy(record->kept->body, message->body.data,
+		       message->body.size);
+	}
 	server->charged += size;
 	r->charged += size;
 	r->kept++;
