@@ -783,6 +783,7 @@ START_TEST(a_body_that_never_ends_is_told_and_cut)
 	ck_assert_int_eq(take_reply(fd), 413);
 	says("Connection: close");
 	says("longer than this server takes");
+	ck_assert_str_eq(strstr(reply, "at a time"), "at a time\"}\n");
 	put_chunks(fd, 10000);
 	ck_assert(closes_within(fd, 2000));
 	ck_assert_int_eq(send(fd, "x", 1, MSG_NOSIGNAL), -1);

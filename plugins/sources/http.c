@@ -558,7 +558,9 @@ static const char manual[] =
 "connections are then closed once.\n"
 "\n"
 "A client that is slow, floods, or never ends takes nothing from others: "
-"connections, memory and times are bounded.  While a sink is away, requests "
+"connections, memory and times are bounded.  Who sends more than is taken is "
+"told so while sending, and its connection is closed; with TLS it is only "
+"closed.  While a sink is away, requests "
 "wait for give-back-after (10 seconds for this source); then they are "
 "answered with 503, and so are new ones, at once, until the sink is back.";
 
