@@ -270,6 +270,11 @@ def days_and_hours_are_those_of_any_zone(ground):
             window = ("--since", str(day), "--until", str(end), "--tz", zone)
             check_days(ground, part, zone, day, end, window)
             check_hours(ground, part, zone, window)
+    equal(columns(report(ground, "daily", "--since", "2025-05-01", "--until",
+                         "2025-05-03"), "day", "request_count",
+                  "total_cost_usd", "avg_latency_ms"),
+          [("2025-05-01", 0, 0, None), ("2025-05-02", 0, 0, None)],
+          "days without calls are listed, and cost nothing")
     days = report(ground, "summary", "--by", "month,provider")
     equal(sum(row["request_count"] for row in days), len(facts),
           "months of all time have all facts")
@@ -618,13 +623,18 @@ def anomalies_hold_the_vectors_of_the_reference(ground):
         dict(model_id="wakes", nano=dollars(3), at=day(7)),
         dict(model_id="falls", nano=dollars(1), at=day(7)),
         dict(model_id="unpriced", at=day(7))]
-    facts += [dict(model_id="falls", nano=dollars(n), at=day(n))
-              for n in range(7)]
+    # A mean of 3 and a deviation of 2.
+    for name in ("falls", "within", "beyond"):
+        facts += [dict(model_id=name, nano=dollars(n), at=day(n))
+                  for n in range(7)]
+    facts += [dict(model_id="within", nano=dollars(7), at=day(7)),
+              dict(model_id="beyond", nano=dollars("7.5"), at=day(7))]
     store(ground, a_few(*facts))
     window = ("--since", "2025-05-01", "--until", "2025-05-09")
     equal(columns(report(ground, "anomalies", *window), "model_id", "day",
                   "latest_cost", "baseline_mean", "ratio"),
           [("jumps", "2025-05-08", 12, 1, 12),
+           ("beyond", "2025-05-08", Decimal("7.5"), 3, Decimal("2.5")),
            ("wakes", "2025-05-08", 3, 0, None)],
           "what stands out, the largest ratio first")
     equal(report(ground, "anomalies", "--since", "2025-05-02", "--until",
@@ -641,7 +651,8 @@ def cheaper_models_are_named(ground):
                           total_tokens=1000, nano=nano), **more)
                 for _ in range(count)]
     store(ground, a_few(
-        *calls("dear", 10 ** 7), *calls("cheaper", 10 ** 6),
+        *calls("dear", 10 ** 7), *calls("near", 6 * 10 ** 6),
+        *calls("cheaper", 10 ** 6),
         *calls("cheapest", 10 ** 5), *calls("rare", 2 * 10 ** 6, 19),
         *calls("elsewhere", 3 * 10 ** 6, provider="q"),
         *calls("other-tier", 3 * 10 ** 6, tier="local"),
@@ -652,6 +663,7 @@ def cheaper_models_are_named(ground):
                   "suggested_model", "estimated_savings_pct",
                   "estimated_savings_usd"),
           [("p", "dear", "cheaper", 90, Decimal("0.18")),
+           ("p", "near", "cheaper", Decimal("83.3"), Decimal("0.1")),
            ("p", "cheaper", "cheapest", 90, Decimal("0.018"))],
           "for the same work, by what was paid")
 
