@@ -134,9 +134,9 @@ static int ask(struct work *work, const struct budget *budget, bool forecast,
 /* --- columns ------------------------------------------------------------- */
 
 enum column {
-	ID, LIMIT, SPENT, REMAINING, EXCEEDED, REACHED, PERCENT, BAR, OF_PERIOD,
-	REQUESTS, UNPRICED, PROJECTED_COST, AVERAGE, OF_DAYS, TREND, PROJECTED,
-	PROJECTED_PERCENT, PROJECTED_DELTA, LASTS
+	ID, LIMIT, SPENT, REMAINING, EXCEEDED, REACHED, STATE, PERCENT, BAR,
+	OF_PERIOD, REQUESTS, UNPRICED, PROJECTED_COST, AVERAGE, OF_DAYS, TREND,
+	PROJECTED, PROJECTED_PERCENT, PROJECTED_DELTA, LASTS
 };
 
 /* For whom a column is. */
@@ -146,38 +146,40 @@ struct column_of {
 	struct table_column column;
 	enum column what;
 	int who;
+	int width;	/* of a terminal below which it is left out */
 };
 
 static const struct column_of check_columns[] = {
-	{ { "budget_id", "budget", TABLE_TEXT }, ID, BOTH },
-	{ { "budget_usd", "limit USD", TABLE_MONEY }, LIMIT, BOTH },
-	{ { "spent_usd", "spent USD", TABLE_MONEY }, SPENT, BOTH },
-	{ { "remaining_usd", "left USD", TABLE_MONEY }, REMAINING, BOTH },
-	{ { "exceeded", NULL, TABLE_FLAG }, EXCEEDED, BOTH },
-	{ { "threshold_reached", "threshold", TABLE_FLAG }, REACHED, BOTH },
-	{ { "spent_percent", "spent", TABLE_POINTS }, PERCENT, BOTH },
-	{ { "bar", "", TABLE_TEXT }, BAR, PERSON },
-	{ { "period", NULL, TABLE_TEXT }, OF_PERIOD, BOTH },
-	{ { "request_count", NULL, TABLE_COUNT }, REQUESTS, PROGRAM },
-	{ { "unpriced_count", NULL, TABLE_COUNT }, UNPRICED, PROGRAM },
+	{ { "budget_id", "budget", TABLE_TEXT }, ID, BOTH, 0 },
+	{ { "budget_usd", "limit USD", TABLE_MONEY }, LIMIT, BOTH, 0 },
+	{ { "spent_usd", "spent USD", TABLE_MONEY }, SPENT, BOTH, 0 },
+	{ { "remaining_usd", "left USD", TABLE_MONEY }, REMAINING, BOTH, 70 },
+	{ { "exceeded", NULL, TABLE_FLAG }, EXCEEDED, PROGRAM, 0 },
+	{ { "threshold_reached", NULL, TABLE_FLAG }, REACHED, PROGRAM, 0 },
+	{ { "state", NULL, TABLE_TEXT }, STATE, PERSON, 0 },
+	{ { "spent_percent", "spent", TABLE_POINTS }, PERCENT, BOTH, 0 },
+	{ { "period", NULL, TABLE_TEXT }, OF_PERIOD, BOTH, 0 },
+	{ { "bar", "", TABLE_TEXT }, BAR, PERSON, 100 },
+	{ { "request_count", NULL, TABLE_COUNT }, REQUESTS, PROGRAM, 0 },
+	{ { "unpriced_count", NULL, TABLE_COUNT }, UNPRICED, PROGRAM, 0 },
 };
 
 static const struct column_of forecast_columns[] = {
-	{ { "budget_id", "budget", TABLE_TEXT }, ID, BOTH },
+	{ { "budget_id", "budget", TABLE_TEXT }, ID, BOTH, 0 },
 	{ { "projected_cost", "coming USD", TABLE_MONEY }, PROJECTED_COST,
-	  BOTH },
-	{ { "daily_average", "a day USD", TABLE_MONEY }, AVERAGE, BOTH },
-	{ { "days", NULL, TABLE_COUNT }, OF_DAYS, PROGRAM },
-	{ { "trend", NULL, TABLE_TEXT }, TREND, BOTH },
-	{ { "period", NULL, TABLE_TEXT }, OF_PERIOD, BOTH },
-	{ { "budget_usd", "limit USD", TABLE_MONEY }, LIMIT, BOTH },
-	{ { "spent_usd", "spent USD", TABLE_MONEY }, SPENT, BOTH },
-	{ { "projected_usd", "at the end USD", TABLE_MONEY }, PROJECTED, BOTH },
-	{ { "projected_percent", "of the limit", TABLE_POINTS },
-	  PROJECTED_PERCENT, BOTH },
-	{ { "projected_delta", "beyond USD", TABLE_MONEY }, PROJECTED_DELTA,
-	  PROGRAM },
-	{ { "days_left", "days left", TABLE_REAL }, LASTS, BOTH },
+	  BOTH, 110 },
+	{ { "daily_average", "a day USD", TABLE_MONEY }, AVERAGE, BOTH, 72 },
+	{ { "days", NULL, TABLE_COUNT }, OF_DAYS, PROGRAM, 0 },
+	{ { "trend", NULL, TABLE_TEXT }, TREND, PROGRAM, 0 },
+	{ { "period", NULL, TABLE_TEXT }, OF_PERIOD, BOTH, 90 },
+	{ { "budget_usd", "limit USD", TABLE_MONEY }, LIMIT, BOTH, 0 },
+	{ { "spent_usd", "spent USD", TABLE_MONEY }, SPENT, BOTH, 0 },
+	{ { "projected_usd", "at the end", TABLE_MONEY }, PROJECTED, BOTH, 0 },
+	{ { "projected_percent", "of it", TABLE_POINTS }, PROJECTED_PERCENT,
+	  BOTH, 80 },
+	{ { "projected_delta", NULL, TABLE_MONEY }, PROJECTED_DELTA, PROGRAM,
+	  0 },
+	{ { "days_left", "days left", TABLE_REAL }, LASTS, BOTH, 0 },
 };
 
 static void add_money(struct table *table, bool known, int64_t nano)
@@ -262,6 +264,11 @@ static void add_cell(const struct work *work, struct table *table,
 	case REACHED:
 		add_money(table, budget->limited, state->threshold_reached);
 		break;
+	case STATE:
+		table_add_text(table, !budget->limited ? "no limit"
+		               : state->exceeded ? "exceeded"
+		               : state->threshold_reached ? "near" : "fine");
+		break;
 	case PERCENT:
 		add_percent(table, budget, state->spent);
 		break;
@@ -318,11 +325,13 @@ static void sheet_init(struct sheet_of *sheet, const struct work *work,
                        const struct column_of *columns, size_t count)
 {
 	const int who = work->cli->format == CLI_TABLE ? PERSON : PROGRAM;
+	const int width = work->cli->format == CLI_TABLE ? work->cli->width : 0;
 	struct table_column heads[MAX_COLUMNS];
 
 	sheet->count = 0;
 	for (size_t i = 0; i < count; i++) {
-		if ((columns[i].who & who) != 0) {
+		if ((columns[i].who & who) != 0 &&
+		    (width == 0 || width >= columns[i].width)) {
 			heads[sheet->count] = columns[i].column;
 			sheet->columns[sheet->count++] = &columns[i];
 		}

@@ -150,6 +150,21 @@ for name in $("$bursar" report list --format csv |
 	done
 done
 
+# And fits the terminal, small ones too.
+for width in 60 80 120; do
+	COLUMNS=$width
+	export COLUMNS
+	for name in overview 'summary --by provider --compare' top daily \
+	    health circuit cost-drivers calls 'provider openai' payroll; do
+		# shellcheck disable=SC2086
+		run 0 report $name --since 2026-03-01 --until 2026-04-01
+		wide=$(LC_ALL=C.UTF-8 wc -L <"$work/out")
+		[ "$wide" -gt 0 ] && [ "$wide" -le $width ] ||
+			complain "$said: $wide columns of $width"
+	done
+done
+unset COLUMNS
+
 # 23 hours, each with its name.
 run 0 report summary --by hour --tz Europe/Vienna --since 2026-03-29 \
     --until 2026-03-30 --format csv

@@ -46,13 +46,25 @@ says out 'research,500,0,500,false,false,0,this-month,0,0'
 says out 'support,49.9,0,49.9,false,false,0,week,0,0'
 run 0 budget list
 says out 'left USD'
+says out fine
+for width in 60 80; do
+	COLUMNS=$width
+	export COLUMNS
+	for form in list 'check research' forecast; do
+		# shellcheck disable=SC2086
+		run 0 budget $form
+		[ "$(LC_ALL=C.UTF-8 wc -L <"$work/out")" -le $width ] ||
+			complain "$said: wider than $width"
+	done
+done
+unset COLUMNS
 run 0 budget check research --format json
 says out '"report":"budget-check","since":"'
 says out '"budget_id":"research","budget_usd":500,"spent_usd":0,"remaining_usd":500,"exceeded":false,"threshold_reached":false'
 run 0 budget check nobody --limit 5
 run 0 budget forecast --format csv
 says out 'support,0,0,30,flat,week,49.9,0,0,0,-49.9,'
-run 0 budget forecast nobody
+run 0 budget forecast nobody --format csv
 says out flat
 
 # Nothing spent of nothing: the threshold is reached, the limit not passed.

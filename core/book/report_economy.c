@@ -248,7 +248,8 @@ const struct report report_forecast = {
 #define MIN_CALLS 20	/* so that a price is not that of one odd call */
 
 static const struct shown driver_columns[] = {
-	TOKENS("total_tokens", ROLLUP_TOTAL_TOKENS),
+	{ { "total_tokens", "tokens", TABLE_COUNT }, FIGURE_SUM,
+	  ROLLUP_TOTAL_TOKENS, SHOW_BOTH, 72 },
 	COST("total_cost", "cost USD"), CALLS("call_count", "requests"),
 	{ { "share_percent", "share", TABLE_POINTS }, FIGURE_SHARE, 0,
 	  SHOW_TABLE, 80 },

@@ -8,9 +8,9 @@
 
 #include "book/report_list.h"
 
-#define LATENCY(when)                                                        \
+#define LATENCY(width)                                                       \
 	{ { "avg_latency_ms", "latency ms", TABLE_REAL }, FIGURE_AVERAGE,    \
-	  ROLLUP_LATENCY, when, 0 }
+	  ROLLUP_LATENCY, SHOW_BOTH, width }
 #define PERCENTILE(percent, when, width)                                     \
 	{ { "p" #percent "_latency_ms", "p" #percent, TABLE_MS },            \
 	  FIGURE_PERCENTILE, percent, when, width }
@@ -21,17 +21,17 @@
 	{ { name, "requests", TABLE_COUNT }, FIGURE_REQUESTS, 0, SHOW_BOTH, 0 }
 #define TOKENS                                                               \
 	{ { "total_tokens", "tokens", TABLE_COUNT }, FIGURE_SUM,             \
-	  ROLLUP_TOTAL_TOKENS, SHOW_BOTH, 60 }
-#define COST                                                                 \
+	  ROLLUP_TOTAL_TOKENS, SHOW_BOTH, 90 }
+#define COST(width)                                                          \
 	{ { "cost_usd", "cost USD", TABLE_MONEY }, FIGURE_SUM, ROLLUP_COST,  \
-	  SHOW_BOTH, 0 }
+	  SHOW_BOTH, width }
 
 /* --- health -------------------------------------------------------------- */
 
 static const struct shown health_columns[] = {
-	REQUESTS("request_count"), TOKENS, LATENCY(SHOW_BOTH),
+	REQUESTS("request_count"), TOKENS, LATENCY(0),
 	{ { "max_latency_ms", "longest", TABLE_MS }, FIGURE_EXTRA,
-	  QUERY_LATENCY_MAX, SHOW_BOTH, 0 },
+	  QUERY_LATENCY_MAX, SHOW_BOTH, 70 },
 	PERCENTILE(50, SHOW_BOTH, 100), PERCENTILE(95, SHOW_BOTH, 80),
 	PERCENTILE(99, SHOW_BOTH, 110),
 	{ { "error_count", "errors", TABLE_COUNT }, FIGURE_ERRORS, 0,
@@ -55,7 +55,7 @@ const struct report report_health = {
 /* --- circuit ------------------------------------------------------------- */
 
 static const struct shown circuit_columns[] = {
-	REQUESTS("request_count"), LATENCY(SHOW_BOTH), COST,
+	REQUESTS("request_count"), LATENCY(0), COST(72),
 	{ { "error_count", "errors", TABLE_COUNT }, FIGURE_ERRORS, 0,
 	  SHOW_DATA, 0 },
 	ERROR_RATE,
@@ -78,7 +78,7 @@ const struct report report_circuit = {
 /* --- provider ------------------------------------------------------------ */
 
 static const struct shown provider_columns[] = {
-	REQUESTS("count"), TOKENS, LATENCY(SHOW_BOTH), COST,
+	REQUESTS("count"), TOKENS, LATENCY(64), COST(0),
 	{ { "share_percent", "share", TABLE_POINTS }, FIGURE_SHARE, 0,
 	  SHOW_TABLE, 80 },
 	{ { "bar", "", TABLE_TEXT }, FIGURE_BAR, 0, SHOW_TABLE, 100 },
