@@ -484,9 +484,36 @@ def reports_on_cost_say_what_was_sent(ground):
           [key + (total(found[key], "total_tokens"), cost(found[key]),
                   len(found[key])) for key in by_cost(found)[:4]],
           "cost-drivers")
+    check_overview(ground, facts)
     check_totals(ground, facts)
     check_calls(ground, facts)
     check_quality(ground, facts)
+
+
+def check_overview(ground, facts):
+    got = report(ground, "overview", "--since", "2020-01-01")[0]
+    priced = len(facts) - unpriced(facts)
+    each = (2 * total(facts, "nano") + priced) // (2 * priced)
+    equal([got[name] for name in (
+        "total_cost", "requests_count", "average_cost_per_call",
+        "total_tokens", "error_rate_percent", "average_latency_ms",
+        "unknown_pricing_count")],
+        [cost(facts), len(facts), money(each), total(facts, "total_tokens"),
+         percent(failed(facts), len(facts)), average(facts),
+         unpriced(facts)], "overview")
+    found = groups(facts, "model_id")
+    equal(columns(got["cost_by_model"], "model_id", "total_cost",
+                  "requests_count"),
+          [key + (cost(found[key]), len(found[key]))
+           for key in by_cost(found)], "and its models")
+    equal(columns(got["top_calls"], "total_cost"),
+          [(money(one.nano),) for one in sorted(
+              (one for one in facts if one.nano is not None),
+              key=lambda one: -one.nano)[:5]], "and its calls")
+    got = report(ground, "overview", "--period", "day")[0]
+    now = time.time()
+    before = [one for one in facts if now - 2 * DAY <= one.at < now - DAY]
+    equal(got["previous_cost_usd"], cost(before), "the day before")
 
 
 def check_totals(ground, facts):
@@ -741,16 +768,17 @@ def what_comes_late_counts_and_what_is_purged_stays_counted(ground):
     after = answers(ground)
     check(after != first, "what came late is counted")
     same(answers(ground, "--from-records"), after, "after: as the records")
-    days = report(ground, "daily", "--since", "2025-03-28", "--until",
-                  "2025-04-09")
+    window = ("--since", "2025-03-28", "--until", "2025-04-09")
+    days = {zone: report(ground, "daily", *window, "--tz", zone)
+            for zone in ZONES}
     ground.configure(retention={"facts-days": 1})
     ground.bursar("purge", "--force")
     equal(ground.count(), 0, "all facts are purged")
-    equal(report(ground, "daily", "--since", "2025-03-28", "--until",
-                 "2025-04-09"), days, "the days stay")
-    said = ground.bursar("report", "daily", "--from-records", "--since",
-                         "2025-03-28", "--until", "2025-04-09", "--format",
-                         "json")
+    for zone in ZONES:
+        equal(report(ground, "daily", *window, "--tz", zone), days[zone],
+              "the days of %s stay" % zone)
+    said = ground.bursar("report", "daily", "--from-records", *window,
+                         "--format", "json")
     check('"incomplete_before":"' in said and "are purged" in said,
           "and the records say that they are not all there")
 
