@@ -9,13 +9,17 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/columns.h"
 #include "common/holds.h"
 
 bool holds_by(const struct bursar_field *field)
 {
+	/* What the core fills may change: a hold would be lost with it. */
 	return (field->flags & BURSAR_FIELD_BODY) == 0 &&
+	       ((field->flags & BURSAR_FIELD_CORE) == 0 ||
+	        strcmp(field->name, "source") == 0) &&
 	       (field->type == BURSAR_TEXT || field->type == BURSAR_INT ||
 	        field->type == BURSAR_BOOL);
 }

@@ -170,10 +170,12 @@ def as_producers_are_shown(ground):
     """The last part of docs/producers.md, at the address of this broker."""
     uri = real.address("AMQP")
     sources, shells = blocks("yaml")[-1], blocks("sh")
+    ground.port = web.free_port()
     ground.write_text("bursar.yaml", sources.replace(
         "plugin: amqp  ", 'plugin: amqp\n    uri: "%s"' % uri) +
+        'services: {web: {plugin: web, listen: "127.0.0.1:%d"}}\n'
         "sinks: {ledger: {plugin: sqlite, path: ledger.db}}\n"
-        "state-dir: state\n")
+        "state-dir: state\n" % ground.port)
     real.broker("exchange", "llm.metering", "topic")
     process = ground.follow()
     daemon.wait_for(lambda: queue_is_there(ground, "llm.metering.write"),

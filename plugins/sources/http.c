@@ -583,6 +583,8 @@ static const struct bursar_plugin_figure figures[] = {
 	{ "connections_cut_total",
 	  "Connections cut because they took too long." },
 	{ "answers_unsent_total", "Answers whose client had gone." },
+	{ "rejections_not_kept_total",
+	  "Records of such answers that were rejected and could not be kept." },
 	{ "request_memory_bytes", "Memory of the bodies of requests." },
 	{ NULL }
 };
