@@ -35,16 +35,20 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/book/query.h \
 	%D%/book/report.c \
 	%D%/book/report.h \
+	%D%/book/report_calls.c \
+	%D%/book/report_drivers.c \
 	%D%/book/report_economy.c \
 	%D%/book/report_list.h \
+	%D%/book/report_overview.c \
+	%D%/book/report_print.c \
 	%D%/book/report_provider.c \
+	%D%/book/report_quality.c \
 	%D%/book/report_time.c \
 	%D%/book/report_usage.c \
-	%D%/book/report_watch.c \
-	%D%/book/reseal.c \
-	%D%/book/reseal.h \
 	%D%/book/reprice.c \
 	%D%/book/reprice.h \
+	%D%/book/reseal.c \
+	%D%/book/reseal.h \
 	%D%/book/verify.c \
 	%D%/book/verify.h \
 	%D%/book/window.c \

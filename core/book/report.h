@@ -109,6 +109,10 @@ struct table *report_table(struct report_run *run, const struct query *query,
                            const struct shown *columns, size_t count,
                            bool total);
 
+/* Adds a text as a key is shown: unknown is a word for a person. */
+void report_add_key(const struct report_run *run, struct table *table,
+                    struct bursar_span text);
+
 /* The head: report, since, until.  To be json_decref()ed. */
 json_t *report_head(const struct report_run *run, const struct lines *lines);
 
