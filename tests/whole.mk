@@ -2,7 +2,7 @@
 
 dist_check_SCRIPTS += %D%/docs.sh %D%/install.sh %D%/readme.sh \
 	%D%/systemd.sh
-EXTRA_DIST += %D%/gate %D%/check-full %D%/cppcheck.suppress %D%/valgrind.supp .clang-tidy
+EXTRA_DIST += %D%/gate %D%/check-full %D%/packages %D%/cppcheck.suppress %D%/valgrind.supp .clang-tidy
 
 # What takes too long for every change: see the head of the script.  STAGES
 # names some of its stages.
