@@ -405,8 +405,9 @@ START_TEST(a_hold_covers_its_kind_its_window_and_all_its_filters)
 	hold("tool", "tool", "conversation_id", "talk");
 	hold("no", "", "conversation_id", "other");
 	hold("phi", "", "contains_phi", "1");
+	hold("early", "", "message_id", "a");
 	ledger_run(&book, "UPDATE bursar_holds SET until_us = since_us "
-	           "WHERE name = 'phi'");
+	           "WHERE name = 'early'");
 	hold("unknown", "", "tool_name", "");
 	ledger_run(&book, "UPDATE bursar_holds SET since_us = 9000000000000000 "
 	           "WHERE name = 'unknown'");
