@@ -680,13 +680,13 @@ static void leave_open(struct bursar_sink *sink)
 static struct metric *runs(const char *job, const char *result)
 {
 	return metrics_get("bursar_job_runs_total", "", true, "sink",
-	                   "fixture", "job", job, "result", result, NULL);
+	                   "fixture", "task", job, "result", result, NULL);
 }
 
 static struct metric *gauge(const char *name, const char *job)
 {
 	return job != NULL
-		? metrics_get(name, "", false, "sink", "fixture", "job", job,
+		? metrics_get(name, "", false, "sink", "fixture", "task", job,
 		              NULL)
 		: metrics_get(name, "", false, "sink", "fixture", NULL);
 }

@@ -51,6 +51,7 @@ struct jobs {
 
 /* --- figures -------------------------------------------------------------- */
 
+/* Prometheus has a label `job` of its own. */
 static void make_figures(struct entry *entry)
 {
 	const char *job = entry->job->name;
@@ -58,17 +59,17 @@ static void make_figures(struct entry *entry)
 	for (size_t i = 0; i < JOB_RESULTS; i++) {
 		entry->results[i] = metrics_get("bursar_job_runs_total",
 			"Runs of jobs, by how they went.", true,
-			"sink", entry->sink, "job", job, "result",
+			"sink", entry->sink, "task", job, "result",
 			job_result_names[i], NULL);
 	}
 	entry->good = metrics_get("bursar_job_last_success_timestamp_seconds",
 		"When the last run that went well ended, whoever ran it; 0: "
-		"none did.", false, "sink", entry->sink, "job", job, NULL);
+		"none did.", false, "sink", entry->sink, "task", job, NULL);
 	if (entry->job->run != job_reconcile) {
 		entry->waiting = metrics_get("bursar_purge_waiting",
 			"Whether a purge waits for a person, as it would take "
 			"more than a week's worth.", false, "sink",
-			entry->sink, "job", job, NULL);
+			entry->sink, "task", job, NULL);
 	}
 	if (entry->job->run == job_purge) {
 		entry->lag = metrics_get("bursar_purge_lag_seconds",
