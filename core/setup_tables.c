@@ -19,7 +19,8 @@ const struct bursar_option setup_top_options[] = {
 	  "How many records a sink stores in one transaction at most.",
 	  1, 100000 },
 	{ "linger", BURSAR_TYPE_DURATION, "20ms",
-	  "How long a batch that is not full waits for more.",
+	  "How long a batch that is not full waits for more; five times that "
+	  "where records stream in.",
 	  0, MINUTE },
 	{ "max-message", BURSAR_TYPE_SIZE, "8M",
 	  "The longest message that is taken; a longer one becomes a dead "

@@ -22,6 +22,8 @@
 #define DEATHS_TO_HALVE   3	/* connections that one batch may kill */
 #define REFUSED_IN_A_ROW  20	/* then it is not the records: see probe() */
 #define OPTIONAL_QUEUE    (16u << 20)	/* bytes, of a sink not required */
+#define STREAM_RECORDS    256	/* that wait when `linger` is over */
+#define STREAM_LINGERS    5	/* how often it lingers then */
 #define BUCKET_BITS       12		/* of keys, when a batch is sorted */
 
 const char *const writer_state_names[] = {
@@ -596,11 +598,23 @@ static void release_batch(struct writer *w)
 	}
 }
 
+/*
+ * When what waits is taken, however little it is.  A stream that is slower than
+ * the sink would be stored in many small transactions, each of which changes
+ * nearly as many sums as a large one.
+ */
+static int64_t lingers_until(const struct writer *w)
+{
+	const bool stream = w->queued_records >= STREAM_RECORDS;
+
+	return w->first_at + (stream ? STREAM_LINGERS : 1) * w->o.linger_us;
+}
+
 static bool enough(const struct writer *w)
 {
 	return w->stop || w->queued_records >= w->o.batch_records ||
 	       atomic_load(w->o.decoding) == 0 ||
-	       clock_mono_us() >= w->first_at + w->o.linger_us;
+	       clock_mono_us() >= lingers_until(w);
 }
 
 static void unqueue(struct writer *w, size_t *records)
@@ -634,7 +648,7 @@ static bool take_batch(struct writer *w, size_t *records)
 		pthread_cond_wait(&w->cond, &w->lock);
 	}
 	while (!enough(w)) {
-		const int64_t until = w->first_at + w->o.linger_us;
+		const int64_t until = lingers_until(w);
 		const struct timespec ts = { until / 1000000,
 		                             until % 1000000 * 1000 };
 

@@ -46,6 +46,7 @@ static struct {
 	int    reads_with_room, reads_without;
 	int    source_opens, parks, unparks;
 	bool   rewinds;			/* delivers what was returned again */
+	bool   patient;			/* read() waits for what comes late */
 	bool   read_dies, settle_dies;	/* DOWN once; then all comes again */
 	char   team[8];			/* fixed; gone with the source */
 
@@ -156,6 +157,28 @@ static void deliver(struct bursar_batch *batch)
 	batch->ended = w.ends;
 }
 
+static bool has_more(void)
+{
+	locked();
+	const bool more = w.read < w.queued;
+	unlocked();
+	return more;
+}
+
+/* Until the deadline, something to do or something to read. */
+static void wait_for_more(struct bursar_batch *batch, int wake,
+                          int64_t deadline)
+{
+	struct pollfd fd = { .fd = wake, .events = POLLIN };
+
+	while (clock_mono_us() < deadline && !has_more() &&
+	       poll(&fd, 1, 5) == 0) {
+	}
+	locked();
+	deliver(batch);
+	unlocked();
+}
+
 static enum bursar_verdict source_read(struct bursar_source *source,
                                        struct bursar_batch *batch, int wake,
                                        int64_t deadline,
@@ -179,8 +202,11 @@ static enum bursar_verdict source_read(struct bursar_source *source,
 		w.most_in_flight = w.read - w.settled_count;
 	}
 	const bool nothing = w.read == before && batch->room > 0;
+	const bool patient = w.patient;
 	unlocked();
-	if (nothing) {
+	if (nothing && patient) {
+		wait_for_more(batch, wake, deadline);
+	} else if (nothing) {
 		struct pollfd fd = { .fd = wake, .events = POLLIN };
 		int64_t wait = (deadline - clock_mono_us()) / 1000;
 
@@ -874,6 +900,24 @@ START_TEST(opens_a_sink_again_whose_connection_is_gone)
 	ck_assert_int_eq(w.sinks[0].opens, 3);
 	ck_assert_int_eq(w.sinks[0].closes, 2);
 	ck_assert_uint_eq(letters_of(DEAD_REFUSED), 0);
+}
+END_TEST
+
+/* A few records, or a stream, and one more after twice `linger`. */
+START_TEST(lingers_longer_for_a_stream)
+{
+	const size_t count = _i == 0 ? 100 : 400;
+
+	setup.linger_ms = 300;
+	w.patient = true;
+	send_many("metering", 0, (int)count);
+	start();
+	usleep(600000);
+	send("metering late fine");
+
+	WAIT_FOR(settled() == count + 1);
+	ck_assert_uint_eq(w.sinks[0].count, count + 1);
+	ck_assert_int_eq(w.sinks[0].writes, _i == 0 ? 2 : 1);
 }
 END_TEST
 
@@ -1729,6 +1773,7 @@ static void add_tests(TCase *t)
 	tcase_add_test(t, opens_a_sink_again_whose_connection_is_gone);
 	tcase_add_test(t, waits_for_a_sink_that_is_closed);
 	tcase_add_test(t, blocks_the_route_when_a_person_must_act_and_loses_nothing);
+	tcase_add_loop_test(t, lingers_longer_for_a_stream, 0, 2);
 	tcase_add_loop_test(t, a_bad_record_stands_alone_and_the_others_are_stored,
 	                    0, 4);
 	tcase_add_test(t, a_sender_is_told_instead_of_a_letter);
