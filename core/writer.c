@@ -24,6 +24,7 @@
 #define OPTIONAL_QUEUE    (16u << 20)	/* bytes, of a sink not required */
 #define STREAM_RECORDS    256	/* that wait when `linger` is over */
 #define STREAM_LINGERS    5	/* how often it lingers then */
+#define STREAM_SHARE      4	/* of a full batch: worth a transaction */
 #define BUCKET_BITS       12		/* of keys, when a batch is sorted */
 
 const char *const writer_state_names[] = {
@@ -605,7 +606,9 @@ static void release_batch(struct writer *w)
  */
 static int64_t lingers_until(const struct writer *w)
 {
-	const bool stream = w->queued_records >= STREAM_RECORDS;
+	const size_t worth = w->o.batch_records / STREAM_SHARE;
+	const bool stream = w->queued_records >= STREAM_RECORDS &&
+		w->queued_records < worth;
 
 	return w->first_at + (stream ? STREAM_LINGERS : 1) * w->o.linger_us;
 }
