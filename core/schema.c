@@ -60,6 +60,7 @@ static const struct bursar_field metering_fields[] = {
 	FIELD("cache_write_input_tokens", INT, 0, "tokens put into a cache"),
 	FIELD("cache_write_1h_input_tokens", INT, 0,
 	      "of those, the ones kept for an hour"),
+	FIELD("usage_source", TEXT, 0, "where the counts come from"),
 	FIELD("pricing_mode", TEXT, 0, "batch, priority, flex ..."),
 	FIELD("latency_ms", INT, 0, "time of the provider, ms"),
 	FIELD("wall_clock_ms", INT, 0, "time of the whole call, ms"),

@@ -155,6 +155,9 @@ if is_built crypto vault; then
 fi
 keeps format ledger -f "$top_srcdir/tests/fixtures/ledger-golden.jsonl"
 keeps format ledger
+for answer in "$top_srcdir"/tests/corpus/provider/*; do
+	keeps format provider -f "$answer"
+done
 keeps service clock -o path=@DIR@/out
 keeps service web -o "listen=127.0.0.1:$port"
 

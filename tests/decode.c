@@ -2,6 +2,7 @@
 
 #include "config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,10 +70,31 @@ static int64_t number(const struct bursar_host *host, const char *name)
 	return strstr(decode_flags, name) != NULL;
 }
 
+const char *decode_words = "";
+
+/* Lent until the next call but three, which is more than a format has. */
+static const char *text(const struct bursar_host *host, const char *name)
+{
+	static char words[4][32];
+	static size_t next;
+	char *word = words[next++ % 4];
+	const char *at = strstr(decode_words, name);
+	const size_t size = strlen(name);
+
+	(void)host;
+	if (at == NULL || at[size] != '=') {
+		return "";
+	}
+	snprintf(word, sizeof(words[0]), "%.*s",
+	         (int)strcspn(at + size + 1, " "), at + size + 1);
+	return word;
+}
+
 void decode_start(const char *module)
 {
 	static const struct bursar_host host = {
 		.name = "test", .schema = &schema, .number = number,
+		.text = text,
 	};
 	const struct bursar_plugin *plugin;
 	struct bursar_error err = { 0 };

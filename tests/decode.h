@@ -22,6 +22,9 @@ extern struct bursar_error decode_error;
 /* Before decode_start(): options of the format that are true, divided by
  * spaces; all others are false. */
 extern const char *decode_flags;
+/* And "name=word" of its options that are texts, divided by spaces; all others
+ * are empty. */
+extern const char *decode_words;
 
 void decode_start(const char *module);
 void decode_stop(void);

@@ -367,6 +367,7 @@ static const struct shape_rule metering_rules[] = {
 	{ "cache_write_1h_input_tokens", shape_count,
 	  "cache_write_1h_input_tokens tokens.cache_write_1h_input_tokens "
 	  "tokens.cache_write_1h cache_write_1h_tokens" },
+	{ "usage_source", shape_present, "usage_source" },
 	{ "pricing_mode", shape_present, "pricing_mode service_tier" },
 	{ "latency_ms", shape_count, "latency_ms" },
 	{ "wall_clock_ms", shape_count, "wall_clock_ms" },

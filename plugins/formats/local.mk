@@ -9,3 +9,18 @@ endif
 %C%_format_ledger_la_LDFLAGS  = $(plugin_ldflags)
 %C%_format_ledger_la_LIBADD   = common/libshape.la common/libjson.la \
 	common/librfc3339.la
+
+if BUILD_FORMAT_PROVIDER
+formats_LTLIBRARIES += %D%/format_provider.la
+endif
+
+%C%_format_provider_la_SOURCES  = \
+	%D%/provider.c \
+	%D%/provider.h \
+	%D%/provider_family.c \
+	%D%/provider_sse.c \
+	%D%/provider_usage.c
+%C%_format_provider_la_CPPFLAGS = $(plugin_cppflags)
+%C%_format_provider_la_LDFLAGS  = $(plugin_ldflags)
+%C%_format_provider_la_LIBADD   = common/libshape.la common/libjson.la \
+	common/librfc3339.la

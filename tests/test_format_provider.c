@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The provider format, loaded as the daemon loads it: what became of answers
+ * as the providers' references show them, whole and streamed.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <check.h>
+
+#include "tests/decode.h"
+
+#define MODULE FORMATS_DIR "/format_provider"
+
+static void start(void)
+{
+	decode_start(MODULE);
+}
+
+/* Again, with other options. */
+static void restart(const char *words)
+{
+	decode_stop();
+	decode_words = words;
+	decode_start(MODULE);
+}
+
+static void stop(void)
+{
+	decode_words = "";
+	decode_stop();
+}
+
+static void is(const char *field, const char *want)
+{
+	const char *got = decode_got(field);
+
+	ck_assert_msg(strcmp(got, want) == 0, "%s is %s, not %s", field, got,
+	              want);
+}
+
+static void flags(int64_t want)
+{
+	const struct bursar_value *value =
+		&decode_record->values[BURSAR_DQ_FLAGS];
+
+	ck_assert_int_eq(value->is_set ? value->number : 0, want);
+}
+
+/* input, read from a cache, put into one, for an hour, output, hidden */
+static void tokens(const char *want)
+{
+	static const char *const fields[] = {
+		"input_tokens", "cache_read_input_tokens",
+		"cache_write_input_tokens", "cache_write_1h_input_tokens",
+		"output_tokens", "hidden_output_tokens",
+	};
+	char got[256] = "";
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+		snprintf(got + strlen(got), sizeof(got) - strlen(got), "%s%s",
+		         i > 0 ? " " : "", decode_got(fields[i]));
+	}
+	ck_assert_str_eq(got, want);
+}
+
+static void decode(const char *body)
+{
+	decode_text("metering", body);
+}
+
+static void refuses(const char *body)
+{
+	ck_assert_int_eq(decode_message("metering", body, strlen(body)),
+	                 BURSAR_REJECT);
+	ck_assert_uint_eq(decode_count, 0);
+}
+
+/* --- families -------------------------------------------------------------- */
+
+static const struct {
+	const char *body;
+	const char *provider;
+	const char *model;
+	const char *tokens;
+	const char *total;
+} answers[] = {
+	/* Chat: cached tokens are part of the prompt, reasoning of the
+	 * completion. */
+	{ "{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion\","
+	  "\"created\":1770000000,\"model\":\"gpt-5-mini\",\"choices\":[{"
+	  "\"finish_reason\":\"stop\",\"message\":{\"content\":\"secret\"}}],"
+	  "\"usage\":{\"prompt_tokens\":150,\"completion_tokens\":42,"
+	  "\"total_tokens\":192,\"prompt_tokens_details\":{"
+	  "\"cached_tokens\":100},\"completion_tokens_details\":{"
+	  "\"reasoning_tokens\":20}}}",
+	  "openai", "gpt-5-mini", "50 100 unset unset 42 20", "192" },
+	/* Responses, whose status is a word. */
+	{ "{\"id\":\"resp_1\",\"object\":\"response\",\"status\":"
+	  "\"completed\",\"model\":\"gpt-5\",\"output\":[\"secret\"],"
+	  "\"usage\":{\"input_tokens\":30,\"input_tokens_details\":{"
+	  "\"cached_tokens\":10,\"cache_write_tokens\":5},"
+	  "\"output_tokens\":7,\"output_tokens_details\":{"
+	  "\"reasoning_tokens\":3},\"total_tokens\":37}}",
+	  "openai", "gpt-5", "15 10 5 unset 7 3", "37" },
+	{ "{\"object\":\"list\",\"data\":[{\"embedding\":[0.1]}],\"model\":"
+	  "\"text-embedding-3-small\",\"usage\":{\"prompt_tokens\":8,"
+	  "\"total_tokens\":8}}",
+	  "openai", "text-embedding-3-small",
+	  "8 unset unset unset unset unset", "8" },
+	/* xAI: reasoning stands beside the completion. */
+	{ "{\"url\":\"https://api.x.ai/v1/chat/completions\",\"status\":200,"
+	  "\"response\":{\"object\":\"chat.completion\",\"model\":\"grok-4\","
+	  "\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":5,"
+	  "\"total_tokens\":35,\"completion_tokens_details\":{"
+	  "\"reasoning_tokens\":20}}}}",
+	  "xai", "grok-4", "10 unset unset unset 25 20", "35" },
+	/* Anthropic: caches stand beside the input. */
+	{ "{\"id\":\"msg_1\",\"type\":\"message\",\"model\":"
+	  "\"claude-sonnet-4-5\",\"content\":[{\"text\":\"secret\"}],"
+	  "\"stop_reason\":\"end_turn\",\"usage\":{\"input_tokens\":3,"
+	  "\"cache_creation_input_tokens\":30,\"cache_read_input_tokens\":"
+	  "900,\"output_tokens\":12,\"cache_creation\":{"
+	  "\"ephemeral_5m_input_tokens\":10,"
+	  "\"ephemeral_1h_input_tokens\":20},"
+	  "\"output_tokens_details\":{\"thinking_tokens\":4}}}",
+	  "anthropic", "claude-sonnet-4-5", "3 900 30 20 12 4", "unset" },
+	/* Parts by lifetime take the place of the one number. */
+	{ "{\"type\":\"message\",\"usage\":{\"input_tokens\":1,"
+	  "\"cache_creation_input_tokens\":999,\"output_tokens\":1,"
+	  "\"cache_creation\":{\"ephemeral_5m_input_tokens\":7}}}",
+	  "anthropic", "unset", "1 unset 7 unset 1 unset", "unset" },
+	/* Gemini: thoughts beside candidates, which may be missing; tools
+	 * beside the prompt. */
+	{ "{\"candidates\":[{\"finishReason\":\"STOP\"}],\"modelVersion\":"
+	  "\"gemini-2.5-pro\",\"responseId\":\"r1\",\"usageMetadata\":{"
+	  "\"promptTokenCount\":100,\"cachedContentTokenCount\":60,"
+	  "\"toolUsePromptTokenCount\":5,\"candidatesTokenCount\":20,"
+	  "\"thoughtsTokenCount\":30,\"totalTokenCount\":155,"
+	  "\"trafficType\":\"ON_DEMAND_PRIORITY\"}}",
+	  "gemini", "gemini-2.5-pro", "45 60 unset unset 50 30", "155" },
+	{ "{\"usageMetadata\":{\"promptTokenCount\":9,"
+	  "\"thoughtsTokenCount\":4}}",
+	  "gemini", "unset", "9 unset unset unset 4 4", "unset" },
+	/* Bedrock: the model stands in the URL. */
+	{ "{\"url\":\"https://bedrock-runtime.us-east-1.amazonaws.com/model/"
+	  "us.anthropic.claude-sonnet-4-5-20250929-v1:0/converse\","
+	  "\"status\":200,\"response\":{\"stopReason\":\"end_turn\","
+	  "\"usage\":{\"inputTokens\":11,\"outputTokens\":22,"
+	  "\"cacheReadInputTokens\":33,\"cacheWriteInputTokens\":44,"
+	  "\"totalTokens\":110}}}",
+	  "bedrock", "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+	  "11 33 44 unset 22 unset", "110" },
+	/* Those who answer like OpenAI. */
+	{ "{\"url\":\"https://api.deepseek.com/chat/completions\","
+	  "\"status\":200,\"response\":{\"object\":\"chat.completion\","
+	  "\"model\":\"deepseek-chat\",\"usage\":{\"prompt_tokens\":20,"
+	  "\"prompt_cache_hit_tokens\":15,\"prompt_cache_miss_tokens\":5,"
+	  "\"completion_tokens\":2,\"total_tokens\":22}}}",
+	  "deepseek", "deepseek-chat", "5 15 unset unset 2 unset", "22" },
+};
+
+START_TEST(counts_as_its_family_does)
+{
+	decode(answers[_i].body);
+	is("provider", answers[_i].provider);
+	is("model_id", answers[_i].model);
+	is("total_tokens", answers[_i].total);
+	is("status", "success");
+	is("usage_source", "response");
+	tokens(answers[_i].tokens);
+	flags(0);
+}
+END_TEST
+
+START_TEST(keeps_nothing_of_what_was_said)
+{
+	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+		decode(answers[i].body);
+		is("extra_json", "unset");
+	}
+}
+END_TEST
+
+START_TEST(takes_what_else_an_answer_says)
+{
+	decode("{\"id\":\"gen-1\",\"object\":\"chat.completion\",\"created\":"
+	       "1770000000,\"model\":\"m\",\"service_tier\":\"flex\","
+	       "\"choices\":[{\"finish_reason\":\"length\"}],\"usage\":{"
+	       "\"prompt_tokens\":1,\"completion_tokens\":1,"
+	       "\"cost\":0.00014}}");
+	is("provider_response_id", "gen-1");
+	is("finish_reason", "length");
+	is("pricing_mode", "flex");
+	is("cost_reported_usd", "140000");
+	is("recorded_at", "1770000000000000");
+	is("message_id", "unset");
+	decode(answers[6].body);
+	is("pricing_mode", "priority");
+}
+END_TEST
+
+START_TEST(takes_what_stands_beside_an_answer)
+{
+	decode("{\"event_id\":\"e1\",\"url\":\"https://openrouter.ai/api/v1/"
+	       "chat/completions\",\"status\":200,\"team\":\"search\","
+	       "\"latency_ms\":812,\"recorded_at\":\"2026-11-01T00:00:00Z\","
+	       "\"mine\":7,\"request\":{\"model\":\"asked\",\"messages\":[]},"
+	       "\"response\":{\"object\":\"chat.completion\",\"created\":5,"
+	       "\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}}");
+	is("message_id", "e1");
+	is("provider", "openrouter");
+	is("model_id", "asked");
+	is("team", "search");
+	is("latency_ms", "812");
+	is("recorded_at", "1793491200000000");
+	is("extra_json", "{\"mine\":7}");
+}
+END_TEST
+
+START_TEST(reads_bodies_that_came_as_texts)
+{
+	decode("{\"status\":200,\"request\":\"{\\\"model\\\":\\\"m\\\"}\","
+	       "\"response\":\"{\\\"object\\\":\\\"x\\\",\\\"usage\\\":{"
+	       "\\\"prompt_tokens\\\":4,\\\"completion_tokens\\\":5}}\"}");
+	is("model_id", "m");
+	tokens("4 unset unset unset 5 unset");
+}
+END_TEST
+
+START_TEST(keeps_a_contradiction_and_flags_it)
+{
+	decode("{\"object\":\"x\",\"usage\":{\"prompt_tokens\":10,"
+	       "\"completion_tokens\":1,\"prompt_tokens_details\":{"
+	       "\"cached_tokens\":11}}}");
+	tokens("10 11 unset unset 1 unset");
+	flags(BURSAR_DQ_TOTAL);
+}
+END_TEST
+
+/* --- streams --------------------------------------------------------------- */
+
+static const struct {
+	const char *body;
+	const char *tokens;
+	const char *model;
+	const char *source;
+} streams[] = {
+	{ ": hello\n\n"
+	  "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\","
+	  "\"model\":\"gpt-5\",\"choices\":[{\"delta\":{}}],"
+	  "\"usage\":null}\n\n"
+	  "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\","
+	  "\"choices\":[],\"usage\":{\"prompt_tokens\":9,"
+	  "\"completion_tokens\":3}}\r\n\r\n"
+	  "data: [DONE]\n\n",
+	  "9 unset unset unset 3 unset", "gpt-5", "stream_final" },
+	{ "event: response.created\n"
+	  "data: {\"type\":\"response.created\",\"response\":{\"id\":\"r\","
+	  "\"model\":\"gpt-5\",\"usage\":null}}\n\n"
+	  "event: response.completed\n"
+	  "data: {\"type\":\"response.completed\",\"response\":{\"id\":\"r\","
+	  "\"usage\":{\"input_tokens\":8,\"output_tokens\":2}}}",
+	  "8 unset unset unset 2 unset", "gpt-5", "stream_final" },
+	/* Cumulative: the last counts, and what it leaves out stays. */
+	{ "event: message_start\n"
+	  "data: {\"type\":\"message_start\",\"message\":{\"id\":\"m\","
+	  "\"model\":\"claude-haiku-4-5\",\"usage\":{\"input_tokens\":25,"
+	  "\"cache_read_input_tokens\":100,\"output_tokens\":1}}}\n\n"
+	  "data: {\"type\":\"ping\"}\n\n"
+	  "data: {\"type\":\"message_delta\",\"usage\":{"
+	  "\"output_tokens\":7}}\n\n"
+	  "data: {\"type\":\"message_delta\",\"usage\":{"
+	  "\"input_tokens\":null,\"output_tokens\":15}}\n\n"
+	  "data: {\"type\":\"message_stop\"}\n\n",
+	  "25 100 unset unset 15 unset", "claude-haiku-4-5", "stream_final" },
+	/* Cut off while the output only held a place. */
+	{ "data: {\"type\":\"message_start\",\"message\":{\"model\":\"c\","
+	  "\"usage\":{\"input_tokens\":25,\"output_tokens\":1}}}\n\n"
+	  "data: {\"type\":\"message_del",
+	  "25 unset unset unset 1 unset", "c", "stream_partial" },
+	/* Each chunk repeats what there is so far: a sum would count twice. */
+	{ "[{\"candidates\":[],\"modelVersion\":\"g\",\"usageMetadata\":{"
+	  "\"promptTokenCount\":4,\"candidatesTokenCount\":1}},"
+	  "{\"usageMetadata\":{\"promptTokenCount\":4,"
+	  "\"candidatesTokenCount\":6}}]",
+	  "4 unset unset unset 6 unset", "g", "stream_final" },
+	/* One event of several lines. */
+	{ "data: {\"object\":\"chat.completion.chunk\",\"model\":\"m\",\n"
+	  "data:\"usage\":{\"prompt_tokens\":1,\n"
+	  "data: \"completion_tokens\":2}}\n\n",
+	  "1 unset unset unset 2 unset", "m", "stream_final" },
+	{ "data: {\"object\":\"chat.completion.chunk\",\"model\":\"m\"}\n\n"
+	  "data: [DONE]\n\n",
+	  "unset unset unset unset unset unset", "m", "unknown" },
+};
+
+START_TEST(reads_a_stream_to_its_last_figures)
+{
+	decode(streams[_i].body);
+	tokens(streams[_i].tokens);
+	is("model_id", streams[_i].model);
+	is("usage_source", streams[_i].source);
+	is("extra_json", "unset");
+}
+END_TEST
+
+START_TEST(believes_the_request_on_streams_and_no_words)
+{
+	decode("{\"status\":200,\"request\":{\"stream\":false,\"messages\":"
+	       "[\"\\\"stream\\\":true\"]},\"response\":{\"object\":\"x\","
+	       "\"usage\":{\"prompt_tokens\":1}}}");
+	is("usage_source", "response");
+	decode("{\"status\":200,\"request\":{\"stream\":true},"
+	       "\"response\":\"data: {\\\"object\\\":\\\"x\\\",\\\"usage\\\":"
+	       "{\\\"prompt_tokens\\\":1}}\\n\\n\"}");
+	is("usage_source", "stream_final");
+}
+END_TEST
+
+/* --- what has no figures --------------------------------------------------- */
+
+START_TEST(what_was_not_said_is_unknown)
+{
+	decode("{\"object\":\"chat.completion\",\"model\":\"m\"}");
+	is("usage_source", "unknown");
+	tokens("unset unset unset unset unset unset");
+	is("status", "success");
+}
+END_TEST
+
+START_TEST(a_failed_call_is_recorded_as_an_error)
+{
+	decode("{\"url\":\"https://api.openai.com/v1/chat/completions\","
+	       "\"status\":429,\"request\":{\"model\":\"m\"},\"response\":"
+	       "{\"error\":{\"type\":\"rate_limit\",\"message\":\"secret\"}}}");
+	is("status", "error");
+	is("error_type", "rate_limit");
+	is("model_id", "m");
+	is("extra_json", "unset");
+	decode("{\"url\":\"https://api.openai.com/v1/responses\","
+	       "\"status\":502,\"response\":\"<html>\"}");
+	is("status", "error");
+	is("error_type", "http");
+	is("provider", "openai");
+	decode("{\"status\":503}");
+	is("status", "error");
+}
+END_TEST
+
+START_TEST(other_paths_use_no_tokens)
+{
+	const char *body = "{\"url\":\"https://api.openai.com/v1/models\","
+		"\"status\":200,\"response\":{\"object\":\"list\"}}";
+
+	ck_assert_int_eq(decode_message("metering", body, strlen(body)),
+	                 BURSAR_DONE);
+	ck_assert_uint_eq(decode_count, 0);
+}
+END_TEST
+
+START_TEST(refuses_what_it_cannot_place)
+{
+	refuses("");
+	refuses("{\"usage\":{\"prompt_tokens\":1}}");
+	refuses("data: {\"hello\":1}\n\n");
+	refuses("hello");
+	refuses("{\"status\":200,\"response\":\"{\"}");
+	refuses("{\"object\":");
+	ck_assert_int_eq(decode_message("prompt", "{}", 2), BURSAR_REJECT);
+}
+END_TEST
+
+START_TEST(options_say_what_answers_do_not)
+{
+	restart("family=xai provider=grok-eu");
+	decode("{\"object\":\"chat.completion\",\"usage\":{"
+	       "\"prompt_tokens\":1,\"completion_tokens\":5,"
+	       "\"completion_tokens_details\":{\"reasoning_tokens\":2}}}");
+	is("provider", "grok-eu");
+	tokens("1 unset unset unset 7 2");
+	restart("family=openai");
+	decode("{\"usage\":{\"prompt_tokens\":1}}");
+	is("provider", "openai");
+	is("input_tokens", "1");
+}
+END_TEST
+
+/* Hosts that only look like one. */
+START_TEST(a_host_counts_whole)
+{
+	refuses("{\"url\":\"https://api.openai.com.evil.example/v1/responses\""
+	        ",\"status\":200,\"response\":{\"usage\":{}}}");
+	refuses("{\"url\":\"https://api.openai.com@evil.example/v1/responses\""
+	        ",\"status\":200,\"response\":{\"usage\":{}}}");
+	decode("{\"url\":\"https://API.OpenAI.com:443/v1/responses?a=b\","
+	       "\"status\":200,\"response\":{\"usage\":{\"input_tokens\":1}}}");
+	is("provider", "openai");
+}
+END_TEST
+
+START_TEST(absurd_figures_are_flagged)
+{
+	decode("{\"usageMetadata\":{\"promptTokenCount\":9223372036854775807,"
+	       "\"toolUsePromptTokenCount\":1,\"candidatesTokenCount\":-1}}");
+	is("input_tokens", "unset");
+	is("output_tokens", "-1");
+	flags(BURSAR_DQ_ABSURD | BURSAR_DQ_NEGATIVE);
+	decode("{\"object\":\"x\",\"usage\":{\"prompt_tokens\":{},"
+	       "\"completion_tokens\":3}}");
+	tokens("unset unset unset unset 3 unset");
+	flags(BURSAR_DQ_TYPE);
+}
+END_TEST
+
+#define LOOP(t, test, list) tcase_add_loop_test(t, test, 0, \
+	sizeof(list) / sizeof((list)[0]))
+
+int main(void)
+{
+	Suite *s = suite_create("format_provider");
+	TCase *t = tcase_create("answers");
+
+	tcase_add_checked_fixture(t, start, stop);
+	LOOP(t, counts_as_its_family_does, answers);
+	tcase_add_test(t, keeps_nothing_of_what_was_said);
+	tcase_add_test(t, takes_what_else_an_answer_says);
+	tcase_add_test(t, takes_what_stands_beside_an_answer);
+	tcase_add_test(t, reads_bodies_that_came_as_texts);
+	tcase_add_test(t, keeps_a_contradiction_and_flags_it);
+	LOOP(t, reads_a_stream_to_its_last_figures, streams);
+	tcase_add_test(t, believes_the_request_on_streams_and_no_words);
+	tcase_add_test(t, what_was_not_said_is_unknown);
+	tcase_add_test(t, a_failed_call_is_recorded_as_an_error);
+	tcase_add_test(t, other_paths_use_no_tokens);
+	tcase_add_test(t, refuses_what_it_cannot_place);
+	tcase_add_test(t, options_say_what_answers_do_not);
+	tcase_add_test(t, a_host_counts_whole);
+	tcase_add_test(t, absurd_figures_are_flagged);
+	suite_add_tcase(s, t);
+	SRunner *runner = srunner_create(s);
+	srunner_run_all(runner, CK_ENV);
+	const int bad = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return bad == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
