@@ -69,7 +69,8 @@ static void look_at_message(const struct intake *in,
                             const struct bursar_message *m)
 {
 	const unsigned known = BURSAR_MESSAGE_REDELIVERED |
-		BURSAR_MESSAGE_OVERSIZE;
+		BURSAR_MESSAGE_OVERSIZE |
+		(in->ops->answers ? BURSAR_MESSAGE_UNANSWERED : 0);
 
 	look_at_span(m->body, "body");
 	look_at_span(m->message_id, "message_id");
@@ -241,6 +242,7 @@ void intake_settle(struct intake *in, size_t from, size_t to,
 			.reason = outcome == BURSAR_REFUSED ||
 			          outcome == BURSAR_CONFLICT
 			          ? "the kit wants it so" : NULL,
+			.message = &in->items[i].message,
 		};
 		in->items[i].settled = true;
 	}
