@@ -35,7 +35,8 @@ size_t http_bytes_room(const struct http_bytes *bytes, size_t size)
 		}
 		room *= 2;
 	}
-	return bytes->most >= size && bytes->most < room ? bytes->most : room;
+	return bytes->most > 0 && bytes->most >= size && bytes->most < room
+	     ? bytes->most : room;
 }
 
 bool http_bytes_reserve(struct http_bytes *bytes, size_t size)
