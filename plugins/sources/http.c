@@ -31,8 +31,9 @@ struct bursar_source {
 	struct http_server server;
 	const struct bursar_host *host;
 	struct http_place place;
-	const char *token_file, *cert_file, *key_file;
-	struct http_look token_look, cert_look, key_look;
+	struct http_pair pair;
+	const char *token_file;
+	struct http_look token_look;
 	int64_t tend_at, look_at;
 };
 
@@ -105,26 +106,15 @@ static struct http_tokens *load_tokens(const struct bursar_source *source,
 static int check_tls(const struct bursar_source *source,
                      struct bursar_error *err)
 {
-	if ((source->cert_file[0] == '\0') != (source->key_file[0] == '\0')) {
-		return bursar_fail(err, EINVAL, "cert-file and key-file go "
-		                   "together");
+	if (http_pair_check(&source->pair, err) != 0) {
+		return -1;
 	}
-	if (source->cert_file[0] == '\0') {
-		return 0;
-	}
-	if (MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES) {
+	if (http_pair_is_given(&source->pair) &&
+	    MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES) {
 		return bursar_fail(err, ENOTSUP, "cert-file: libmicrohttpd was "
 		                   "built without TLS");
 	}
-	char *cert = http_file_load(source->cert_file, false, err);
-	char *key = cert ? http_file_load(source->key_file, true, err) : NULL;
-	const bool good = key != NULL;
-	if (good) {
-		sodium_memzero(key, strlen(key));
-	}
-	free(cert);
-	free(key);
-	return good ? 0 : -1;
+	return 0;
 }
 
 static int check_place(const struct bursar_source *source,
@@ -141,7 +131,7 @@ static int check_place(const struct bursar_source *source,
 		                   "`bursar token add`), or listen on "
 		                   "127.0.0.1", source->place.text);
 	}
-	if (source->cert_file[0] == '\0') {
+	if (!http_pair_is_given(&source->pair)) {
 		host->log(host, BURSAR_WARNING, "tokens-in-clear",
 		          "listen=%s note=\"without TLS the network reads "
 		          "tokens and records: give cert-file and key-file\"",
@@ -155,8 +145,8 @@ static int read_options(struct bursar_source *source, struct bursar_error *err)
 	const struct bursar_host *host = source->host;
 
 	source->token_file = host->text(host, "token-file");
-	source->cert_file = host->text(host, "cert-file");
-	source->key_file = host->text(host, "key-file");
+	source->pair.cert_file = host->text(host, "cert-file");
+	source->pair.key_file = host->text(host, "key-file");
 	read_limits(source);
 	if (source->server.limits.body > source->server.limits.pending) {
 		return bursar_fail(err, EINVAL, "max-pending is less than "
@@ -222,25 +212,12 @@ static bool has_changed(const char *path, struct http_look *old)
 	return true;
 }
 
-/* A certificate is renewed by listening anew.  Its key may come a moment
- * later, so both have to have been the same for a while. */
+/* A certificate is renewed by listening anew. */
 static bool has_new_certificate(struct bursar_source *source)
 {
-	struct http_look cert = { 0 }, key = { 0 };
-
-	if (source->cert_file[0] == '\0' || source->server.daemon == NULL) {
-		return false;
-	}
-	http_look_at(source->cert_file, &cert);
-	http_look_at(source->key_file, &key);
-	if (http_look_same(&cert, &source->cert_look) &&
-	    http_look_same(&key, &source->key_look)) {
-		return false;
-	}
-	const int64_t now_ns = source->host->now(source->host) * 1000;
-	return cert.changed_ns != 0 && key.changed_ns != 0 &&
-	       now_ns - cert.changed_ns > 2 * LOOK_US * 1000 &&
-	       now_ns - key.changed_ns > 2 * LOOK_US * 1000;
+	return source->server.daemon != NULL &&
+	       http_pair_has_changed(&source->pair,
+	                             source->host->now(source->host));
 }
 
 /* --- listening ------------------------------------------------------------ */
@@ -248,25 +225,14 @@ static bool has_new_certificate(struct bursar_source *source)
 static int start(struct bursar_source *source, int listener,
                  struct bursar_error *err)
 {
-	char *cert = NULL, *key = NULL;
-	int result = -1;
+	struct http_pair *pair = &source->pair;
 
-	if (source->cert_file[0] != '\0') {
-		http_look_at(source->cert_file, &source->cert_look);
-		http_look_at(source->key_file, &source->key_look);
-		cert = http_file_load(source->cert_file, false, err);
-		key = http_file_load(source->key_file, true, err);
-		if (cert == NULL || key == NULL) {
-			goto out;
-		}
+	if (http_pair_load(pair, err) != 0) {
+		return -1;
 	}
-	result = http_server_start(&source->server, listener, cert, key, err);
-out:
-	if (key != NULL) {
-		sodium_memzero(key, strlen(key));
-	}
-	free(cert);
-	free(key);
+	const int result = http_server_start(&source->server, listener,
+	                                     pair->cert, pair->key, err);
+	http_pair_forget(pair);
 	return result;
 }
 
@@ -312,7 +278,8 @@ static enum bursar_verdict begin(struct bursar_source *source, int wake,
 		return BURSAR_CONFIG;
 	}
 	host->log(host, BURSAR_INFO, "listening", "address=%s tls=%s tokens=%zu",
-	          source->place.text, source->cert_file[0] ? "yes" : "no",
+	          source->place.text, http_pair_is_given(&source->pair)
+	          ? "yes" : "no",
 	          source->server.tokens
 	          ? tokens_count(source->server.tokens->tokens) : 0);
 	return BURSAR_DONE;
@@ -328,6 +295,8 @@ static void tell_figures(struct bursar_source *source)
 	pthread_mutex_lock(&server->lock);
 	const struct http_figures figures = server->figures;
 	const size_t charged = server->charged;
+	const int64_t tokens = server->tokens != NULL
+		? (int64_t)tokens_count(server->tokens->tokens) : -1;
 	server->figures = (struct http_figures){ 0 };
 	pthread_mutex_unlock(&server->lock);
 
@@ -339,6 +308,11 @@ static void tell_figures(struct bursar_source *source)
 	host->count(host, "answers_unsent_total", figures.unanswered);
 	host->count(host, "rejections_not_kept_total", figures.lost);
 	host->gauge(host, "request_memory_bytes", (int64_t)charged);
+	if (tokens >= 0) {
+		host->gauge(host, "known_tokens", tokens);
+		host->gauge(host, "tokens_modified_timestamp_seconds",
+		            source->token_look.modified_ns / 1000000000);
+	}
 }
 
 /* True: listen anew. */
@@ -586,6 +560,9 @@ static const struct bursar_plugin_figure figures[] = {
 	{ "rejections_not_kept_total",
 	  "Records of such answers that were rejected and could not be kept." },
 	{ "request_memory_bytes", "Memory of the bodies of requests." },
+	{ "known_tokens", "Tokens that are known." },
+	{ "tokens_modified_timestamp_seconds",
+	  "When the file of tokens was changed, in seconds since 1970." },
 	{ NULL }
 };
 

@@ -34,7 +34,7 @@
 				 * not yet settled */
 
 /* Not const only because the library takes all options that way. */
-static char priorities[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2";
+static char priorities[] = HTTP_PAIR_PRIORITIES;
 
 int64_t http_now(void)
 {

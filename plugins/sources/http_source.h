@@ -26,7 +26,7 @@
 
 #include <bursar/source.h>
 
-#include "common/http_files.h"
+#include "common/http_pair.h"
 #include "common/http_place.h"
 #include "common/json.h"
 #include "common/tokens.h"
