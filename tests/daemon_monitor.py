@@ -101,6 +101,8 @@ def every_figure_is_explained(ground):
                 if re.sub("_(bucket|sum|count)$", "", one) == name or
                 one == name for label, _ in has} - {"le"}
         check(seen <= words, "labels of %s" % name, seen, words)
+        check(not seen & {"job", "instance"},
+              "%s has no label that Prometheus sets" % name)
         if name in figures.types and not words & {"plugin", "format"}:
             equal(seen, words, "all labels of %s" % name)
 
