@@ -109,7 +109,7 @@ static json_t *state_of(const struct daemon *d)
 {
 	json_t *state = pipeline_state(d->pipeline);
 	const int64_t busy = clock_mono_us() -
-		atomic_load(&((struct daemon *)(uintptr_t)d)->busy_since);
+		atomic_load(&((struct daemon *)d)->busy_since);
 
 	if (state == NULL) {
 		return NULL;

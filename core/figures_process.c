@@ -4,8 +4,8 @@
 #include "config.h"
 
 #include <dirent.h>
-#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -23,30 +23,34 @@ struct process {
 	int64_t threads;
 };
 
-/* Fields are counted behind the name of the program, which may hold anything
- * but ends with the last ')'. */
+/* A field by its number in proc(5).  They are counted behind the name of the
+ * program, which may hold anything but ends with the last ')'. */
+static int64_t field(const char *text, int number)
+{
+	const char *at = strrchr(text, ')');
+
+	for (int i = 2; at != NULL && i < number; i++) {
+		at = strchr(at + 1, ' ');
+	}
+	return at != NULL ? strtoll(at, NULL, 10) : 0;
+}
+
 static bool read_stat(struct process *process)
 {
 	char text[2048];
 	FILE *file = fopen("/proc/self/stat", "re");
 	const size_t size = file != NULL
 		? fread(text, 1, sizeof(text) - 1, file) : 0;
-	int64_t pages;
 
 	text[size] = '\0';
 	if (file != NULL) {
 		fclose(file);
 	}
-	const char *fields = strrchr(text, ')');
-	if (fields == NULL || sscanf(fields,
-		") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d"
-		" %*d %*d %" SCNd64 " %*d %" SCNd64 " %" SCNd64 " %" SCNd64,
-		&process->threads, &process->start_ticks,
-		&process->virtual_bytes, &pages) != 4) {
-		return false;
-	}
-	process->resident_bytes = pages * sysconf(_SC_PAGESIZE);
-	return true;
+	process->threads = field(text, 20);
+	process->start_ticks = field(text, 22);
+	process->virtual_bytes = field(text, 23);
+	process->resident_bytes = field(text, 24) * sysconf(_SC_PAGESIZE);
+	return process->threads > 0;
 }
 
 static int64_t cpu_us(void)

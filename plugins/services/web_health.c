@@ -29,7 +29,7 @@ unsigned web_is_live(const char *state, int64_t stalled_ms,
                      struct web_text *text)
 {
 	json_t *root = state != NULL ? json_loads(state, 0, NULL) : NULL;
-	const json_t *threads = json_object_get(root, "threads");
+	json_t *threads = json_object_get(root, "threads");
 	const json_t *thread;
 	unsigned code = 200;
 	size_t i;
@@ -38,7 +38,7 @@ unsigned web_is_live(const char *state, int64_t stalled_ms,
 		web_text_add(text, "the daemon does not tell its state\n");
 		return 503;
 	}
-	json_array_foreach((json_t *)(uintptr_t)threads, i, thread) {
+	json_array_foreach(threads, i, thread) {
 		const json_int_t busy =
 			json_integer_value(json_object_get(thread, "busy_ms"));
 
@@ -59,12 +59,12 @@ unsigned web_is_live(const char *state, int64_t stalled_ms,
 /* Name, state and why of each item. */
 static json_t *states_of(const json_t *root, const char *list)
 {
-	const json_t *items = json_object_get(root, list);
+	json_t *items = json_object_get(root, list);
 	json_t *states = json_array();
 	const json_t *item;
 	size_t i;
 
-	json_array_foreach((json_t *)(uintptr_t)items, i, item) {
+	json_array_foreach(items, i, item) {
 		json_array_append_new(states, json_pack(
 			"{ss ss ss}", "name", text_of(item, "name"),
 			"state", text_of(item, "state"),

@@ -281,11 +281,10 @@ static struct MHD_Response *make_response(const struct web_request *r,
 
 	if (r->code != 0) {
 		*code = r->code;
-		return MHD_create_response_from_buffer(
-			strlen(r->sentence), (char *)(uintptr_t)r->sentence,
-			MHD_RESPMEM_PERSISTENT);
+		web_text_add(&text, "%s", r->sentence);
+	} else {
+		*code = r->page->make(r->web, r->known, &text);
 	}
-	*code = r->page->make(r->web, r->known, &text);
 	if (text.failed) {
 		web_text_free(&text);
 		return NULL;

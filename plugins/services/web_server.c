@@ -24,6 +24,9 @@
 #define IDLE_MS      1000		/* ... where there are no connections */
 #define LAST_WORDS_US INT64_C(300000)	/* for answers, at the end */
 
+/* Not const only because the library takes all options that way. */
+static char priorities[] = HTTP_PAIR_PRIORITIES;
+
 struct web_link {
 	struct web_link *next, *previous;
 	int     fd;
@@ -152,8 +155,7 @@ static struct MHD_Daemon *start(struct web *web, int listener)
 	struct MHD_OptionItem options[] = {
 		{ MHD_OPTION_HTTPS_MEM_CERT, 0, web->pair.cert },
 		{ MHD_OPTION_HTTPS_MEM_KEY, 0, web->pair.key },
-		{ MHD_OPTION_HTTPS_PRIORITIES, 0,
-		  (void *)(uintptr_t)HTTP_PAIR_PRIORITIES },
+		{ MHD_OPTION_HTTPS_PRIORITIES, 0, priorities },
 		{ MHD_OPTION_END, 0, NULL },
 	};
 
