@@ -86,17 +86,17 @@ static int put(struct bursar_sink *sink, const struct bursar_record *record,
 static int store(struct bursar_sink *sink, const struct bursar_record *record,
                  enum bursar_outcome *outcome)
 {
-	const struct bursar_value *id = &record->values[BURSAR_MESSAGE_ID];
+	const struct bursar_value id = bursar_value(record, BURSAR_MESSAGE_ID);
 	const bool counted = record->flags & BURSAR_RECORD_COUNTED;
 	bool same = false;
 	char text[256];
-	int known = put(sink, record, record->key, id->text, id->size, &same);
+	int known = put(sink, record, record->key, id.text, id.size, &same);
 
 	for (int n = 1; counted && known == 1 &&
 	     !(same && (record->flags & BURSAR_RECORD_AGAIN)); n++) {
 		uint8_t key[16];
 		const int size = snprintf(text, sizeof(text), "%.*s#%d",
-		                          (int)id->size - 2, id->text, n);
+		                          (int)id.size - 2, id.text, n);
 		sink->host->key(record->kind, text, (size_t)size, key);
 		known = put(sink, record, key, text, (size_t)size, &same);
 	}
