@@ -155,7 +155,7 @@ if is_built crypto vault; then
 fi
 keeps format ledger -f "$top_srcdir/tests/fixtures/ledger-golden.jsonl"
 keeps format ledger
-for answer in "$top_srcdir"/tests/corpus/provider/*; do
+for answer in "$top_srcdir"/tests/corpus/provider/*.json; do
 	keeps format provider -f "$answer"
 done
 keeps service clock -o path=@DIR@/out

@@ -596,7 +596,11 @@ static enum bursar_verdict decode(struct bursar_format *format,
 	if (!uses_tokens) {
 		return BURSAR_DONE;
 	}
-	verdict = read_answer(&d, message->body, err);
+	verdict = d.no_memory ? BURSAR_RETRY
+	                      : read_answer(&d, message->body, err);
+	if (verdict == BURSAR_RETRY) {
+		goto no_memory;
+	}
 	if (verdict != BURSAR_DONE) {
 		return verdict;
 	}
