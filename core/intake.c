@@ -90,8 +90,7 @@ struct intake {
 	struct lanes    lanes;
 	struct bursar_settled  settled[SETTLE_MAX];
 	struct flight_message *settling[SETTLE_MAX];
-	struct bursar_message *settling_rooms;	/* as many, for a source that
-						 * answers; else NULL */
+	struct bursar_message *settling_rooms;	/* as many */
 
 	_Atomic int64_t busy_since;	/* us, monotonic: of this turn */
 
@@ -311,10 +310,13 @@ static size_t list_settled(struct intake *in, struct flight *flight,
 		}
 		if (in->recalling) {
 			in->settling[count] = m;
-			in->settled[count++] = (struct bursar_settled){
+			in->settled[count] = (struct bursar_settled){
 				.token = m->token,
 				.outcome = BURSAR_RETURNED,
+				.message = flight_delivered(
+					m, &in->settling_rooms[count]),
 			};
+			count++;
 			continue;
 		}
 		if (!is_finished(m)) {
@@ -332,7 +334,7 @@ static size_t list_settled(struct intake *in, struct flight *flight,
 			.token = m->token,
 			.outcome = outcome,
 			.reason = refused ? atomic_load(&m->reason) : NULL,
-			.message = refused && in->settling_rooms != NULL
+			.message = refused || outcome == BURSAR_RETURNED
 			         ? flight_delivered(m,
 			                   &in->settling_rooms[count]) : NULL,
 		};
@@ -1006,13 +1008,10 @@ struct intake *intake_create(const struct intake_options *options,
 	if (preparer_init(&in->preparer, err) != 0) {
 		goto fail;
 	}
-	if (in->ops->answers) {
-		in->settling_rooms = calloc(SETTLE_MAX,
-		                            sizeof(*in->settling_rooms));
-		if (in->settling_rooms == NULL) {
-			bursar_fail(err, ENOMEM, "out of memory");
-			goto fail;
-		}
+	in->settling_rooms = calloc(SETTLE_MAX, sizeof(*in->settling_rooms));
+	if (in->settling_rooms == NULL) {
+		bursar_fail(err, ENOMEM, "out of memory");
+		goto fail;
 	}
 	if (in->source == NULL) {
 		in->source = in->ops->open(&options->instance->host, err);

@@ -215,13 +215,11 @@ static enum bursar_verdict source_read(struct bursar_source *source,
 	return BURSAR_DONE;
 }
 
-static struct bursar_source_ops source_ops;
-
-/* What an answer may need the message for. */
+/* Where a source may need the message again. */
 static bool is_lent(const struct bursar_settled *settled)
 {
-	return source_ops.answers && (settled->outcome == BURSAR_REFUSED ||
-	                              settled->outcome == BURSAR_CONFLICT);
+	return settled->outcome != BURSAR_STORED &&
+	       settled->outcome != BURSAR_DUPLICATE;
 }
 
 static enum bursar_verdict source_settle(struct bursar_source *source,

@@ -66,7 +66,7 @@ struct bursar_settled {
 	enum bursar_outcome outcome;
 	const char *reason;	/* REFUSED, CONFLICT: a sentence; else NULL */
 	/* As it was added, but for a body that was cut; lent for the call.
-	 * Only REFUSED and CONFLICT of a source that answers; else NULL. */
+	 * NULL for STORED and DUPLICATE, which leave nothing to be done. */
 	const struct bursar_message *message;
 };
 

@@ -228,6 +228,8 @@ void intake_settle(struct intake *in, size_t from, size_t to,
 {
 	struct bursar_settled *settled = calloc(to - from + 1,
 	                                        sizeof(*settled));
+	const bool refused = outcome == BURSAR_REFUSED ||
+	                     outcome == BURSAR_CONFLICT;
 	enum bursar_verdict verdict = BURSAR_RETRY;
 	struct bursar_error err = { 0 };
 
@@ -237,12 +239,10 @@ void intake_settle(struct intake *in, size_t from, size_t to,
 	for (size_t i = from; i < to; i++) {
 		settled[i - from] = (struct bursar_settled){
 			.token = in->items[i].message.token,
-			.message = &in->items[i].message,
 			.outcome = outcome,
-			.reason = outcome == BURSAR_REFUSED ||
-			          outcome == BURSAR_CONFLICT
-			          ? "the kit wants it so" : NULL,
-			.message = &in->items[i].message,
+			.reason = refused ? "the kit wants it so" : NULL,
+			.message = refused || outcome == BURSAR_RETURNED
+			           ? &in->items[i].message : NULL,
 		};
 		in->items[i].settled = true;
 	}
