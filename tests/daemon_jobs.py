@@ -206,14 +206,38 @@ def of_two_daemons_one_runs_it(ground):
     sound(ground, "after it")
 
 
+def slow_down(ground, table):
+    """Each tenth row that is deleted takes its time, so that a job is caught
+    in the middle however fast the machine is."""
+    if real.SINK == "postgres":
+        change(ground, "CREATE FUNCTION slow() RETURNS trigger LANGUAGE "
+               "plpgsql AS $$ BEGIN PERFORM pg_sleep(0.002); RETURN OLD; "
+               "END $$; CREATE TRIGGER slow BEFORE DELETE ON %s FOR EACH ROW "
+               "WHEN (OLD.id %% 10 = 0) EXECUTE FUNCTION slow()" % table)
+    else:
+        change(ground, "CREATE TRIGGER slow BEFORE DELETE ON %s "
+               "WHEN OLD.id %% 10 = 0 BEGIN SELECT count(*) FROM (WITH "
+               "RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c "
+               "WHERE x < 15000) SELECT x FROM c); END" % table)
+
+
+def at_full_speed(ground, table):
+    if real.SINK == "postgres":
+        change(ground, "DROP TRIGGER slow ON %s; DROP FUNCTION slow" % table)
+    else:
+        change(ground, "DROP TRIGGER slow")
+
+
 def who_is_killed_is_taken_over(ground):
     fill(ground, 12000)
     configure(ground, {"purge": "1h"})
+    slow_down(ground, "prompt_records")
     first = ground.follow()
     first.wait_event("job-started")
     wait_for(lambda: 0 < ground.count("prompt") < 12000, "some are gone")
     left = ground.count("prompt")
     first.kill()
+    at_full_speed(ground, "prompt_records")
     left = min(left, ground.count("prompt"))
     check(left > 0, "it was killed in the middle", left)
     equal(jobs(ground, "purge")["result"], "running", "the ledger shows it")
@@ -232,10 +256,12 @@ def who_is_killed_is_taken_over(ground):
 def term_ends_a_job_between_two_steps(ground):
     fill(ground, 12000)
     configure(ground, {"purge": "1h"})
+    slow_down(ground, "prompt_records")
     process = ground.follow()
     process.wait_event("job-started")
     began = time.monotonic()
     equal(process.stop(), 0, "TERM ends it")
+    at_full_speed(ground, "prompt_records")
     check(time.monotonic() - began < 5, "at once",
           time.monotonic() - began)
     check(ground.count("prompt") > 0, "in the middle")
@@ -250,10 +276,12 @@ def facts_killed_in_the_middle(ground):
     store(ground, [one for month in range(5) for one in old_facts(
         month * 3000, 3000, days=60 + month * 35)])
     configure(ground, {"facts": "1h"}, retention={"facts-days": 15})
+    slow_down(ground, "metering_records")
     process = ground.follow()
     process.wait_event("job-started")
     wait_for(lambda: ground.count() < 15000, "some are gone")
     process.kill()
+    at_full_speed(ground, "metering_records")
     check(ground.count() > 0, "it was killed in the middle")
     check("are closed" in ground.bursar("verify"), "verify finds nothing "
           "in the middle (%d left)" % ground.count())
