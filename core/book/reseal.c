@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "book/reseal.h"
 #include "common/columns.h"
@@ -18,8 +17,6 @@
 
 #define PAGE       40u			/* rows, at most */
 #define PAGE_BYTES ((size_t)4 << 20)	/* ... or one */
-#define TRIES      50			/* of a statement that is busy */
-#define PAUSE_MS   100
 
 _Static_assert(PAGE * (4 + BODIES_MAX) + 2 <= BOOK_MAX_PARAMETERS,
                "a page fits into one statement");
@@ -54,14 +51,13 @@ struct state {
 static int ask(const struct state *s, const struct book_statement *st,
                bursar_row_fn *row, void *context)
 {
-	const struct timespec moment = { .tv_nsec = PAUSE_MS * 1000000L };
 	const struct book *book = s->reseal->book;
 	enum bursar_verdict verdict = BURSAR_RETRY;
 	struct bursar_error why;
 
-	for (int i = 0; i < TRIES && verdict == BURSAR_RETRY; i++) {
+	for (int i = 0; i < BOOK_TRIES && verdict == BURSAR_RETRY; i++) {
 		if (i > 0) {
-			nanosleep(&moment, NULL);
+			book_pause();
 		}
 		why = (struct bursar_error){ 0 };
 		verdict = book->ops->sql(book->sink, st->text, st->parameters,
