@@ -130,7 +130,10 @@ void unpack_message(const struct packed_message *packed,
 	size_t count = 0;
 
 	for (size_t i = 0; i < WORDS; i++) {
-		words[i] = packed->set >> i & 1 ? packed->words[count++] : 0;
+		words[i] = 0;
+		if ((packed->set >> i & 1) != 0) {
+			words[i] = packed->words[count++];
+		}
 	}
 	memcpy(message, words, sizeof(words));
 }

@@ -248,7 +248,10 @@ class Chaos:
         self.pair.start(which)
 
     def stop(self, which, pause, _):
-        status = self.pair.alive(which).stop(PATIENCE)
+        process = self.pair.alive(which)
+        # Before that TERM ends it as it ends any process.
+        process.wait_event("started")
+        status = process.stop(PATIENCE)
         if status != 0:
             raise daemon.Failure("stopped, daemon %d ended with %s" % (
                 which, status))

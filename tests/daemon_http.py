@@ -615,6 +615,25 @@ def run_shown(ground, server, command, text, token):
     return done.stdout.decode()
 
 
+def answers_of_providers_are_read_as_shown(ground):
+    server = Server(ground)
+    ground.write_text("bursar.yaml", blocks("yaml")[-1].replace(
+        "127.0.0.1:8379", "127.0.0.1:%d" % server.port) +
+        "sinks: {ledger: {plugin: sqlite, path: ledger.db}}\n"
+        "state-dir: state\n")
+    ground.bursar("check")
+    server.process = ground.start()
+    server.process.wait_event("listening")
+    status = server.post(blocks("json")[-1].encode())[0]
+    equal(status, 200, "the answer of a provider is taken")
+    equal([tuple(row) for row in ground.rows(
+        "SELECT message_id, provider, model_id, team, input_tokens, "
+        "output_tokens, usage_source FROM metering_records")],
+          [("5b1f0f0e", "openai", "gpt-5-mini", "search", 150, 42,
+            "response")], "its usage is stored")
+    equal(server.process.stop(), 0, "TERM ends it")
+
+
 def the_examples_work_as_they_are_shown(ground):
     yaml = blocks("yaml")
     shells = blocks("sh")
@@ -678,4 +697,5 @@ if __name__ == "__main__":
          thousands_of_idle_connections_change_nothing,
          slow_clients_are_cut, with_tls_and_a_renewed_certificate,
          a_reload_goes_on_listening,
-         the_examples_work_as_they_are_shown)
+         the_examples_work_as_they_are_shown,
+         answers_of_providers_are_read_as_shown)

@@ -167,9 +167,10 @@ def mixed(ground):
 
 
 def as_producers_are_shown(ground):
-    """The last part of docs/producers.md, at the address of this broker."""
+    """What docs/producers.md says of brokers, at the address of this broker."""
     uri = real.address("AMQP")
-    sources, shells = blocks("yaml")[-1], blocks("sh")
+    sources = [one for one in blocks("yaml") if "plugin: amqp" in one][0]
+    shells = [one for one in blocks("sh") if "amqp-publish" in one]
     ground.port = web.free_port()
     ground.write_text("bursar.yaml", sources.replace(
         "plugin: amqp  ", 'plugin: amqp\n    uri: "%s"' % uri) +
