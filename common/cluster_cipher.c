@@ -189,7 +189,7 @@ struct bursar_span cluster_ring_copy_id(const struct cluster_ring *ring,
 {
 	assert(ring != NULL && ring->count > 0);
 
-	const size_t size = 2 * ID_BYTES;
+	const size_t size = (size_t)2 * ID_BYTES;
 	char *text = arena->alloc(arena, size);
 
 	if (text != NULL) {

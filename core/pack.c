@@ -8,7 +8,7 @@
 
 #include "pack.h"
 
-#define NUMBER_MAX 10	/* bytes of a number */
+#define NUMBER_MAX ((size_t)10)	/* bytes of a number */
 #define PACKED_MAX (sizeof(char *) + BURSAR_FIELDS_MAX / 8 + \
                     BURSAR_FIELDS_MAX * (2 * NUMBER_MAX + sizeof(char *)))
 

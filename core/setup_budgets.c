@@ -145,7 +145,7 @@ bool build_budgets(const struct build *build)
 		             "map: {BUDGET: {limit: DOLLARS}}");
 		return true;
 	}
-	setup->budgets = calloc(count_of(section), sizeof(*setup->budgets));
+	setup->budgets = calloc(count_of(section) + 1, sizeof(*setup->budgets));
 	if (setup->budgets == NULL) {
 		return no_memory(build);
 	}

@@ -7,6 +7,7 @@
  */
 #include "config.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,6 +57,8 @@ static json_t *tree_of(const struct conf *conf)
 static struct price_book *read_overrides(const struct build *build,
                                          const struct conf *overrides)
 {
+	assert(overrides != NULL);
+
 	const struct price_findings to = {
 		.findings = build->findings, .before = "prices.overrides: ",
 		.line = overrides->line, .lines = overrides,

@@ -8,6 +8,7 @@ import csv
 import datetime
 import io
 import json
+import os
 import random
 import shutil
 import sys

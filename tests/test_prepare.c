@@ -889,7 +889,7 @@ static void assert_sealed(const struct bursar_record *record)
 	assert_text(record, BURSAR_EXTRA_JSON,
 	            "sealed:1:encrypted/test:closed");
 	assert_text(record, BURSAR_SEALED_BY, "lock/k");
-	ck_assert_int_eq(record->values[BURSAR_ROW_HASH].number,
+	ck_assert_int_eq(bursar_value(record, BURSAR_ROW_HASH).number,
 	                 identity_row_hash(record));
 }
 
@@ -903,9 +903,9 @@ START_TEST(seals_for_each_sink_alone)
 	assert_sealed(record_of(m));
 	const struct bursar_record *clear = m->records->next->record;
 	ck_assert_ptr_null(m->records->next->next);
-	ck_assert_uint_eq(clear->values[BURSAR_EXTRA_JSON].size, 40);
-	ck_assert(!clear->values[BURSAR_SEALED_BY].is_set);
-	ck_assert_int_eq(clear->values[BURSAR_ROW_HASH].number,
+	ck_assert_uint_eq(bursar_value(clear, BURSAR_EXTRA_JSON).size, 40);
+	ck_assert(!bursar_value(clear, BURSAR_SEALED_BY).is_set);
+	ck_assert_int_eq(bursar_value(clear, BURSAR_ROW_HASH).number,
 	                 identity_row_hash(clear));
 	ck_assert(clear->check == record_of(m)->check);
 }

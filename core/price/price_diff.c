@@ -2,6 +2,7 @@
 
 #include "config.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "common/rfc3339.h"
@@ -146,9 +147,11 @@ size_t price_diff(const struct price_book *old, const struct price_book *new,
 			? price_book_model(old, i) : NULL;
 		const struct price_model *b = n < price_book_count(new)
 			? price_book_model(new, n) : NULL;
+
+		assert(a != NULL || b != NULL);
+
 		const int order = a == NULL ? 1 : b == NULL ? -1 :
 			strcmp(a->key, b->key);
-
 		if (order < 0) {
 			tell(&diff, PRICE_REMOVED, a->key, NULL, PRICE_UNKNOWN,
 			     PRICE_UNKNOWN);

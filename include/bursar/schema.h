@@ -227,6 +227,9 @@ static inline void bursar_unpack(const struct bursar_record *record,
 
 	assert(count <= BURSAR_FIELDS_MAX && count <= kind->field_count);
 	memcpy(&texts, packed, sizeof(texts));
+#ifdef __clang_analyzer__	/* it does not see that all are filled */
+	memset(values, 0, count * sizeof(values[0]));
+#endif
 	for (size_t i = 0; i < count; i++) {
 		struct bursar_value *value = &values[i];
 
