@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -180,6 +181,15 @@ static int64_t look(const struct jobs *jobs, struct entry *entry,
 	return plan(jobs, entry, book);
 }
 
+/* The C library keeps what a thread freed: 30 MB of a ledger that was opened
+ * for a job, until the next run. */
+static void give_memory_back(void)
+{
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
+}
+
 static int64_t open_and_look(const struct jobs *jobs, struct entry *entry)
 {
 	struct bursar_error err = { 0 };
@@ -190,6 +200,7 @@ static int64_t open_and_look(const struct jobs *jobs, struct entry *entry)
 	              &err) == 0) {
 		wait = look(jobs, entry, &book, &err);
 		book_close(&book);
+		give_memory_back();
 	}
 	if (wait >= 0) {
 		entry->failures = 0;
