@@ -153,6 +153,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/price/price_book.c \
 	%D%/price/price_book.h \
 	%D%/price/price_builtin.c \
+	%D%/price/price_builtin.h \
 	%D%/price/price_card.c \
 	%D%/price/price_compute.c \
 	%D%/price/price_compute.h \
@@ -212,11 +213,17 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	$(LTDL_LIBS) $(JANSSON_LIBS) $(YAML_LIBS) $(SODIUM_LIBS) -lpthread -lm
 
 # The book that comes with the program, as the bytes of a C array.
-BUILT_SOURCES += %D%/price_builtin.inc
-CLEANFILES += %D%/price_builtin.inc
-%D%/price_builtin.inc: etc/prices.json
-	$(AM_V_GEN)$(MKDIR_P) %D% && od -An -v -tx1 $(top_srcdir)/etc/prices.json | \
-	    sed 's/ *\([0-9a-f][0-9a-f]\)/0x\1,/g' >$@.new && mv $@.new $@
+nodist_%C%_libcore_la_SOURCES = %D%/price_book_text.c
+CLEANFILES += %D%/price_book_text.c
+%D%/price_book_text.c: etc/prices.json
+	$(AM_V_GEN)$(MKDIR_P) %D% && { \
+	    echo '#include "price/price_builtin.h"'; \
+	    echo 'const unsigned char price_book_text[] = {'; \
+	    od -An -v -tx1 $(top_srcdir)/etc/prices.json | \
+	        sed 's/ *\([0-9a-f][0-9a-f]\)/0x\1,/g'; \
+	    echo '};'; \
+	    echo 'const size_t price_book_size = sizeof(price_book_text);'; \
+	} >$@.new && mv $@.new $@
 
 bin_PROGRAMS += %D%/bursar
 

@@ -6,10 +6,7 @@
 #include <stdlib.h>
 
 #include "price/price_book.h"
-
-static const unsigned char text[] = {
-#include "price_builtin.inc"
-};
+#include "price/price_builtin.h"
 
 struct price_book *price_book_builtin(void)
 {
@@ -19,7 +16,8 @@ struct price_book *price_book_builtin(void)
 	                                   .before = "" };
 
 	if (book == NULL) {
-		book = price_book_parse((const char *)text, sizeof(text), "builtin", &to);
+		book = price_book_parse((const char *)price_book_text,
+		                        price_book_size, "builtin", &to);
 	}
 	if (book == NULL) {
 		/* It is checked by the tests; memory is short, then. */
