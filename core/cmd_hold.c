@@ -485,7 +485,7 @@ static int list(struct cli *cli, const char *sink, bool all)
 static int run(struct cli *cli, int argc, char **argv)
 {
 	const char *value[CLI_MAX_OPTIONS];
-	struct hold hold = { .kind = "" };
+	struct hold hold = { .reason = "", .kind = "" };
 	struct order order = { .hold = &hold };
 
 	if (!cli_parse(cli, &argc, &argv, value)) {
