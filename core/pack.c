@@ -126,11 +126,10 @@ const struct packed_message *pack_message(struct arena *arena,
 void unpack_message(const struct packed_message *packed,
                     struct bursar_message *message)
 {
-	uint64_t words[WORDS];
+	uint64_t words[WORDS] = { 0 };
 	size_t count = 0;
 
 	for (size_t i = 0; i < WORDS; i++) {
-		words[i] = 0;
 		if ((packed->set >> i & 1) != 0) {
 			words[i] = packed->words[count++];
 		}
