@@ -331,11 +331,11 @@ static enum bursar_verdict write_offered(struct writer *w, size_t count,
 	metric_add(w->m.batches[verdict], 1);
 	if (verdict == BURSAR_DONE) {
 		histogram_add(w->m.commit_time, took, 1);
-	} else {
-		/* Whether it was stored is not known for certain. */
-		for (size_t i = 0; i < count; i++) {
-			w->records[i]->flags |= BURSAR_RECORD_AGAIN;
-		}
+	}
+	/* By any other verdict nothing was stored: calls that are equal and
+	 * came without ids must not be taken for each other then. */
+	for (size_t i = 0; verdict == BURSAR_DOWN && i < count; i++) {
+		w->records[i]->flags |= BURSAR_RECORD_AGAIN;
 	}
 	return verdict;
 }

@@ -1585,7 +1585,7 @@ END_TEST
 START_TEST(what_one_sink_did_to_a_record_is_nothing_to_another)
 {
 	setup.routes[0] = 3;
-	w.sinks[0].write_says = BURSAR_RETRY;
+	w.sinks[0].write_says = BURSAR_DOWN;
 	w.sinks[0].says_times = 2;
 	w.sinks[1].open_says = BURSAR_DOWN;
 	send_many("metering", 0, 10);
@@ -1599,6 +1599,25 @@ START_TEST(what_one_sink_did_to_a_record_is_nothing_to_another)
 	ck_assert_uint_eq(w.sinks[1].count, 10);
 	ck_assert_int_gt(w.sinks[0].again, 0);
 	ck_assert_int_eq(w.sinks[1].again, 0);
+}
+END_TEST
+
+/* What a sink says it did not store is new to it: an equal call without an id
+ * must not be taken for it. */
+START_TEST(what_was_not_stored_for_certain_is_not_offered_again)
+{
+	static const enum bursar_verdict says[] = {
+		BURSAR_RETRY, BURSAR_CONFIG, BURSAR_REJECT,
+	};
+
+	w.sinks[0].write_says = says[_i];
+	w.sinks[0].says_times = 2;
+	send_many("metering", 0, 10);
+	start();
+	WAIT_FOR(settled() == 10);
+
+	ck_assert_int_gt(w.sinks[0].writes, 2);
+	ck_assert_int_eq(w.sinks[0].again, 0);
 }
 END_TEST
 
@@ -1814,6 +1833,8 @@ static void add_tests(TCase *t)
 	tcase_add_test(t,
 	               what_writers_still_have_takes_its_part_of_the_window);
 	tcase_add_test(t, what_one_sink_did_to_a_record_is_nothing_to_another);
+	tcase_add_loop_test(
+		t, what_was_not_stored_for_certain_is_not_offered_again, 0, 3);
 	tcase_add_test(t, a_sink_that_died_of_its_last_record_is_opened_again);
 	tcase_add_test(t, what_comes_too_late_for_a_writer_is_given_back);
 	tcase_add_test(t, tells_its_state_whatever_characters_a_reason_has);

@@ -108,10 +108,10 @@ struct bursar_sink_ops {
 	 * DUPLICATE.  The record itself is not changed: it may be offered
 	 * again.
 	 *
-	 * Returns DONE; or, with nothing stored as far as can be known, and
-	 * *err filled:
+	 * Returns DONE; or, with nothing stored and *err filled:
 	 *	RETRY	locked, deadlock, disk full, out of memory
-	 *	DOWN	no connection; also when the commit's result is unknown
+	 *	DOWN	no connection; also when the commit's result is unknown:
+	 *		all of the batch is then offered AGAIN
 	 *	REJECT	*culprit can never be stored; SIZE_MAX if the sink does
 	 *		not know which one: the core then halves the batch
 	 *	CONFIG	no permission, no table, not a database, corrupt

@@ -222,6 +222,20 @@ static enum bursar_verdict add_sums(struct bursar_sink *sink,
 	return verdict;
 }
 
+/* Where the server did not say what it did nobody knows whether all is stored,
+ * and only DOWN says that. */
+static enum bursar_verdict commit(struct bursar_sink *sink,
+                                  struct bursar_error *err)
+{
+	struct db *db = &sink->db;
+
+	db->state[0] = '\0';
+	const enum bursar_verdict verdict = db_exec(db, "COMMIT", err);
+	const bool unknown = db->state[0] == '\0' ||
+		strcmp(db->state, "40003") == 0;
+	return verdict == BURSAR_RETRY && unknown ? BURSAR_DOWN : verdict;
+}
+
 /* The batch in one transaction. */
 static enum bursar_verdict try(struct bursar_sink *sink, struct batch *batch,
                                struct attempt *attempt, size_t *culprit,
@@ -241,7 +255,7 @@ static enum bursar_verdict try(struct bursar_sink *sink, struct batch *batch,
 		verdict = add_sums(sink, attempt, err);
 	}
 	if (verdict == BURSAR_DONE) {
-		verdict = db_exec(&sink->db, "COMMIT", err);
+		verdict = commit(sink, err);
 	}
 	db_rollback(&sink->db);
 	return verdict;
