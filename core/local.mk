@@ -185,6 +185,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/setup.h \
 	%D%/setup_budgets.c \
 	%D%/setup_build.h \
+	%D%/setup_items.c \
 	%D%/setup_prices.c \
 	%D%/setup_routes.c \
 	%D%/setup_tables.c \

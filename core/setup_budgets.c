@@ -15,12 +15,6 @@
 
 #define WHAT_SIZE 120
 
-static bool no_memory(const struct build *build)
-{
-	findings_add(build->findings, 0, "out of memory");
-	return false;
-}
-
 static unsigned line_of(const struct options *options, const char *name,
                         unsigned otherwise)
 {
@@ -147,12 +141,12 @@ bool build_budgets(const struct build *build)
 	}
 	setup->budgets = calloc(count_of(section) + 1, sizeof(*setup->budgets));
 	if (setup->budgets == NULL) {
-		return no_memory(build);
+		return build_no_memory(build);
 	}
 	for (const struct conf *c = section->first; c != NULL; c = c->next) {
 		if (!take_budget(build, c,
 		                 &setup->budgets[setup->budget_count++])) {
-			return no_memory(build);
+			return build_no_memory(build);
 		}
 	}
 	return true;

@@ -18,10 +18,29 @@ struct build {
 	struct findings   *warnings;
 };
 
+/*
+ * Checks those members of a map that stand in `table` and leaves the others to
+ * somebody else.  Returns the options, to be given to options_destroy(); NULL:
+ * out of memory.
+ */
+struct options *build_some(const struct build *build, const struct conf *map,
+                           const struct bursar_option *table,
+                           const char *what);
+
+/* A finding of its own; returns false. */
+bool build_no_memory(const struct build *build);
+
 /* The kind of that name; NULL with a finding.  `what` uses it, in `line`. */
 const struct bursar_kind *build_kind(const struct build *build,
                                      const char *name, const char *what,
                                      unsigned line);
+
+/*
+ * All entries: their plugins, their options, and what sources name of formats
+ * and crypto.  false: out of memory.
+ */
+bool build_items(const struct build *build);
+void setup_item_finish(struct setup_item *item);
 
 /*
  * Routes, the book, and what only shows when all entries are known; `top` are
