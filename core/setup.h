@@ -125,11 +125,12 @@ extern const struct bursar_option setup_route_options[];	/* every route */
 extern const struct bursar_option setup_budget_options[];	/* every budget */
 extern const struct bursar_option setup_source_options[];	/* every source */
 extern const struct bursar_option setup_sink_options[];		/* every sink */
-/* Every entry of crypto, formats and services. */
+extern const struct bursar_option setup_service_options[];	/* every service */
+/* Every entry of crypto and formats. */
 extern const struct bursar_option setup_item_options[];
 
 /*
- * The common options of the entries of a kind of plugin: one of the three
+ * The common options of the entries of a kind of plugin: one of the four
  * tables above.
  */
 const struct bursar_option *setup_common_options(enum bursar_plugin_kind kind);
@@ -138,7 +139,7 @@ const struct bursar_option *setup_common_options(enum bursar_plugin_kind kind);
  * Loads and checks `file`, which lives as long as the findings do.  Returns the
  * setup, to be given to setup_destroy(), or NULL with findings.  `warnings`
  * gets what is legal but deserves a word (a source that feeds two routes, an
- * entry that nothing uses); may be NULL.
+ * entry that nothing uses, one that is left out); may be NULL.
  */
 struct setup *setup_load(const char *file, struct findings *findings,
                          struct findings *warnings);

@@ -7,6 +7,7 @@
 #include "config.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,26 +38,43 @@ static void check_name(const struct build *build, const char *what,
 	}
 }
 
-/* The plugin that the entry names, or NULL with a finding where it is one. */
-static const struct bursar_plugin *find_plugin(const struct build *build,
-                                               enum bursar_plugin_kind kind,
+/* The plugin that the entry names, or NULL, with *err where it names one. */
+static const struct bursar_plugin *find_plugin(enum bursar_plugin_kind kind,
                                                const struct conf *entry,
-                                               const char *what)
+                                               struct bursar_error *err)
 {
 	const struct conf *name = conf_get(entry, "plugin");
-	struct bursar_error err = { 0 };
 
 	if (conf_is_empty(name) || name->type != CONF_TEXT || name->broken) {
 		return NULL;
 	}
+	return module_load(kind, name->text, err);
+}
 
-	const struct bursar_plugin *plugin =
-		module_load(kind, name->text, &err);
-	if (plugin == NULL) {
-		findings_add(build->findings, name->line, "%s: %s", what,
-		             err.text);
+/* Whether an entry without a plugin is no mistake.  Nothing else names entries
+ * of these two kinds, so that they can be missing. */
+static bool may_be_left_out(const struct setup_item *item,
+                            enum bursar_plugin_kind kind)
+{
+	return (kind == BURSAR_SOURCE || kind == BURSAR_SERVICE) &&
+	       item->options != NULL &&
+	       options_number(item->options, "if-installed") != 0;
+}
+
+static void report_plugin(const struct build *build,
+                          enum bursar_plugin_kind kind,
+                          const struct conf *entry,
+                          const struct setup_item *item, const char *what,
+                          const struct bursar_error *err)
+{
+	const unsigned line = conf_get(entry, "plugin")->line;
+
+	if (err->code == ENOENT && may_be_left_out(item, kind)) {
+		findings_add(build->warnings, line, "%s is left out: %s", what,
+		             err->text);
+	} else {
+		findings_add(build->findings, line, "%s: %s", what, err->text);
 	}
-	return plugin;
 }
 
 /* Equal as long as neither the section nor a secret in a file changes. */
@@ -77,10 +95,18 @@ static char *item_text(const struct conf *entry, const struct options *options)
 	return text;
 }
 
+void setup_item_finish(struct setup_item *item)
+{
+	free(item->name);
+	free(item->text);
+	options_destroy(item->options);
+}
+
 static bool load_item(const struct build *build, enum bursar_plugin_kind kind,
                       const struct conf *entry, struct setup_item *item)
 {
 	const struct bursar_option *common = setup_common_options(kind);
+	struct bursar_error err = { 0 };
 	char what[WHAT_SIZE];
 
 	snprintf(what, sizeof(what), "%s '%.60s'", module_kind_names[kind],
@@ -88,13 +114,16 @@ static bool load_item(const struct build *build, enum bursar_plugin_kind kind,
 	check_name(build, what, entry->key, entry->line);
 	item->line = entry->line;
 	item->name = strdup(entry->key);
-	item->plugin = find_plugin(build, kind, entry, what);
+	item->plugin = find_plugin(kind, entry, &err);
 	if (item->plugin == NULL && entry->type == CONF_MAP) {
 		item->options = build_some(build, entry, common, what);
 	} else {
 		item->options = options_create(entry, common,
 			item->plugin != NULL ? item->plugin->options : NULL,
 			what, build->dir, build->findings);
+	}
+	if (err.code != 0) {
+		report_plugin(build, kind, entry, item, what, &err);
 	}
 	if (item->options != NULL) {
 		item->text = item_text(entry, item->options);
@@ -110,6 +139,34 @@ static size_t count_of(const struct conf *map)
 		count++;
 	}
 	return count;
+}
+
+/* Entries from `first` on, `each` bytes for one, into `items`. */
+static bool load_each(const struct build *build, enum bursar_plugin_kind kind,
+                      const struct conf *first, char *items, size_t each,
+                      size_t *count)
+{
+	bool left_out = false;
+
+	for (const struct conf *c = first; c != NULL; c = c->next) {
+		struct setup_item *item = (void *)(items + *count * each);
+
+		++*count;
+		if (!load_item(build, kind, c, item)) {
+			return false;
+		}
+		if (item->plugin == NULL && may_be_left_out(item, kind)) {
+			setup_item_finish(item);
+			memset(item, 0, each);
+			--*count;
+			left_out = true;
+		}
+	}
+	if (left_out && kind == BURSAR_SOURCE && *count == 0) {
+		findings_add(build->findings, first->line, "no source is left: "
+		             "none of their plugins is installed");
+	}
+	return true;
 }
 
 /*
@@ -148,13 +205,7 @@ static bool load_items(const struct build *build, enum bursar_plugin_kind kind,
 		return build_no_memory(build);
 	}
 	*(void **)array = items;
-	for (const struct conf *c = first; c != NULL; c = c->next) {
-		if (!load_item(build, kind, c,
-		               (void *)(items + (*count)++ * each))) {
-			return false;
-		}
-	}
-	return true;
+	return load_each(build, kind, first, items, each, count);
 }
 
 static struct setup_item *find_item(struct setup_item *items, size_t count,
@@ -328,11 +379,4 @@ bool build_items(const struct build *build)
 		finish_source(build, &setup->sources[i]);
 	}
 	return true;
-}
-
-void setup_item_finish(struct setup_item *item)
-{
-	free(item->name);
-	free(item->text);
-	options_destroy(item->options);
 }

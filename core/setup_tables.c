@@ -133,12 +133,17 @@ const struct bursar_option setup_budget_options[] = {
 	{ NULL }
 };
 
+#define IF_INSTALLED_OPTION                                                  \
+	{ "if-installed", BURSAR_TYPE_FLAG, "false",                         \
+	  "Whether the entry is left out where its plugin is not installed." }
+
 #define PLUGIN_OPTION                                                        \
 	{ "plugin", BURSAR_TYPE_TEXT, NULL,                                  \
 	  "The plugin that does the work; 'bursar plugins' lists them." }
 
 const struct bursar_option setup_source_options[] = {
 	PLUGIN_OPTION,
+	IF_INSTALLED_OPTION,
 	{ "format", BURSAR_TYPE_TEXT, "ledger",
 	  "How its messages are decoded: an entry of formats, or a plugin." },
 	{ "crypto", BURSAR_TYPE_TEXT, "",
@@ -178,6 +183,12 @@ const struct bursar_option setup_item_options[] = {
 	{ NULL }
 };
 
+const struct bursar_option setup_service_options[] = {
+	PLUGIN_OPTION,
+	IF_INSTALLED_OPTION,
+	{ NULL }
+};
+
 const struct bursar_option *setup_common_options(enum bursar_plugin_kind kind)
 {
 	switch (kind) {
@@ -185,6 +196,8 @@ const struct bursar_option *setup_common_options(enum bursar_plugin_kind kind)
 		return setup_source_options;
 	case BURSAR_SINK:
 		return setup_sink_options;
+	case BURSAR_SERVICE:
+		return setup_service_options;
 	default:
 		return setup_item_options;
 	}

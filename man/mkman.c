@@ -300,7 +300,7 @@ static void page_of_configuration(const struct plugins *plugins)
 		{ "crypto", pages_crypto, setup_item_options },
 		{ "formats", pages_formats, setup_item_options },
 		{ "sinks", pages_sinks, setup_sink_options },
-		{ "services", pages_services, setup_item_options },
+		{ "services", pages_services, setup_service_options },
 		{ "routes", pages_routes, setup_route_options },
 		{ "budgets", pages_budgets, setup_budget_options },
 		{ "retention", pages_retention, setup_retention_options },

@@ -141,7 +141,8 @@ const char pages_configuration[] =
 const char pages_sources[] =
 	"Where messages come from.  Each entry has a name of its choice, and "
 	"names the plugin that does the work.  The options of a plugin stand "
-	"beside those of every source:";
+	"beside those of every source.  One configuration serves machines with "
+	"and without a plugin where its entry says `if-installed`:";
 
 const char pages_crypto[] =
 	"What opens encrypted messages.  A source names the entry that it "

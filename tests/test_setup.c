@@ -686,6 +686,46 @@ START_TEST(overrides_come_before_the_file_and_that_before_the_built_in_book)
 }
 END_TEST
 
+START_TEST(what_is_not_installed_is_left_out_where_it_says_so)
+{
+	load_good("sources:\n"
+	          "  net: {plugin: net, if-installed: true, listen: here}\n"
+	          "  in: {plugin: tape, path: a, if-installed: yes}\n"
+	          "services:\n"
+	          "  look: {plugin: look, if-installed: true}\n"
+	          "  ring: {plugin: bell, if-installed: true}\n" SINKS);
+
+	ck_assert_uint_eq(setup->source_count, 1);
+	ck_assert_str_eq(setup->sources[0].item.name, "in");
+	ck_assert_uint_eq(setup->service_count, 1);
+	ck_assert_str_eq(setup->services[0].name, "ring");
+	assert_lines(&warnings,
+		":2: source 'net' is left out: no source plugin 'net'\n"
+		":5: service 'look' is left out: no service plugin 'look'\n");
+}
+END_TEST
+
+START_TEST(what_is_not_installed_is_a_mistake_otherwise)
+{
+	load("sources: {in: {plugin: tape, path: a},\n"
+	     " net: {plugin: net, if-installed: false}}\n" SINKS);
+
+	ck_assert_ptr_null(setup);
+	assert_lines(&findings,
+	             ":2: source 'net': no source plugin 'net'\n");
+}
+END_TEST
+
+START_TEST(one_source_has_to_be_left)
+{
+	load("sources:\n  net: {plugin: net, if-installed: true}\n" SINKS);
+
+	ck_assert_ptr_null(setup);
+	assert_lines(&findings, ":2: no source is left: none of their plugins "
+	             "is installed\n");
+}
+END_TEST
+
 START_TEST(the_file_is_the_given_one_or_that_of_the_environment)
 {
 	setenv("BURSAR_CONFIG", "/a.yaml", 1);
@@ -700,7 +740,8 @@ END_TEST
 static const struct bursar_option *const tables[] = {
 	setup_top_options, setup_retention_options, setup_dead_letter_options,
 	setup_route_options, setup_source_options, setup_sink_options,
-	setup_prices_options, setup_item_options,
+	setup_prices_options, setup_item_options, setup_service_options,
+	setup_job_options, setup_budget_options,
 };
 
 START_TEST(every_option_of_the_core_has_a_sentence_of_help)
@@ -724,6 +765,8 @@ int main(void)
 	tcase_add_test(good, the_least_configuration_has_all_defaults);
 	tcase_add_test(good, everything_that_can_be_said_is_heard);
 	tcase_add_test(good, who_is_answered_waits_for_seconds);
+	tcase_add_test(good,
+		what_is_not_installed_is_left_out_where_it_says_so);
 	tcase_add_test(good, a_discarded_kind_goes_nowhere_without_routes);
 	tcase_add_test(good,
 		a_discarded_kind_may_go_to_a_sink_that_is_not_required);
@@ -746,6 +789,8 @@ int main(void)
 
 	TCase *bad = tcase_create("bad");
 	tcase_add_checked_fixture(bad, start, stop);
+	tcase_add_test(bad, what_is_not_installed_is_a_mistake_otherwise);
+	tcase_add_test(bad, one_source_has_to_be_left);
 	tcase_add_loop_test(bad, all_mistakes_of_a_file_are_told_at_once, 0,
 	                    COUNT(mistakes));
 	tcase_add_loop_test(bad, what_is_odd_and_legal_is_a_warning, 0,
