@@ -177,7 +177,7 @@ END_TEST
 
 /* --- many keys ---------------------------------------------------------- */
 
-static char many_ids[MAX_RECORDS][12];
+static char many_ids[MAX_RECORDS][16];
 
 static void add_many(int from, int to)
 {
