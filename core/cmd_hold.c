@@ -10,10 +10,8 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <sodium.h>
 
@@ -59,22 +57,8 @@ struct hold {
 	} filters[MAX_FILTERS];
 	size_t      count;
 	char        id[ID_SIZE];
-	char        who[TEXT_SIZE];
+	char        who[COMMAND_WHO_SIZE];
 };
-
-/* "alice@host", by the user that runs this; who was behind sudo comes first. */
-static void say_who(char who[TEXT_SIZE])
-{
-	const struct passwd *user = getpwuid(getuid());
-	const char *behind = getenv("SUDO_USER");
-	char host[65] = "";
-
-	gethostname(host, sizeof(host) - 1);
-	snprintf(who, TEXT_SIZE, "%s%s%s@%s",
-	         behind != NULL && getuid() == 0 ? behind : "",
-	         behind != NULL && getuid() == 0 ? " as " : "",
-	         user != NULL ? user->pw_name : "unknown", host);
-}
 
 /* --- what is asked for ---------------------------------------------------- */
 
@@ -197,7 +181,7 @@ static int read_hold(struct cli *cli, struct hold *hold,
 	}
 	randombytes_buf(random, sizeof(random));
 	sodium_bin2hex(hold->id, sizeof(hold->id), random, sizeof(random));
-	say_who(hold->who);
+	command_who(hold->who);
 	return command_window(cli, &choice, &hold->window);
 }
 
@@ -262,7 +246,7 @@ static int release_in(struct cli *cli, struct book *book, struct hold *hold)
 	struct bursar_error err = { 0 };
 	bool done = false;
 
-	say_who(hold->who);
+	command_who(hold->who);
 	const struct bursar_cell parameters[] = {
 		book_text(hold->name), book_int(clock_wall_us()),
 		book_text(hold->who) };

@@ -22,6 +22,7 @@ const struct command *const commands[] = {
 	&command_purge,
 	&command_jobs,
 	&command_hold,
+	&command_team,
 	&command_export,
 	&command_backup,
 	&command_crypto,

@@ -25,6 +25,7 @@
 #define FLIGHT_MESSAGES 1024
 #define FLIGHT_BYTES    (1u << 20)
 #define TICK_US         INT64_C(1000000)
+#define FIRST_WAIT_US   INT64_C(2000)	/* for the teams of a book */
 #define SETTLE_MAX      4096
 
 const char *const intake_state_names[] = {
@@ -85,6 +86,8 @@ struct intake {
 	bool            recalled;	/* ... and was: until writers have it */
 	bool            told;		/* the source knows that it is parked */
 	bool            decoding;	/* counted in *o.decoding */
+	int64_t         unknown_us;	/* until the next look whether teams
+					 * are known */
 	int64_t         read_bytes;	/* of bodies, by this read */
 	int64_t         redelivered;	/* messages, by this read */
 	struct lanes    lanes;
@@ -811,6 +814,26 @@ static void count_read(struct intake *in, const struct flight *flight)
 	}
 }
 
+/* Facts that come before the book can be read would have no team for ever; it
+ * could not take them either. */
+static void wait_for_teams(struct intake *in)
+{
+	const struct bursar_kind *kind = in->o.source->kind;
+
+	if (teams_known(in->o.teams) || (kind != NULL && !kind->fact)) {
+		return;
+	}
+	in->unknown_us = in->unknown_us == 0 ? FIRST_WAIT_US
+	                                     : 2 * in->unknown_us;
+	in->unknown_us = in->unknown_us < TICK_US ? in->unknown_us : TICK_US;
+	const int64_t until = clock_mono_us() + in->unknown_us;
+	in->wait_until = in->wait_until > until ? in->wait_until : until;
+	if (in->unknown_us == TICK_US) {
+		set_state(in, INTAKE_HELD, "the book has not answered yet "
+		          "which teams its workers are of");
+	}
+}
+
 static void read_once(struct intake *in)
 {
 	struct bursar_error err = { 0 };
@@ -925,6 +948,7 @@ static void *run(void *arg)
 			}
 			continue;
 		}
+		wait_for_teams(in);
 		read_once(in);
 	}
 	set_decoding(in, false);
@@ -995,6 +1019,7 @@ struct intake *intake_create(const struct intake_options *options,
 		.keyring = options->keyring,
 		.box = options->box,
 		.prices = options->prices,
+		.teams = options->teams,
 		.routes = options->routes,
 		.required = options->required,
 		.seals = options->seals,

@@ -45,6 +45,7 @@ struct intake_options {
 	struct keyring  *keyring;		/* lent; NULL: none */
 	struct letterbox *box;			/* lent */
 	const struct prices *prices;		/* lent; NULL: none */
+	struct teams    *teams;			/* lent; NULL: none */
 	const uint32_t  *routes;		/* by kind */
 	uint32_t         required;		/* bits of required sinks */
 	struct keyring *const (*seals)[SETUP_MAX_SINKS]; /* see prepare.h */

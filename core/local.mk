@@ -15,6 +15,8 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/backoff.h \
 	%D%/bodies.c \
 	%D%/bodies.h \
+	%D%/book/assign.c \
+	%D%/book/assign.h \
 	%D%/book/book.c \
 	%D%/book/book.h \
 	%D%/book/budget.c \
@@ -75,6 +77,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/cmd_reseal.c \
 	%D%/cmd_reprice.c \
 	%D%/cmd_status.c \
+	%D%/cmd_team.c \
 	%D%/cmd_token.c \
 	%D%/cmd_verify.c \
 	%D%/commands.c \
@@ -198,6 +201,12 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/table_cells.h \
 	%D%/table_lists.c \
 	%D%/table_show.c \
+	%D%/team_file.c \
+	%D%/team_file.h \
+	%D%/team_map.c \
+	%D%/team_map.h \
+	%D%/teams.c \
+	%D%/teams.h \
 	%D%/text.c \
 	%D%/text.h \
 	%D%/unit.c \

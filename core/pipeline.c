@@ -16,6 +16,7 @@
 
 #include "log.h"
 #include "pipeline.h"
+#include "teams.h"
 #include "text.h"
 
 struct pipeline {
@@ -24,6 +25,7 @@ struct pipeline {
 	struct retention    retention;
 	struct letterbox    box;
 	_Atomic int         decoding;	/* see writer.h */
+	struct teams       *teams;	/* NULL: there is no book */
 	uint32_t            required;	/* bits of required sinks */
 	bool                running;
 
@@ -129,6 +131,7 @@ static int open_source(struct pipeline *p, size_t i, struct unit **pool,
 		.keyring = keyring_of(p, i),
 		.box = &p->box,
 		.prices = p->setup->prices,
+		.teams = p->teams,
 		.routes = p->setup->routes,
 		.required = p->required,
 		.seals = (struct keyring *const (*)[SETUP_MAX_SINKS])p->seals,
@@ -231,6 +234,12 @@ struct pipeline *pipeline_create(const struct setup *setup,
 		return NULL;
 	}
 	set_seals(p);
+	struct bursar_error why = { 0 };
+	p->teams = teams_create(setup, &why);
+	if (why.code != 0) {
+		bursar_fail(err, why.code, "%s", why.text);
+		goto fail;
+	}
 	if (open_each(p, setup->crypto_count, open_crypto, pool, err) != 0 ||
 	    open_each(p, setup->sink_count, open_sink, pool, err) != 0 ||
 	    open_each(p, setup->source_count, open_format, pool, err) != 0 ||
@@ -344,6 +353,7 @@ void pipeline_release(struct pipeline *p, struct unit **pool)
 			unit_put(pool, p->crypto[i]);
 		}
 	}
+	teams_destroy(p->teams);
 	free_lists(p);
 	free(p);
 }

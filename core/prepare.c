@@ -31,6 +31,15 @@
 /* One text for every cause, so that nobody learns from it. */
 static const char undecryptable_text[] = "it cannot be decrypted";
 
+static void find_fields(struct preparer *p)
+{
+	for (size_t i = 0; i < SCHEMA_KINDS; i++) {
+		p->worker_field[i] = bursar_field_find(&schema.kinds[i],
+		                                       "worker_id");
+		p->team_field[i] = bursar_field_find(&schema.kinds[i], "team");
+	}
+}
+
 int preparer_init(struct preparer *p, struct bursar_error *err)
 {
 	p->pricer = pricer_create(p->prices, p->source->item.name,
@@ -39,6 +48,7 @@ int preparer_init(struct preparer *p, struct bursar_error *err)
 	p->json = json_reader_create();
 	p->scratch_size = 64 << 10;
 	p->scratch = malloc(p->scratch_size);
+	find_fields(p);
 	if (p->pricer == NULL || p->json == NULL || p->scratch == NULL) {
 		preparer_finish(p);
 		return bursar_fail(err, ENOMEM, "out of memory");
@@ -468,6 +478,31 @@ static bool may_be_sealed(const struct preparer *p,
 	return false;
 }
 
+/* A fact of which nobody said a team is of its worker's. */
+static bool set_team(struct preparer *p, struct flight_message *m,
+                     struct bursar_record *record)
+{
+	const int worker = p->worker_field[record->kind->number];
+	const int team = p->team_field[record->kind->number];
+	struct bursar_span found;
+
+	if (p->lent == NULL || worker < 0 || team < 0 ||
+	    !record->values[worker].is_set ||
+	    (record->values[team].is_set && record->values[team].size > 0) ||
+	    !teams_find(p->lent, (struct bursar_span){
+			record->values[worker].text,
+			record->values[worker].size }, &found)) {
+		return true;
+	}
+	char *kept = arena_alloc(&m->flight->arena, found.size);
+	if (kept == NULL) {
+		return false;
+	}
+	memcpy(kept, found.data, found.size);
+	bursar_set_text(record, team, kept, found.size);
+	return true;
+}
+
 static bool complete(struct preparer *p, struct flight_message *m,
                      struct flight_record *r, size_t n, size_t of,
                      uint64_t check, int64_t now)
@@ -487,7 +522,8 @@ static bool complete(struct preparer *p, struct flight_message *m,
 		record->flags |= BURSAR_RECORD_AGAIN;
 	}
 	if (record->kind->fact) {
-		return pricer_price(p->pricer, record,
+		return set_team(p, m, record) &&
+		       pricer_price(p->pricer, record,
 		                    &m->flight->arena.base);
 	}
 	retention_apply(p->box->retention, record);
@@ -795,9 +831,9 @@ static enum step first_pass(struct preparer *p, struct flight_message **at,
 	return STEP_ON;
 }
 
-enum prepared prepare_flight(struct preparer *p, struct flight *flight,
-                             struct flight_message **from, bool *outage,
-                             struct bursar_error *err)
+static enum prepared prepare_all(struct preparer *p, struct flight *flight,
+                                 struct flight_message **from, bool *outage,
+                                 struct bursar_error *err)
 {
 	struct flight_message *first = *from != NULL ? *from : flight->first;
 	struct flight_message *end = first;
@@ -848,4 +884,16 @@ enum prepared prepare_flight(struct preparer *p, struct flight *flight,
 	*from = end;
 	return stopped == STEP_MEMORY ? PREPARED_RETURN :
 	       stopped == STEP_STUCK ? PREPARED_LETTERS : PREPARED;
+}
+
+enum prepared prepare_flight(struct preparer *p, struct flight *flight,
+                             struct flight_message **from, bool *outage,
+                             struct bursar_error *err)
+{
+	p->lent = teams_take(p->teams);
+	const enum prepared prepared = prepare_all(p, flight, from, outage,
+	                                           err);
+	teams_release(p->lent);
+	p->lent = NULL;
+	return prepared;
 }

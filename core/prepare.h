@@ -30,6 +30,7 @@
 #include "letter.h"
 #include "price/prices.h"
 #include "setup.h"
+#include "teams.h"
 
 struct json_reader;
 
@@ -42,6 +43,7 @@ struct preparer {
 	struct keyring       *keyring;		/* NULL: none */
 	struct letterbox     *box;
 	const struct prices  *prices;		/* NULL: none */
+	struct teams         *teams;		/* lent; NULL: none */
 	const uint32_t       *routes;		/* by kind: setup.routes */
 	uint32_t              required;		/* sinks that must have it */
 	/* What seals bodies, by kind and sink; a NULL among them: nothing.
@@ -52,6 +54,9 @@ struct preparer {
 	char                 *scratch;		/* of identity_check() */
 	size_t                scratch_size;
 	struct pricer        *pricer;
+	struct teams_lent    *lent;		/* of teams: for this flight */
+	int                   worker_field[SCHEMA_KINDS];	/* of facts; */
+	int                   team_field[SCHEMA_KINDS];		/* -1: none */
 
 	/* Messages in a row that could not be opened: it is a wrong key. */
 	unsigned              broken_in_row;

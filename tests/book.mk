@@ -41,5 +41,5 @@ tests_make_ledger_CPPFLAGS = $(fakehost_cppflags)
 tests_make_ledger_LDADD    = $(book_libs)
 EXTRA_tests_make_ledger_DEPENDENCIES = plugins/sinks/sink_sqlite.la
 
-dist_check_SCRIPTS += tests/cmd_book.sh tests/cmd_budget.sh
+dist_check_SCRIPTS += tests/cmd_book.sh tests/cmd_budget.sh tests/cmd_team.sh
 CLEANFILES += tests/make_ledger$(EXEEXT)

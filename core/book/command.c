@@ -7,7 +7,9 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <pwd.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "book/command.h"
@@ -40,6 +42,19 @@ int command_window(struct cli *cli, const struct window_choice *choice,
 		return cli_usage_error(cli, "%s", err.text);
 	}
 	return CLI_OK;
+}
+
+void command_who(char who[COMMAND_WHO_SIZE])
+{
+	const struct passwd *user = getpwuid(getuid());
+	const char *behind = getenv("SUDO_USER");
+	char host[65] = "";
+
+	gethostname(host, sizeof(host) - 1);
+	snprintf(who, COMMAND_WHO_SIZE, "%s%s%s@%s",
+	         behind != NULL && getuid() == 0 ? behind : "",
+	         behind != NULL && getuid() == 0 ? " as " : "",
+	         user != NULL ? user->pw_name : "unknown", host);
 }
 
 void head_text(json_t *head, const char *name, const char *text)

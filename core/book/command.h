@@ -32,6 +32,10 @@ int command_open(struct cli *cli, const char *name, enum bursar_mode mode,
 int command_window(struct cli *cli, const struct window_choice *choice,
                    struct window *window);
 
+/* Who runs this, "alice@host"; who was behind sudo comes first. */
+#define COMMAND_WHO_SIZE 400
+void command_who(char who[COMMAND_WHO_SIZE]);
+
 /* Members of the head of a report, for table_print().  text NULL: unknown. */
 void head_text(json_t *head, const char *name, const char *text);
 void head_number(json_t *head, const char *name, int64_t number);
