@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a daemon does to its ledger by itself: purge, facts, reconcile; once for
 all daemons, whoever is killed, and never what is held."""
+import calendar
 import json
 import os
 import re
@@ -159,6 +160,51 @@ def facts_go_when_that_is_asked_for(ground):
           "sums stay")
     process.stop()
     check("are closed" in ground.bursar("verify"), "verify knows of it")
+
+
+def months(ground):
+    """Facts that came in when they happened, in the first days of a month that
+    is over: too many to be deleted row by row.  Returns its first day."""
+    today = time.gmtime()
+    year, month = divmod(today.tm_year * 12 + today.tm_mon - 3, 12)
+    first = calendar.timegm((year, month + 1, 1, 0, 0, 0)) // DAY
+    store(ground, [daemon.fact(n, recorded_at=daemon.instant(
+        first * DAY + n % 3600)) for n in range(8000)])
+    change(ground, "UPDATE metering_records SET inserted_us = recorded_us")
+    return first
+
+
+def a_month_that_is_not_over_waits_for_nobody(ground):
+    first = months(ground)
+    today = int(time.time()) // DAY
+
+    def run(days, result):
+        """As if the month had begun `days` before facts have to go."""
+        configure(ground, {"facts": "300ms"},
+                  retention={"facts-days": today - first - days})
+        process = ground.follow()
+        process.wait_event("job-started", 2)
+        equal(process.stop(), 0, "TERM ends it")
+        equal(jobs(ground, "facts")["result"], result,
+              "%d days after its beginning" % days)
+
+    run(9, "ok")
+    equal(ground.count(), 8000, "what is of a month stays until it is over")
+    run(33, "ok")
+    equal(ground.count(), 0, "then all of it goes, and nobody is asked")
+    ground.bursar("verify")
+
+
+def a_month_that_should_be_gone_for_long_waits(ground):
+    first = months(ground)
+    configure(ground, {"facts": "300ms"}, retention={
+        "facts-days": int(time.time()) // DAY - first - 40})
+    process = ground.follow()
+    process.wait_event("purge-waits")
+    process.stop()
+    equal(ground.count(), 8000, "nothing was taken")
+    ground.bursar("purge", "--force")
+    equal(ground.count(), 0, "but by a person")
 
 
 def a_job_that_is_off_is_not_run(ground):
@@ -402,6 +448,8 @@ SCENARIOS = [one for scenario in (
     tool_calls_find_their_prompts,
     a_hold_suspends_and_a_release_resumes,
     a_clock_that_jumps_empties_nothing) for one in both(scenario)]
+SCENARIOS += [on("postgres")(a_month_that_is_not_over_waits_for_nobody),
+              on("postgres")(a_month_that_should_be_gone_for_long_waits)]
 
 if os.environ.get("BURSAR_TEST_PG") or real.shutil.which("psql"):
     real.main(*SCENARIOS, servers=("postgres",), plugins=("sink_postgres",))

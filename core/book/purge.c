@@ -55,7 +55,137 @@ static int add_not_held(struct book_statement *st,
 	return 0;
 }
 
+/* --- one transaction ----------------------------------------------------- */
+
+struct taking {
+	bool (*go_on)(void *context, const struct bursar_purged *);
+	void  *context;
+};
+
+static bool goes_on(const struct taking *taking,
+                    const struct bursar_purged *purged)
+{
+	return taking->go_on == NULL ||
+	       taking->go_on(taking->context, purged);
+}
+
+/* One transaction; one that is busy is tried again for some seconds.  *ended:
+ * nobody wants it to go on. */
+static int step(struct book *book, const struct bursar_purge *order,
+                const struct taking *taking, struct bursar_purged *purged,
+                bool *ended, struct bursar_error *err)
+{
+	struct bursar_error why;
+	enum bursar_verdict verdict = BURSAR_RETRY;
+
+	if (book->ops->purge == NULL) {
+		return bursar_fail(err, ENOTSUP, "sink '%s' keeps all that it "
+		                   "is given", book->name);
+	}
+	for (int i = 0; i < BOOK_TRIES && verdict == BURSAR_RETRY; i++) {
+		if (i > 0) {
+			book_pause();
+		}
+		*ended = !goes_on(taking, purged);
+		if (*ended) {
+			return 0;
+		}
+		memset(&why, 0, sizeof(why));
+		verdict = book->ops->purge(book->sink, order, purged, &why);
+	}
+	return verdict == BURSAR_DONE ? 0
+		: book_blame(book, verdict, &why, err);
+}
+
 /* --- what waits for a person --------------------------------------------- */
+
+/* What of a row's own time makes it due, and which rows have been for long. */
+struct overdue {
+	char    name[COLUMNS_NAME_MAX];	/* of the column of that time */
+	int64_t after;			/* from it until the row is due */
+	int64_t limit;			/* of that time */
+	int64_t old;			/* of the time at which it came in */
+	int64_t block;			/* of ids; rows are below it */
+};
+
+static struct overdue overdue_of(const struct bursar_kind *kind,
+                                 const struct purge_rule *rule,
+                                 const struct bursar_purge *order)
+{
+	struct overdue o = { .old = rule->now - WAIT_US };
+
+	columns_stored(&kind->fields[kind->fact ? BURSAR_RECORDED_AT
+	                             : BURSAR_EXPIRES_AT], o.name);
+	if (kind->fact) {
+		o.after = rule->now - order->facts_before;
+		o.limit = order->facts_before - WAIT_US;
+		o.block = columns_cell(o.limit) + 1;
+	} else {
+		o.limit = o.old;
+		o.block = o.limit / COLUMNS_DAY_US + 1;
+	}
+	return o;
+}
+
+/* " FROM ... WHERE ...", the rows that are not held, nor were when they should
+ * have gone. */
+static int add_overdue(struct book_statement *st,
+                       const struct bursar_kind *kind,
+                       const struct overdue *o, struct bursar_error *err)
+{
+	book_add(st, " FROM %s WHERE id < ", kind->table);
+	book_add_value(st, book_int(o->block * (INT64_C(1) <<
+	                                        COLUMNS_ID_SHIFT)));
+	book_add(st, " AND %s <= ", o->name);
+	book_add_value(st, book_int(o->limit));
+	book_add(st, " AND inserted_us <= ");
+	book_add_value(st, book_int(o->old));
+	return add_not_held(st, kind, o->old, err);
+}
+
+/* Facts before that time, as far as the sink takes them. */
+static int count_facts(struct book *book, int64_t before, uint64_t *facts,
+                       struct bursar_error *err)
+{
+	const struct bursar_purge order = {
+		.facts_before = before, .limit = ROWS, .dry_run = true,
+	};
+	const struct taking always = { .go_on = NULL };
+	struct bursar_purged purged = { 0 };
+	bool ended;
+	const int status = step(book, &order, &always, &purged, &ended, err);
+
+	*facts = purged.facts;
+	return status;
+}
+
+/*
+ * Whether a sink that was asked in time would have taken the oldest of the
+ * facts that are overdue: one that drops whole months keeps it until its month
+ * is over, and then nobody has to say that it may go.
+ */
+static int would_be_gone(struct book *book, const struct overdue *o,
+                         bool *gone, struct bursar_error *err)
+{
+	const struct bursar_kind *kind = &schema.kinds[0];
+	struct book_statement st;
+	uint64_t before = 0, all = 0;
+	int64_t first = 0;
+	bool known;
+
+	assert(kind->fact);
+	book_begin(&st);
+	book_add(&st, "SELECT MIN(%s)", o->name);
+	if (add_overdue(&st, kind, o, err) != 0 ||
+	    book_number(book, st.text, st.parameters, st.count, &first, &known,
+	                err) != 0 ||
+	    count_facts(book, day_start(first), &before, err) != 0 ||
+	    count_facts(book, o->limit, &all, err) != 0) {
+		return -1;
+	}
+	*gone = all > before;
+	return 0;
+}
 
 /*
  * Since when the oldest row of a kind has been due, as far as that is longer
@@ -67,40 +197,27 @@ static int look_at_rows(struct book *book, const struct bursar_kind *kind,
                         const struct bursar_purge *order, int64_t *due,
                         struct bursar_error *err)
 {
-	const int64_t old = rule->now - WAIT_US;
-	char name[COLUMNS_NAME_MAX];
+	const struct overdue o = overdue_of(kind, rule, order);
 	struct book_statement st;
-	int64_t block, after, limit;
-	bool known;
+	bool known, gone = true;
 
-	/* after: what of a row's own time makes it due; block: of its id */
-	columns_stored(&kind->fields[kind->fact ? BURSAR_RECORDED_AT
-	                             : BURSAR_EXPIRES_AT], name);
-	if (kind->fact) {
-		after = rule->now - order->facts_before;
-		limit = order->facts_before - WAIT_US;
-		block = columns_cell(limit) + 1;
-	} else {
-		after = 0;
-		limit = old;
-		block = limit / COLUMNS_DAY_US + 1;
-	}
 	book_begin(&st);
-	book_add(&st, "SELECT MIN(CASE WHEN %s + ", name);
-	book_add_value(&st, book_int(after));
-	book_add(&st, " > inserted_us THEN %s + $1 ELSE inserted_us END) "
-	         "FROM %s WHERE id < ", name, kind->table);
-	book_add_value(&st, book_int(block * (INT64_C(1) <<
-	                                      COLUMNS_ID_SHIFT)));
-	book_add(&st, " AND %s <= ", name);
-	book_add_value(&st, book_int(limit));
-	book_add(&st, " AND inserted_us <= ");
-	book_add_value(&st, book_int(old));
-	if (add_not_held(&st, kind, old, err) != 0) {
+	book_add(&st, "SELECT MIN(CASE WHEN %s + ", o.name);
+	book_add_value(&st, book_int(o.after));
+	book_add(&st, " > inserted_us THEN %s + $1 ELSE inserted_us END)",
+	         o.name);
+	if (add_overdue(&st, kind, &o, err) != 0 ||
+	    book_number(book, st.text, st.parameters, st.count, due, &known,
+	                err) != 0) {
 		return -1;
 	}
-	return book_number(book, st.text, st.parameters, st.count, due, &known,
-	                   err);
+	if (known && kind->fact && would_be_gone(book, &o, &gone, err) != 0) {
+		return -1;
+	}
+	if (!gone) {
+		*due = INT64_MAX;
+	}
+	return 0;
 }
 
 /* Keys: by the last mark, else by the oldest day. */
@@ -164,47 +281,7 @@ int purge_look(struct book *book, const struct purge_rule *rule,
 	return 0;
 }
 
-/* --- purging ------------------------------------------------------------- */
-
-struct taking {
-	bool (*go_on)(void *context, const struct bursar_purged *);
-	void  *context;
-};
-
-static bool goes_on(const struct taking *taking,
-                    const struct bursar_purged *purged)
-{
-	return taking->go_on == NULL ||
-	       taking->go_on(taking->context, purged);
-}
-
-/* One transaction; one that is busy is tried again for some seconds.  *ended:
- * nobody wants it to go on. */
-static int step(struct book *book, const struct bursar_purge *order,
-                const struct taking *taking, struct bursar_purged *purged,
-                bool *ended, struct bursar_error *err)
-{
-	struct bursar_error why;
-	enum bursar_verdict verdict = BURSAR_RETRY;
-
-	if (book->ops->purge == NULL) {
-		return bursar_fail(err, ENOTSUP, "sink '%s' keeps all that it "
-		                   "is given", book->name);
-	}
-	for (int i = 0; i < BOOK_TRIES && verdict == BURSAR_RETRY; i++) {
-		if (i > 0) {
-			book_pause();
-		}
-		*ended = !goes_on(taking, purged);
-		if (*ended) {
-			return 0;
-		}
-		memset(&why, 0, sizeof(why));
-		verdict = book->ops->purge(book->sink, order, purged, &why);
-	}
-	return verdict == BURSAR_DONE ? 0
-		: book_blame(book, verdict, &why, err);
-}
+/* --- counting ------------------------------------------------------------ */
 
 int purge_count(struct book *book, const struct purge_rule *rule,
                 struct bursar_purged *purged, struct bursar_error *err)
@@ -319,6 +396,8 @@ int purge_oldest(struct book *book, int64_t now, int64_t *due_us,
 	}
 	return 0;
 }
+
+/* --- purging ------------------------------------------------------------- */
 
 /* Marks only move forward. */
 static int mark(struct book *book, const char *name, int64_t before,
