@@ -195,8 +195,8 @@ const struct command command_replay = {
 	.manual =
 	"Letters go the way of a message once more, through the crypto, the "
 	"format and the sinks that their source has now.  They keep their "
-	"ids: a letter whose record was stored meanwhile is a duplicate and "
-	"counts as done.  What is stored is not listed any more; what is "
+	"ids, and without any a letter's own id is taken: one whose record was "
+	"stored meanwhile is a duplicate and counts as done.  What is stored is not listed any more; what is "
 	"refused again stays, with the reason on standard error, and the exit "
 	"status is 1.\n"
 	"\n"

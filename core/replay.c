@@ -278,6 +278,31 @@ static bool is_configured(const struct setup *setup, const char *source)
 }
 
 /*
+ * Two letters may hold equal calls, and one letter may be replayed twice, where
+ * the first time was killed: of a message without an id and without a place the
+ * letter is the place.
+ */
+static bool give_place(struct letter *letter, struct arena *arena)
+{
+	struct bursar_message *message = &letter->message;
+	static const char prefix[] = "letter:";
+	const char *id = text_of(letter, "id");
+
+	if (message->origin.data != NULL ||
+	    message->flags & BURSAR_MESSAGE_REDELIVERED) {
+		return true;
+	}
+	const size_t size = strlen(prefix) + strlen(id);
+	char *text = arena_alloc(arena, size + 1);
+	if (text == NULL) {
+		return false;
+	}
+	snprintf(text, size + 1, "%s%s", prefix, id);
+	message->origin = (struct bursar_span){ text, size };
+	return true;
+}
+
+/*
  * Which sinks had a message that one of them refused, nobody wrote down: those
  * that had it shall know it again, also where it has no id.
  */
@@ -300,6 +325,10 @@ static void open_letter(struct letter *letter, const json_t *json,
 	}
 	if (text_of(letter, "sink") != NULL) {
 		letter->message.flags |= BURSAR_MESSAGE_REDELIVERED;
+	}
+	if (!letter->hopeless && !give_place(letter, arena)) {
+		letter->hopeless = true;
+		snprintf(letter->why, sizeof(letter->why), "out of memory");
 	}
 	letter->message.token = letter->message.lane =
 		(uint64_t)(letter - all);

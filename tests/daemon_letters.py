@@ -220,6 +220,32 @@ def an_unknown_key_is_added_and_its_letters_replayed(ground):
     check("No dead letters" in said, "no letter is listed any more", said)
 
 
+def a_replay_that_is_killed_stores_nothing_twice(ground):
+    equal_calls = [{"body": daemon.body_of_fact(1)}] * 3
+    ground.configure()
+    ground.write("in/a", equal_calls)
+    ground.once()
+    equal(len(ground.letters("no-kind")), 3, "nobody says of what kind it is")
+    # As letters of a broker's are: without a place.
+    folder = os.path.join(ground.state_dir, "dead-letters")
+    day, = [name for name in os.listdir(folder) if name.endswith(".jsonl")]
+    lines = ground.letters()
+    with open(os.path.join(folder, day), "w", encoding="utf-8") as file:
+        for letter in lines:
+            for name in ("origin", "place", "offset"):
+                letter.pop(name, None)
+            file.write(json.dumps(letter, separators=(",", ":")) + "\n")
+    ground.configure(source={"kind": "metering"})
+    said = ground.bursar("replay", "--all")
+    check(said.startswith("3 stored (0 of"), "equal calls are calls", said)
+    equal(ground.count(), 3, "and all stored")
+    # Stored, and killed before that was noted.
+    os.remove(os.path.join(folder, "replayed"))
+    said = ground.bursar("replay", "--all")
+    check(said.startswith("3 stored (3 of"), "the next replay knows", said)
+    equal(ground.count(), 3, "and stores nothing twice")
+
+
 def clear_messages_are_refused_where_none_should_come(ground):
     daemon.need("crypto_cluster")
     with_secret(ground, daemon.cluster_secret(ground, "secret"))
@@ -323,6 +349,7 @@ daemon.main(each_mistake_has_its_reason,
             what_cannot_be_opened_has_one_text,
             a_wrong_key_costs_few_letters,
             an_unknown_key_is_added_and_its_letters_replayed,
+            a_replay_that_is_killed_stores_nothing_twice,
             clear_messages_are_refused_where_none_should_come,
             room_that_a_replay_makes_is_used_at_once,
             files_of_letters_may_be_removed,
