@@ -301,6 +301,9 @@ static bool is_finished(const struct flight_message *m)
 static size_t list_settled(struct intake *in, struct flight *flight,
                            size_t count)
 {
+	if (flight->unsettled == 0) {
+		return count;
+	}
 	if (flight->one_lane && !in->recalling &&
 	    atomic_load(&flight->unfinished) == flight->unsettled) {
 		lanes_block(&in->lanes, flight->first->lane);

@@ -1258,6 +1258,29 @@ START_TEST(a_slow_lane_does_not_hold_up_another)
 }
 END_TEST
 
+START_TEST(a_slow_lane_does_not_hold_up_what_follows_in_another)
+{
+	setup.routes[1] = 2;
+	w.sinks[1].write_says = BURSAR_RETRY;
+	w.sinks[1].says_times = -1;
+	send_in("prompt slow fine", "", 1);
+	start();
+	WAIT_FOR(w.sinks[1].writes > 0);
+	for (size_t i = 1; i <= 3; i++) {
+		char body[64];
+
+		/* All of a flight is settled before the next one comes. */
+		snprintf(body, sizeof(body), "metering quick-%zu fine", i);
+		send_in(body, "", 2);
+		WAIT_FOR(settled() == i);
+	}
+	locked();
+	w.sinks[1].says_times = 0;
+	unlocked();
+	WAIT_FOR(settled() == 4);
+}
+END_TEST
+
 START_TEST(a_record_for_two_sinks_is_settled_after_both)
 {
 	setup.routes[0] = 3;
@@ -1814,6 +1837,8 @@ static void add_tests(TCase *t)
 	tcase_add_test(t, without_a_key_the_source_is_parked_and_nothing_is_read_in_a_loop);
 	tcase_add_test(t, a_wrong_key_slows_the_source_instead_of_emptying_it);
 	tcase_add_test(t, a_slow_lane_does_not_hold_up_another);
+	tcase_add_test(
+		t, a_slow_lane_does_not_hold_up_what_follows_in_another);
 	tcase_add_test(t, a_record_for_two_sinks_is_settled_after_both);
 	tcase_add_test(t, a_sink_that_is_not_required_holds_nothing_up);
 	tcase_add_test(t, never_more_is_in_flight_than_the_window_allows);
