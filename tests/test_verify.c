@@ -13,6 +13,7 @@
 
 #include <check.h>
 
+#include "book/purge.h"
 #include "book/verify.h"
 #include "common/columns.h"
 #include "ledger.h"
@@ -338,6 +339,35 @@ START_TEST(keys_before_the_purge_mark_may_be_gone)
 }
 END_TEST
 
+static void purge_keys(void *context, const struct verify_counts *so_far)
+{
+	const struct purge_rule rule = {
+		.now = clock_wall_us() + 30 * COLUMNS_DAY_US,
+		.dedup_days = 10, .keep_bodies = true,
+	};
+	struct bursar_purged purged;
+
+	(void)context;
+	if (so_far->facts > 0) {
+		ck_assert_int_eq(purge_take(&book, &rule, NULL, NULL, &purged,
+		                            &err), 0);
+	}
+}
+
+/* Facts first, then bodies: their keys go in between. */
+START_TEST(keys_that_are_purged_meanwhile_are_no_difference)
+{
+	const struct verify_report report = { .place = note,
+	                                      .progress = purge_keys };
+
+	said[0] = '\0';
+	ck_assert_msg(verify_run(&book, &report, &counts, &err) == 0, "%s",
+	              err.text);
+	ck_assert_int_eq(counts.stored_keys, 0);
+	ck_assert_str_eq(said, "");
+}
+END_TEST
+
 START_TEST(ends_after_a_thousand_places)
 {
 	ledger_run(&book, "UPDATE rollup_cells SET request_count = 99, "
@@ -422,6 +452,8 @@ static Suite *suite(void)
 	               a_numbered_id_is_hashed_as_the_first_of_its_numbers);
 	tcase_add_test(verify_case, cells_before_the_purge_mark_are_closed);
 	tcase_add_test(verify_case, keys_before_the_purge_mark_may_be_gone);
+	tcase_add_test(verify_case,
+	               keys_that_are_purged_meanwhile_are_no_difference);
 	tcase_add_test(verify_case, ends_after_a_thousand_places);
 	tcase_add_test(verify_case,
 	               a_large_ledger_is_compared_stretch_by_stretch);

@@ -32,6 +32,7 @@
 struct sought {
 	uint8_t key[KEY_SIZE];
 	int64_t id;
+	int64_t inserted;
 	char   *message_id;
 	size_t  size;
 	bool    found;
@@ -51,7 +52,8 @@ struct verify {
 
 	struct sought sought[PAGE];
 	size_t  sought_count;
-	int64_t keys_purged_us;			/* older keys may be gone */
+	int64_t keys_purged_us;			/* older keys may be gone; as
+						 * last read */
 
 	struct rollup *rollup;
 	struct words  *words;
@@ -154,7 +156,10 @@ static void seek(struct verify *v, int64_t id)
 	const struct bursar_span text = message_id(v);
 	struct sought *sought = &v->sought[v->sought_count];
 
-	if (v->record->values[BURSAR_INSERTED_AT].number < v->keys_purged_us) {
+	const int64_t inserted =
+		v->record->values[BURSAR_INSERTED_AT].number;
+
+	if (inserted < v->keys_purged_us) {
 		return;
 	}
 	sought->message_id = strndup(text.data, text.size);
@@ -165,6 +170,7 @@ static void seek(struct verify *v, int64_t id)
 	v->sought_count++;
 	sought->size = text.size;
 	sought->id = id;
+	sought->inserted = inserted;
 	sought->found = false;
 	identity_key(v->kind, text.data, text.size, sought->key);
 }
@@ -204,12 +210,37 @@ static int find_keys(struct verify *v)
 	return book_ask(v->book, &st, take_key, v, v->err);
 }
 
+static int read_keys_mark(struct verify *v)
+{
+	return book_note_read(v->book, BOOK_KEYS_PURGED, &v->keys_purged_us,
+	                      v->err);
+}
+
+/* A purge that goes on meanwhile has moved its mark before it took any. */
+static int look_for_keys(struct verify *v)
+{
+	int status = find_keys(v);
+	bool all = true;
+
+	for (size_t i = 0; i < v->sought_count; i++) {
+		all &= v->sought[i].found;
+	}
+	if (status == 0 && !all) {
+		status = read_keys_mark(v);
+	}
+	for (size_t i = 0; i < v->sought_count; i++) {
+		v->sought[i].found |=
+			v->sought[i].inserted < v->keys_purged_us;
+	}
+	return status;
+}
+
 static int check_keys(struct verify *v)
 {
 	int status = 0;
 
 	if (v->sought_count > 0) {
-		status = find_keys(v);
+		status = look_for_keys(v);
 	}
 	for (size_t i = 0; i < v->sought_count; i++) {
 		struct sought *sought = &v->sought[i];
@@ -836,8 +867,7 @@ static int walk(struct verify *v)
 	int status = read_mark(v);
 
 	if (status == 0) {
-		status = book_note_read(v->book, BOOK_KEYS_PURGED,
-		                        &v->keys_purged_us, v->err);
+		status = read_keys_mark(v);
 	}
 	for (size_t i = 0; i < schema.kind_count && status == 0; i++) {
 		const struct bursar_kind *kind = &schema.kinds[i];
