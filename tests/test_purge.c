@@ -185,6 +185,40 @@ START_TEST(marks_never_move_back)
 }
 END_TEST
 
+static const struct bursar_sink_ops *real_ops;
+
+/* Somebody else writes a later mark just before. */
+static enum bursar_verdict sql_late(struct bursar_sink *sink,
+                                    const char *statement,
+                                    const struct bursar_cell *parameters,
+                                    size_t count, bursar_row_fn *row,
+                                    void *context, struct bursar_error *why)
+{
+	if (strstr(statement, "INSERT INTO bursar_meta") != NULL) {
+		ck_assert_int_eq(real_ops->sql(sink, "INSERT INTO bursar_meta "
+			"VALUES ('" BOOK_FACTS_PURGED "', '1900000000000000')",
+			NULL, 0, NULL, NULL, why), BURSAR_DONE);
+	}
+	return real_ops->sql(sink, statement, parameters, count, row, context,
+	                     why);
+}
+
+START_TEST(a_mark_that_somebody_moves_meanwhile_stays)
+{
+	const struct purge_rule rule = { .now = NOW, .facts_days = 10 };
+	struct bursar_sink_ops ops = *book.ops;
+	int64_t mark = 0;
+
+	real_ops = book.ops;
+	ops.sql = sql_late;
+	book.ops = &ops;
+	take(&rule);
+	book.ops = real_ops;
+	book_note_read(&book, BOOK_FACTS_PURGED, &mark, &err);
+	ck_assert_int_eq(mark, INT64_C(1900000000000000));
+}
+END_TEST
+
 START_TEST(what_waited_for_more_than_a_week_needs_a_person)
 {
 	const struct purge_rule rule = { .now = NOW };
@@ -281,6 +315,7 @@ static Suite *suite(void)
 	tcase_add_test(purge, facts_go_by_whole_days_and_their_sums_stay);
 	tcase_add_test(purge, keys_go_only_where_that_is_asked_for);
 	tcase_add_test(purge, marks_never_move_back);
+	tcase_add_test(purge, a_mark_that_somebody_moves_meanwhile_stays);
 	tcase_add_test(purge, what_waited_for_more_than_a_week_needs_a_person);
 	tcase_add_test(purge, a_clock_that_jumps_empties_nothing);
 	tcase_add_test(purge, an_old_backlog_is_no_sign_of_a_wrong_clock);

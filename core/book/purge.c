@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -399,19 +400,26 @@ int purge_oldest(struct book *book, int64_t now, int64_t *due_us,
 
 /* --- purging ------------------------------------------------------------- */
 
-/* Marks only move forward. */
+/* Marks only move forward, also where two purge at once by other rules. */
 static int mark(struct book *book, const char *name, int64_t before,
                 struct bursar_error *err)
 {
-	int64_t there = INT64_MIN;
+	struct book_statement st;
+	char text[24];
 
 	if (before == 0) {
 		return 0;
 	}
-	if (book_note_read(book, name, &there, err) != 0) {
-		return -1;
-	}
-	return there >= before ? 0 : book_note_write(book, name, before, err);
+	snprintf(text, sizeof(text), "%" PRId64, before);
+	book_begin(&st);
+	book_add(&st, "INSERT INTO bursar_meta (name, value) VALUES (");
+	book_add_value(&st, book_text(name));
+	book_add(&st, ", ");
+	book_add_value(&st, book_text(text));
+	book_add(&st, ") ON CONFLICT (name) DO UPDATE SET value = "
+	         "excluded.value WHERE CAST(bursar_meta.value AS BIGINT) < "
+	         "CAST(excluded.value AS BIGINT)");
+	return book_ask(book, &st, NULL, NULL, err);
 }
 
 int purge_take(struct book *book, const struct purge_rule *rule,
