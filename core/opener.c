@@ -152,7 +152,7 @@ static size_t list(const struct work *w, const struct setup_item *item,
 		    w->messages[i].content_encoding.data != NULL &&
 		    knows(item, w->messages[i].content_encoding)) {
 			items[count] = (struct bursar_sealed){
-				.message = &w->messages[i],
+				.message = &w->messages[i], .proven = true,
 			};
 			places[count++] = i;
 		}

@@ -202,6 +202,7 @@ static enum bursar_verdict unseal(struct preparer *p, struct flight *flight,
 	for (size_t i = 0; i < count; i++) {
 		(*sealed)[i] = (struct bursar_sealed){
 			.message = list[i]->clear,
+			.proven = p->source->strangers,
 		};
 	}
 	return keyring_unseal(p->keyring, *sealed, count, &flight->arena.base,

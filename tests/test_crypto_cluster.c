@@ -204,6 +204,28 @@ START_TEST(leaves_legacy_messages_closed_where_they_are_not_allowed)
 }
 END_TEST
 
+/* Nothing shows that its padding was good: no text, no figure, no word. */
+START_TEST(tries_no_legacy_message_of_who_must_prove_himself)
+{
+	struct bursar_header headers[2];
+	const struct bursar_message messages[2] = {
+		message(span(CBC_BODY), CBC_IV, &headers[0]),
+		message(span(GCM_BODY), GCM_IV, &headers[1]),
+	};
+	struct bursar_sealed items[2] = {
+		{ .message = &messages[0], .proven = true },
+		{ .message = &messages[1], .proven = true },
+	};
+
+	ck_assert_int_eq(ops->unseal(crypto, items, 2, &arena.arena, &err),
+	                 BURSAR_DONE);
+	assert_broken(items[0]);
+	assert_opened(items[1], golden, 132, false);
+	ck_assert_uint_eq(fakehost_logged(&host, "legacy-cbc-opened"), 0);
+	ck_assert_int_eq(fakehost_figure(&host, "legacy_messages_total"), 0);
+}
+END_TEST
+
 static const char *const wrong_secrets[] = { OTHER_SECRET, UPPER_SECRET };
 
 START_TEST(opens_nothing_under_another_secret)
@@ -674,6 +696,8 @@ static Suite *suite(void)
 	tcase_add_test(open, warns_of_legacy_messages_once_and_counts_them_all);
 	tcase_add_test(open,
 	               leaves_legacy_messages_closed_where_they_are_not_allowed);
+	tcase_add_test(open,
+	               tries_no_legacy_message_of_who_must_prove_himself);
 	LOOP(open, opens_nothing_under_another_secret, wrong_secrets);
 	LOOP(open, leaves_a_broken_message_closed, broken);
 	tcase_add_test(open, notices_a_change_of_any_character);

@@ -40,6 +40,14 @@
 	"IDPGV9urH9sKFg2pDyWZseALSdjoGedVqWG/7i1pEmWEwADSwDKT:" \
 	"iZ7/hbDqfjfuo4mEo06ddw=="
 
+/* The same in the legacy scheme. */
+#define CBC_IV "EBESExQVFhcYGRobHB0eHw=="
+#define CBC_BODY \
+	"palpXIxp7dyyAxrZrDF3GR8UYM5kYsAZV5zbaDJUoUdpcOkoXe/usoob87RQ" \
+	"zUJ1JR2XjZX/Mg+ReR9dBu0k9rNU7E6HmS9w+fPGArTukhF1P+H9Nm8iSSWq" \
+	"K2qLDJUTO6lgieKfD6vfrFaDC9hZHMePv+Ktnl1blP9FTsT1FKe/QkBQZC0h" \
+	"Q+fhOXc+GXQy"
+
 static const char golden[] =
 	"{\"message_context\":{\"conversation_id\":\"conv_1\","
 	"\"request_id\":\"req_1\"},\"routing\":{\"provider\":\"anthropic\","
@@ -466,6 +474,26 @@ START_TEST(a_new_secret_is_found_when_a_message_does_not_open)
 	pause_ms(1100);
 
 	ck_assert_int_eq(result_of(&made), BURSAR_OPENED);
+}
+END_TEST
+
+START_TEST(tries_no_legacy_message_of_who_must_prove_himself)
+{
+	struct bursar_header iv = { span("iv"), span(CBC_IV) };
+	struct bursar_message message = {
+		.body = span(CBC_BODY), .headers = &iv, .header_count = 1,
+		.content_encoding = span("encrypted/cs"),
+	};
+	struct bursar_sealed item = { .message = &message, .proven = true };
+
+	open_it();
+	ck_assert_int_eq(ops->unseal(crypto, &item, 1, &arena.arena, &err),
+	                 BURSAR_DONE);
+	ck_assert_int_eq(item.result, BURSAR_BROKEN);
+	ck_assert_int_eq(fakehost_figure(&host, "legacy_messages_total"), 0);
+	ck_assert_int_eq(unseal(&item, &message), BURSAR_DONE);
+	ck_assert_int_eq(item.result, BURSAR_OPENED);
+	ck_assert_int_eq(fakehost_figure(&host, "legacy_messages_total"), 1);
 }
 END_TEST
 
@@ -1237,6 +1265,8 @@ static Suite *suite(void)
 	tcase_add_test(kv, older_versions_open_and_the_newest_seals);
 	tcase_add_test(kv, a_new_secret_is_found_by_refreshing);
 	tcase_add_test(kv, a_new_secret_is_found_when_a_message_does_not_open);
+	tcase_add_test(kv,
+	               tries_no_legacy_message_of_who_must_prove_himself);
 	tcase_add_test(kv, broken_messages_do_not_make_it_ask_again_and_again);
 	tcase_add_test(kv, skips_versions_that_were_deleted);
 	tcase_add_test(kv, asks_for_nothing_before_versions_that_are_gone);

@@ -107,6 +107,9 @@ static bool says(struct bursar_span body, const char *what)
 	return memmem(body.data, body.size, what, strlen(what)) != NULL;
 }
 
+/* How many were offered that need no proof of who sealed them. */
+static size_t unproven_items;
+
 static enum bursar_verdict unseal(struct bursar_crypto *crypto,
                                   struct bursar_sealed *items, size_t count,
                                   struct bursar_arena *arena,
@@ -120,6 +123,7 @@ static enum bursar_verdict unseal(struct bursar_crypto *crypto,
 			bursar_fail(err, EAGAIN, "no key at hand");
 			return BURSAR_RETRY;
 		}
+		unproven_items += !items[i].proven;
 		items[i].plain = body;
 		items[i].legacy = says(body, "legacy");
 		items[i].result = says(body, "broken") ? BURSAR_BROKEN :
@@ -715,6 +719,7 @@ START_TEST(tells_a_sender_one_thing_of_all_that_does_not_open)
 		.body = span("x"), .content_encoding = span("encrypted/alien"),
 	};
 
+	unproven_items = 0;
 	source.strangers = flight->answers = true;
 	for (int i = 0; i < 4; i++) {
 		sent[i] = send_sealed(bodies[i]);
@@ -725,6 +730,7 @@ START_TEST(tells_a_sender_one_thing_of_all_that_does_not_open)
 		ck_assert_str_eq(reason_of(sent[i]), "it cannot be decrypted");
 	}
 	ck_assert_uint_eq(letters().count, 0);
+	ck_assert_uint_eq(unproven_items, 0);
 }
 END_TEST
 
@@ -732,7 +738,9 @@ START_TEST(opens_the_old_cipher_for_who_is_not_answered)
 {
 	const struct flight_message *m = send_sealed("legacy");
 
+	unproven_items = 0;
 	ck_assert_int_eq(prepare(), PREPARED);
+	ck_assert_uint_eq(unproven_items, 1);
 	ck_assert_int_ne(flags_of(record_of(m)) & BURSAR_DQ_LEGACY_CIPHER, 0);
 }
 END_TEST

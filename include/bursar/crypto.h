@@ -33,7 +33,14 @@ struct bursar_sealed {
 	struct bursar_span plain;		/* out; in the arena */
 	enum bursar_unsealed result;		/* out */
 	bool legacy;				/* out: without authentication */
+	bool proven;				/* in: not without it, see below */
 };
+
+/*
+ * proven: what is sealed under a cipher without authentication is BROKEN, and
+ * nothing of it is tried.  A sender who is answered, or who measures time,
+ * would learn from the padding of what he makes up what others sealed.
+ */
 
 /* What seal() makes: a message's body and what must travel with it. */
 struct bursar_seal {

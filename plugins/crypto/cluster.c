@@ -136,7 +136,8 @@ static enum cluster_result unseal_one(struct bursar_crypto *crypto,
 	const enum cluster_result result =
 		cluster_ring_unseal(crypto->ring, message->body,
 		             bursar_header_get(message, "iv"),
-		             crypto->allow_cbc, arena, &opened);
+		             crypto->allow_cbc && !item->proven, arena,
+		             &opened);
 
 	if (result == CLUSTER_OPENED) {
 		note(crypto, &opened);
@@ -264,8 +265,8 @@ static const char manual[] =
 "padding, the header iv being the base64 of 16 bytes.  The legacy scheme is "
 "opened, never made.  As it proves nothing, such a message counts as opened "
 "when its padding is right and its text begins as a JSON object or array does; "
-"the first one is logged, all are counted in legacy_messages_total, and a "
-"source that answers its sender refuses them.\n"
+"the first one is logged, all are counted in legacy_messages_total, and of "
+"a source that answers its sender none is tried.\n"
 "\n"
 "A message without iv, with a wrong tag, or cut short becomes a dead letter; "
 "the reason is the same for all of these.\n"

@@ -197,7 +197,8 @@ static enum cluster_result unseal_one(struct bursar_crypto *crypto,
 	const enum cluster_result result =
 		cluster_ring_unseal(crypto->ring, message->body,
 		                    bursar_header_get(message, "iv"),
-		                    crypto->allow_cbc, arena, &opened);
+		                    crypto->allow_cbc && !item->proven, arena,
+		                    &opened);
 
 	if (result == CLUSTER_OPENED) {
 		note(crypto, &opened);
