@@ -17,6 +17,7 @@
  *	redelivered	true where the source had delivered it before
  *	full_size, sha256	of a message that was cut
  *	fixed	what the source fixed, by field
+ *	kinds	what its sender may send; absent for every kind
  *
  * What is not UTF-8 stands in base64: place_base64, origin_base64 and
  * routing_key_base64 in place of those without; properties_base64, an object;

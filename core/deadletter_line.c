@@ -16,6 +16,7 @@
 #include "common/rfc3339.h"
 #include "common/utf8.h"
 #include "deadletter_file.h"
+#include "schema.h"
 
 #define MAX_NAME 256	/* a header with a longer name stands in the list */
 #define VARIANT  sodium_base64_VARIANT_ORIGINAL
@@ -330,6 +331,27 @@ static void put_fixed(struct making *making, const struct bursar_message *m)
 	}
 }
 
+/* What its sender may not send, a replay may not bring in. */
+static void put_kinds(struct making *making, const struct bursar_message *m)
+{
+	json_t *kinds = json_array();
+
+	for (size_t i = 0; i < schema.kind_count; i++) {
+		const struct bursar_kind *kind = &schema.kinds[i];
+
+		if (m->kinds & UINT64_C(1) << kind->number &&
+		    json_array_append_new(kinds, json_string_nocheck(
+			kind->name)) != 0) {
+			making->failed = true;
+		}
+	}
+	if (m->kinds != 0) {
+		set(making, making->letter, "kinds", kinds);
+	} else {
+		json_decref(kinds);
+	}
+}
+
 static void put_body(struct making *making, const struct bursar_message *m)
 {
 	struct bursar_span body = m->body;
@@ -366,6 +388,7 @@ static void make(struct making *making, const struct dead_letter *letter,
 	put_properties(making, m);
 	put_headers(making, m);
 	put_fixed(making, m);
+	put_kinds(making, m);
 	put_body(making, m);
 }
 
@@ -608,6 +631,30 @@ static bool take_fixed(const json_t *letter, struct bursar_arena *arena,
 	return true;
 }
 
+/* A list without a kind that is known here allows nothing, so it is refused:
+ * no kinds at all would mean every one. */
+static bool take_kinds(const json_t *letter, struct bursar_message *m,
+                       struct bursar_error *err)
+{
+	const json_t *list = json_object_get(letter, "kinds");
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const struct bursar_span name = span_of(json_array_get(list,
+		                                                       i));
+		const struct bursar_kind *kind =
+			bursar_kind_find(&schema, name.data, name.size);
+
+		if (kind != NULL) {
+			m->kinds |= UINT64_C(1) << kind->number;
+		}
+	}
+	if (list != NULL && m->kinds == 0) {
+		bursar_fail(err, EINVAL, "kinds names no kind");
+		return false;
+	}
+	return true;
+}
+
 static uint64_t number_of(const json_t *letter, const char *name)
 {
 	return (uint64_t)json_integer_value(json_object_get(letter, name));
@@ -637,6 +684,7 @@ int deadletter_message(const json_t *letter, struct bursar_arena *arena,
 	    !take_properties(letter, arena, &m, err) ||
 	    !take_headers(letter, arena, &m, err) ||
 	    !take_fixed(letter, arena, &m, err) ||
+	    !take_kinds(letter, &m, err) ||
 	    decode(json_object_get(letter, "body_base64"), arena, &m.body,
 	           err) == NULL) {
 		return -1;

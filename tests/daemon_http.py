@@ -430,6 +430,49 @@ def what_is_rejected_and_not_told_is_a_dead_letter(ground):
     equal(server.process.stop(), 0, "TERM ends it with 0")
 
 
+def a_replay_takes_no_more_than_the_token_may(ground):
+    daemon.need("crypto_sodium")
+    for name in ("old", "new"):
+        out = subprocess.run(
+            [daemon.BURSAR, "crypto", "keygen", "--plugin", "sodium", "--id",
+             name], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            env=daemon.environment(), check=True).stdout
+        ground.write_text(name, out.decode())
+        os.chmod(ground.path(name), 0o600)
+    cryptos = {name: {"plugin": "sodium", "keys-file": ground.path(name)}
+               for name in ("old", "new")}
+    token = add_token(ground, "meter", "--kinds", "metering")
+    server = Server(ground, crypto=cryptos, source={
+        "crypto": "old", "token-file": ground.path("tokens")})
+    del server.source["kind"]
+    server.configure()
+    prompt = daemon.sealed(ground, "new", [daemon.prompt(1)])[0]
+    server.start()
+    lock = ground.database()
+    lock.isolation_level = None
+    lock.execute("BEGIN EXCLUSIVE")
+    connection = server.connect()
+    connection.request("POST", "/v1/records",
+                       json.dumps([daemon.fact(1), prompt]),
+                       {"Content-Type": "application/json",
+                        "Authorization": "Bearer " + token})
+    daemon.wait_for(lambda: ground.part("sources", "in").get(
+        "in_flight_messages", 0) >= 1, "it is in flight")
+    connection.close()
+    lock.execute("ROLLBACK")
+    lock.close()
+    letters = daemon.wait_for(ground.letters, "there is a dead letter")
+    equal([(one["reason"], one["kinds"]) for one in letters],
+          [("no-key", ["metering"])], "with what its sender may send")
+    server.process.stop()
+    with open(ground.path("old"), "a", encoding="utf-8") as file:
+        with open(ground.path("new"), encoding="utf-8") as more:
+            file.write(more.read())
+    said = ground.bursar("replay", "--all", status=1)
+    check("may not send" in said, "a replay brings in no more", said)
+    equal(ground.count("prompt"), 0, "nothing else")
+
+
 # --- many clients ----------------------------------------------------------------
 
 def clients_in_step_wait_for_nobody(ground):
@@ -693,6 +736,7 @@ if __name__ == "__main__":
          a_sink_that_is_away_is_503_and_passes,
          each_reason_to_come_again_is_told, term_answers_everybody,
          what_is_rejected_and_not_told_is_a_dead_letter,
+         a_replay_takes_no_more_than_the_token_may,
          clients_in_step_wait_for_nobody,
          thousands_of_idle_connections_change_nothing,
          slow_clients_are_cut, with_tls_and_a_renewed_certificate,

@@ -961,6 +961,7 @@ static void assert_same(const struct bursar_message *a,
 	ck_assert_uint_eq(a->offset, b->offset);
 	ck_assert_uint_eq(a->line, b->line);
 	ck_assert_uint_eq(a->flags, b->flags);
+	ck_assert_uint_eq(a->kinds, b->kinds);
 	ck_assert_uint_eq(a->header_count, b->header_count);
 	ck_assert_uint_eq(a->fixed_count, b->fixed_count);
 	for (size_t i = 0; i < a->fixed_count; i++) {
@@ -986,6 +987,8 @@ START_TEST(gives_back_a_message_as_it_was_delivered)
 		.flags = BURSAR_MESSAGE_REDELIVERED,
 		.headers = headers, .header_count = 2,
 		.fixed = &fixed, .fixed_count = 1,
+		.kinds = UINT64_C(1) << schema.kinds[2].number |
+		         UINT64_C(1) << schema.kinds[0].number,
 	};
 	const struct bursar_message back = there_and_back(&m);
 
