@@ -722,6 +722,56 @@ START_TEST(waits_for_a_port_that_is_taken)
 }
 END_TEST
 
+/* --- framing -------------------------------------------------------------- */
+
+#define SMUGGLED "POST /v1/records HTTP/1.1\r\nHost: x\r\n" JSON_TYPE \
+	"Content-Length: 5\r\n\r\n\"its\""
+
+/* Headers that say two lengths, each before a body that ends by one of them
+ * and goes on with another request by the other. */
+static const char *const two_lengths[] = {
+	"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"
+	"2\r\n{}\r\n0\r\n\r\n",
+	"Transfer-Encoding: chunked\r\nContent-Length: 12\r\n\r\n"
+	"2\r\n{}\r\n0\r\n\r\n",
+	"Content-Length: 2\r\nContent-Length: 90\r\n\r\n{}",
+	"content-length: 2\r\nCONTENT-LENGTH: 2\r\n\r\n{}",
+	"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n"
+	"2\r\n{}\r\n0\r\n\r\n",
+	"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+	"Transfer-Encoding: identity\r\nContent-Length: 2\r\n\r\n{}",
+	"Host: y\r\nContent-Length: 2\r\n\r\n{}",
+};
+
+static void send_two_ways(const char *lengths)
+{
+	char request[1024];
+	const int size = snprintf(request, sizeof(request),
+		"POST /v1/records HTTP/1.1\r\nHost: x\r\n" JSON_TYPE "%s"
+		SMUGGLED, lengths);
+	const int fd = dial();
+
+	put(fd, request, (size_t)size);
+	ck_assert_int_eq(take_reply(fd), 400);
+	says("Connection: close");
+	ck_assert(closes_within(fd, 2000));
+	close(fd);
+}
+
+START_TEST(takes_no_request_that_can_be_read_in_two_ways)
+{
+	const size_t count = sizeof(two_lengths) / sizeof(two_lengths[0]);
+
+	start();
+	for (size_t i = 0; i < count; i++) {
+		send_two_ways(two_lengths[i]);
+	}
+	poll(NULL, 0, 50);
+	ck_assert_uint_eq(got_count, 0);
+	ck_assert_int_eq(post_json("{}"), 200);
+}
+END_TEST
+
 /* --- limits --------------------------------------------------------------- */
 
 START_TEST(bounds_bodies_by_their_bytes_unpacked)
@@ -1107,6 +1157,7 @@ static Suite *suite(void)
 		  listens_elsewhere_only_with_tokens,
 		  refuses_what_is_no_place_to_listen,
 		  waits_for_a_port_that_is_taken } },
+		{ "Framing", { takes_no_request_that_can_be_read_in_two_ways } },
 		{ "Limits", { bounds_bodies_by_their_bytes_unpacked,
 		  a_body_that_never_ends_is_told_and_cut,
 		  who_sends_all_before_reading_is_told,

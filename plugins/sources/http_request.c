@@ -36,6 +36,51 @@ static const char *header(const struct http_request *r, const char *name)
 
 /* --- header --------------------------------------------------------------- */
 
+struct counted {
+	const char *name;
+	unsigned    times;
+};
+
+static enum MHD_Result count_header(void *context, enum MHD_ValueKind kind,
+                                    const char *name, const char *value)
+{
+	struct counted *counted = context;
+
+	(void)kind, (void)value;
+	counted->times += strcasecmp(name, counted->name) == 0;
+	return MHD_YES;
+}
+
+static unsigned times(const struct http_request *r, const char *name)
+{
+	struct counted counted = { .name = name };
+
+	MHD_get_connection_values(r->connection, MHD_HEADER_KIND, count_header,
+	                          &counted);
+	return counted.times;
+}
+
+/*
+ * Where the library takes one of several lengths, a proxy before us may take
+ * another, and what it holds for the end of one sender's request would be read
+ * as the next one (RFC 9112, 6.1 and 6.3).  So the connection ends with the
+ * answer, and the body is not waited for.
+ */
+static void check_framing(struct http_request *r)
+{
+	const char *coding = header(r, "Transfer-Encoding");
+
+	if (times(r, "Host") <= 1 &&
+	    times(r, "Content-Length") + times(r, "Transfer-Encoding") <= 1 &&
+	    (coding == NULL || strcasecmp(coding, "chunked") == 0)) {
+		return;
+	}
+	r->misframed = true;
+	r->keeps_open = false;
+	http_refuse(r, 400, "say Host once, and the length of the body once, as"
+	            " Content-Length or as Transfer-Encoding: chunked");
+}
+
 static void check_token(struct http_request *r)
 {
 	struct http_server *server = r->server;
@@ -172,6 +217,9 @@ static void check_place(struct http_request *r, const char *url,
                         const char *method)
 {
 	r->usage = strcmp(url, "/v1/usage") == 0;
+	if (r->code != 0) {
+		return;
+	}
 	if (!r->usage && strcmp(url, "/v1/records") != 0) {
 		http_refuse(r, 404, "there is nothing here; records go to "
 		            "/v1/records");
@@ -189,6 +237,7 @@ static void check_header(struct http_request *r, const char *url,
 		make_origin,
 	};
 
+	check_framing(r);
 	check_place(r, url, method);
 	for (size_t i = 0; r->code == 0 &&
 	                   i < sizeof(checks) / sizeof(checks[0]); i++) {
@@ -227,7 +276,8 @@ struct http_request *http_request_begin(struct http_server *server,
 
 bool http_request_is_hasty(const struct http_request *r)
 {
-	return (r->code != 0 && header(r, "Expect") != NULL) ||
+	return r->misframed ||
+	       (r->code != 0 && header(r, "Expect") != NULL) ||
 	       (r->long_refused && r->server->tls);
 }
 

@@ -116,6 +116,7 @@ struct http_request {
 	char    *origin;
 	char    *key;			/* Idempotency-Key, as it came */
 	bool     keeps_open;		/* false: the answer ends it */
+	bool     misframed;		/* its length can be read in two ways */
 	bool     long_refused;		/* by its header, with a long body */
 	bool     told_early;		/* see http_respond_early() */
 
