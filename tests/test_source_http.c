@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -194,7 +195,8 @@ static uint16_t free_port(void)
 	return ntohs(at.sin_port);
 }
 
-static int dial(void)
+/* Far: little is on its way that nobody has read, as between networks. */
+static int dial_with(bool far)
 {
 	const struct sockaddr_in at = {
 		.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001),
@@ -202,6 +204,13 @@ static int dial(void)
 	};
 	const int fd = socket(AF_INET, SOCK_STREAM, 0);
 
+	if (far) {
+		const int window = 2048, segment = 536;
+
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof(window));
+		setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment,
+		           sizeof(segment));
+	}
 	for (int i = 0; i < 200; i++) {
 		if (connect(fd, (const struct sockaddr *)&at,
 		            sizeof(at)) == 0) {
@@ -210,6 +219,11 @@ static int dial(void)
 		poll(NULL, 0, 10);
 	}
 	ck_abort_msg("cannot connect: %s", strerror(errno));
+}
+
+static int dial(void)
+{
+	return dial_with(false);
 }
 
 static void open_it(void)
@@ -909,6 +923,33 @@ START_TEST(bounds_the_memory_of_all_requests)
 }
 END_TEST
 
+/* A short record may have a long reason, and is not kept itself. */
+START_TEST(an_answer_that_nobody_reads_takes_its_part_of_the_memory)
+{
+	enum { RECORDS = 2000 };
+	static char body[RECORDS * 12 + 1];
+
+	fakehost_set(&host, "max-body", "64K");
+	fakehost_set(&host, "max-pending", "250K");
+	body[0] = '[';
+	for (int i = 0; i < RECORDS; i++) {
+		memcpy(body + 1 + (size_t)i * 12, "\"forbidden\",", 12);
+	}
+	body[sizeof(body) - 1] = ']';
+	start();
+	const int fd = dial_with(true);
+	put_head(fd, JSON_TYPE, sizeof(body));
+	put(fd, body, sizeof(body));
+	wait_for_got(RECORDS);
+	poll(NULL, 0, 100);
+	ck_assert_int_eq(post_bytes(JSON_TYPE, body, sizeof(body)), 503);
+	says("too much is waiting");
+	close(fd);
+	poll(NULL, 0, 100);
+	ck_assert_int_eq(post_bytes(JSON_TYPE, body, sizeof(body)), 403);
+}
+END_TEST
+
 START_TEST(cuts_who_is_slow)
 {
 	fakehost_set(&host, "header-timeout", "300ms");
@@ -1162,7 +1203,9 @@ static Suite *suite(void)
 		  a_body_that_never_ends_is_told_and_cut,
 		  who_sends_all_before_reading_is_told,
 		  bounds_records_and_nesting,
-		  bounds_the_memory_of_all_requests, cuts_who_is_slow,
+		  bounds_the_memory_of_all_requests,
+		  an_answer_that_nobody_reads_takes_its_part_of_the_memory,
+		  cuts_who_is_slow,
 		  bounds_connections_of_an_address } },
 		{ "Waiting", { answers_in_time_whatever_the_core_does,
 		  what_is_returned_ends_its_request,

@@ -469,7 +469,8 @@ static const struct bursar_option options[] = {
 	  .min = 1024, .max = INT64_C(1) << 30 },
 	{ "max-pending", BURSAR_TYPE_SIZE, "24M",
 	  "How much of all requests may be in memory before it is taken by a "
-	  "batch; above that clients are told to come again.",
+	  "batch, and of all answers before they are read; above that clients "
+	  "are told to come again.",
 	  .min = 65536, .max = INT64_C(8) << 30 },
 	{ "max-records", BURSAR_TYPE_NUMBER, "10000",
 	  "The most records of a request.",
@@ -559,7 +560,7 @@ static const struct bursar_plugin_figure figures[] = {
 	{ "answers_unsent_total", "Answers whose client had gone." },
 	{ "rejections_not_kept_total",
 	  "Records of such answers that were rejected and could not be kept." },
-	{ "request_memory_bytes", "Memory of the bodies of requests." },
+	{ "request_memory_bytes", "Memory of requests and their answers." },
 	{ "known_tokens", "Tokens that are known." },
 	{ "tokens_modified_timestamp_seconds",
 	  "When the file of tokens was changed, in seconds since 1970." },

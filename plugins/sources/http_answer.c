@@ -170,6 +170,45 @@ static size_t put_record(char *out, size_t i, const struct http_record *record)
 	return size;
 }
 
+static void charge(struct http_request *r, size_t size)
+{
+	r->charged += size;
+	r->server->charged += size;
+}
+
+void http_set_reason(struct http_request *r, size_t i, const char *text)
+{
+	struct http_record *record = &r->records[i];
+
+	record->reason = text == NULL ? NULL : strndup(text, HTTP_MAX_REASON);
+	charge(r, record->reason != NULL ? strlen(record->reason) + 1 : 0);
+}
+
+void http_forget_reason(struct http_request *r, size_t i)
+{
+	struct http_record *record = &r->records[i];
+	const size_t size = record->reason != NULL ? strlen(record->reason) + 1
+	                                           : 0;
+
+	r->charged -= size;
+	r->server->charged -= size;
+	free(record->reason);
+	record->reason = NULL;
+}
+
+/* From here on the answer stands for the reasons. */
+static void keep_answer(struct http_request *r, char *out, size_t size)
+{
+	char *fit = realloc(out, size);
+
+	r->answer = fit != NULL ? fit : out;
+	r->answer_size = size;
+	charge(r, size);
+	for (size_t i = 0; i < r->count; i++) {
+		http_forget_reason(r, i);
+	}
+}
+
 void http_answer(struct http_request *r)
 {
 	const struct sums sums = sum_up(r);
@@ -185,9 +224,9 @@ void http_answer(struct http_request *r)
 	}
 	if (r->usage && r->code == 200) {
 		r->code = 202;
-		r->answer = out;
-		r->answer_size = (size_t)snprintf(out, sums.room,
-		                                  "{\"accepted\":true}\n");
+		size = (size_t)snprintf(out, sums.room,
+		                        "{\"accepted\":true}\n");
+		keep_answer(r, out, size);
 		return;
 	}
 	out[size++] = '{';
@@ -203,8 +242,7 @@ void http_answer(struct http_request *r)
 		size += put_record(out + size, i, &r->records[i]);
 	}
 	memcpy(out + size, "]}\n", 3);
-	r->answer = out;
-	r->answer_size = size + 3;
+	keep_answer(r, out, size + 3);
 }
 
 /* --- to the library ------------------------------------------------------- */

@@ -316,6 +316,12 @@ void http_refuse(struct http_request *r, unsigned code, const char *sentence);
 void http_refuse_for(struct http_request *r, unsigned code,
                      const struct bursar_error *err);
 
+/* Why record i was refused, up to its answer; with the lock, as is
+ * http_answer().  What these keep is charged whatever is charged already: who
+ * does not read has others wait for memory, and takes no more. */
+void http_set_reason(struct http_request *r, size_t i, const char *text);
+void http_forget_reason(struct http_request *r, size_t i);
+
 /* An answer from what became of its records; what is pending is to be sent
  * again. */
 void http_answer(struct http_request *r);

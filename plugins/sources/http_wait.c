@@ -281,9 +281,11 @@ static void note(struct http_request *r, size_t i,
 			http_keep_no_more(r, i);
 		}
 	} else if (record->status == HTTP_REJECTED) {
-		record->reason = settled->reason == NULL ? NULL :
-			strndup(settled->reason, HTTP_MAX_REASON);
+		http_set_reason(r, i, settled->reason);
 		http_keep(r, i, settled->message);
+		if (r->left) {
+			http_forget_reason(r, i);	/* it was answered */
+		}
 	}
 	r->returned = r->returned || record->status == HTTP_RETRY;
 	r->unsettled--;
