@@ -581,6 +581,38 @@ START_TEST(a_tool_call_finds_its_prompt_whichever_came_first)
 }
 END_TEST
 
+/* Minutes go by, a run in every second one, until a call is linked. */
+static int wait_for_link(const char *tool, int most)
+{
+	for (int minute = 0; minute <= most; minute += 2) {
+		reconcile();
+		if (links(tool, "late", "request") == 1) {
+			return minute;
+		}
+		ledger_run(&book, "UPDATE tool_links SET next_us = next_us - "
+		           "120000000 WHERE prompt_row IS NULL");
+	}
+	return -1;
+}
+
+START_TEST(a_prompt_that_is_ten_minutes_late_gets_all_its_tool_calls)
+{
+	put_ref("tool", "t1", now - 11 * MINUTE, "request_id", "r1");
+	put_ref("tool", "t2", now - 11 * MINUTE, "request_id", "r1");
+	put_ref("tool", "other", now - 11 * MINUTE, "request_id", "r2");
+	ck_assert_int_eq(wait_for_link("t1", 10), -1);
+
+	put_ref("prompt", "late", now - 12 * MINUTE, "request_id", "r1");
+	const int minutes = wait_for_link("t1", 20);
+	ck_assert_msg(minutes >= 0, "it is not found in 20 minutes");
+	ck_assert_int_eq(links("t2", "late", "request"), 1);
+	ck_assert_int_eq(ledger_ask(&book, "SELECT count(DISTINCT tool_row) "
+	                            "FROM tool_links WHERE prompt_row IS NOT "
+	                            "NULL"), 2);
+	ck_assert_int_eq(links("other", "late", "request"), 0);
+}
+END_TEST
+
 START_TEST(the_surest_link_wins_and_then_the_nearest)
 {
 	put_ref("prompt", "far", now - 20 * MINUTE, "exchange_id", "x");
@@ -780,6 +812,7 @@ static Suite *suite(void)
 	tcase_add_test(t, the_journal_tells_of_each_change_and_is_only_added_to);
 	tcase_add_test(t, the_lag_is_that_of_what_should_be_gone);
 	tcase_add_test(t, a_tool_call_finds_its_prompt_whichever_came_first);
+	tcase_add_test(t, a_prompt_that_is_ten_minutes_late_gets_all_its_tool_calls);
 	tcase_add_test(t, the_surest_link_wins_and_then_the_nearest);
 	tcase_add_test(t, what_is_old_is_found_by_and_by);
 	tcase_add_test(t, a_link_goes_with_its_tool_call);

@@ -266,6 +266,52 @@ START_TEST(golden_calls_cost_what_they_cost)
 }
 END_TEST
 
+/* A book that has another price for the row of a call, and what no call asks
+ * for. */
+static struct price_book *other_book(const char *key)
+{
+	char models[300];
+
+	snprintf(models, sizeof(models), "'zz/none':{'input':1}%s%s%s",
+	         key != NULL ? ",'" : "", key != NULL ? key : "",
+	         key != NULL ? "':{'input':77,'output':77,'cache_read':77,"
+	         "'cache_write':77}" : "");
+	return flat(models, "other");
+}
+
+/* As override, as file, as built-in book: what is before has no such row, and
+ * what is behind is not asked. */
+START_TEST(the_first_book_that_has_the_row_answers_wherever_it_stands)
+{
+	const char *key = calls[_i / PRICES_BOOKS].key;
+	const struct price_question q =
+		question_of(&calls[_i / PRICES_BOOKS].call);
+	struct price_book *books[PRICES_BOOKS];
+	const int place = _i % PRICES_BOOKS;
+
+	for (int i = 0; i < PRICES_BOOKS; i++) {
+		books[i] = i == place ? golden
+			: other_book(i > place ? key : NULL);
+	}
+	const struct price_answer answer = ask(books, PRICES_BOOKS, &q);
+
+	if (key == NULL) {
+		ck_assert_int_eq(answer.result, PRICE_NO_MATCH);
+	} else {
+		ck_assert_int_eq(answer.result, PRICE_DONE);
+		ck_assert_str_eq(price_book_name(answer.book), "golden");
+		ck_assert_str_eq(price_how_names[answer.how],
+		                 calls[_i / PRICES_BOOKS].how);
+		ck_assert_int_eq(answer.nano, calls[_i / PRICES_BOOKS].nano);
+	}
+	for (int i = 0; i < PRICES_BOOKS; i++) {
+		if (i != place) {
+			price_book_destroy(books[i]);
+		}
+	}
+}
+END_TEST
+
 /* An override comes first, also where its answer is that it does not know. */
 static const struct {
 	const char *override;
@@ -1057,6 +1103,9 @@ static Suite *suite(void)
 	tcase_add_test(t, a_sum_that_no_number_holds_is_refused);
 	tcase_add_test(t, shows_sums_with_all_their_digits);
 	LOOP(t, golden_calls_cost_what_they_cost, calls);
+	tcase_add_loop_test(
+		t, the_first_book_that_has_the_row_answers_wherever_it_stands,
+		0, PRICES_BOOKS * sizeof(calls) / sizeof(calls[0]));
 	LOOP(t, overrides_come_first_and_block_what_is_behind, overrides);
 	tcase_add_test(t, says_which_rates_are_missing);
 	LOOP(t, a_name_means_one_row_or_none, names);

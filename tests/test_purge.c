@@ -303,6 +303,50 @@ START_TEST(works_in_short_steps_and_can_be_cut_short)
 }
 END_TEST
 
+#define STEPS 8
+
+struct steps {
+	uint64_t bodies[STEPS];		/* so far, before each step */
+	size_t   count;
+};
+
+static bool note_step(void *context, const struct bursar_purged *so_far)
+{
+	struct steps *steps = context;
+
+	ck_assert_uint_lt(steps->count, STEPS);
+	steps->bodies[steps->count++] = so_far->bodies;
+	return true;
+}
+
+START_TEST(twelve_hundred_and_one_go_by_five_hundred)
+{
+	const struct purge_rule rule = { .now = NOW, .limit = 500 };
+	struct steps steps = { .count = 0 };
+
+	for (int i = 0; i < 1201; i++) {
+		put("prompt", NOW - DAY, NOW - DAY, NOW - 1 - i);
+	}
+	put("prompt", NOW - DAY, NOW - DAY, NOW + DAY);
+	put("prompt", NOW - DAY, NOW - DAY, 0);
+	ck_assert_int_eq(purge_take(&book, &rule, note_step, &steps, &purged,
+	                            &err), 0);
+	ck_assert_uint_eq(purged.bodies, 1201);
+	ck_assert_uint_ge(steps.count, 3);
+	ck_assert_uint_eq(steps.bodies[0], 0);
+	ck_assert_uint_eq(steps.bodies[1], 500);
+	ck_assert_uint_eq(steps.bodies[2], 1000);
+	for (size_t i = 3; i < steps.count; i++) {
+		ck_assert_uint_eq(steps.bodies[i], 1201);
+	}
+	ck_assert_int_eq(rows("prompt_records"), 2);
+	/* Once more takes nothing. */
+	ck_assert_int_eq(purge_take(&book, &rule, NULL, NULL, &purged, &err),
+	                 0);
+	ck_assert_uint_eq(purged.bodies, 0);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("purge");
@@ -320,6 +364,7 @@ static Suite *suite(void)
 	tcase_add_test(purge, a_clock_that_jumps_empties_nothing);
 	tcase_add_test(purge, an_old_backlog_is_no_sign_of_a_wrong_clock);
 	tcase_add_test(purge, works_in_short_steps_and_can_be_cut_short);
+	tcase_add_test(purge, twelve_hundred_and_one_go_by_five_hundred);
 	suite_add_tcase(s, purge);
 	return s;
 }

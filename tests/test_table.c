@@ -121,6 +121,10 @@ START_TEST(prints_csv_that_no_spreadsheet_runs)
 	row(" @x, \"y\"", -1, -1);
 	row("-5", 1, 0);
 	row("-5+3", 1, 0);
+	row(" \t=CMD", 1, 0);
+	row("\tCMD", 1, 0);
+	row("\r+1+1", 1, 0);
+	row("a=1", 1, 0);
 	row("", 1, 0);
 	table_add_null(table);
 	table_add_null(table);
@@ -133,6 +137,10 @@ START_TEST(prints_csv_that_no_spreadsheet_runs)
 	                 "\"' @x, \"\"y\"\"\",-1,-0.000000001\r\n"
 	                 "-5,1,0\r\n"
 	                 "\"'-5+3\",1,0\r\n"
+	                 "\"' \t=CMD\",1,0\r\n"
+	                 "\"'\tCMD\",1,0\r\n"
+	                 "\"'\r+1+1\",1,0\r\n"
+	                 "a=1,1,0\r\n"
 	                 "\"\",1,0\r\n"
 	                 ",,\r\n");
 }
