@@ -146,6 +146,70 @@ def a_purge_happens_by_itself(ground):
     ground.bursar("verify")
 
 
+# What a prompt says of itself, in headers and in its body; after how many days
+# it goes by the defaults, and by {default-days: 60, phi-ttl-days: 14}.
+LABELS = (
+    ({}, {}, 90, 60),
+    ({"x-legion-retention": "default"}, {}, 90, 60),
+    ({"x-legion-retention": ""}, {}, 90, 60),
+    ({"x-legion-retention": "unknown_label"}, {}, 90, 60),
+    ({"x-legion-retention": "days_30"}, {}, 30, 30),
+    ({"x-legion-retention": "days_90"}, {}, 90, 90),
+    ({"x-legion-retention": "permanent"}, {}, None, None),
+    ({"x-legion-retention": "session_only"}, {}, 0, 0),
+    ({"x-legion-retention": "permanent",
+      "x-legion-contains-phi": "true"}, {}, 30, 14),
+    ({"x-legion-retention": "permanent",
+      "x-legion-contains-phi": True}, {}, 30, 14),
+    ({"x-legion-retention": "permanent"},
+     {"classification": {"contains_phi": True}}, 30, 14),
+    ({"x-legion-retention": "days_90", "x-legion-contains-phi": "false"},
+     {"classification": {"contains_phi": True}}, 30, 14),
+    ({"x-legion-retention": "days_90", "x-legion-contains-phi": "true"},
+     {"classification": {"contains_phi": False}}, 30, 14),
+    ({"x-legion-retention": "days_7", "x-legion-contains-phi": "true"}, {},
+     7, 7),
+    ({"x-legion-retention": "session_only",
+      "x-legion-contains-phi": "true"}, {}, 0, 0),
+    ({"x-legion-contains-phi": "false"}, {}, 90, 60))
+
+
+def labelled(first):
+    when = daemon.instant(int(time.time()))
+    found = []
+    for n, (headers, body, _, _) in enumerate(LABELS):
+        message = daemon.prompt(first + n, retention_policy=None,
+                                timestamps={"returned": when}, **body)
+        message["headers"] = headers
+        found.append(message)
+    return found
+
+
+def days_of_expiry(ground, first):
+    rows = dict(ask(ground, "SELECT message_id, (expires_us - recorded_us + "
+                    "5000000) / 86400000000 FROM prompt_records"))
+    found = [rows["prompt-%08d" % (first + n)] for n in range(len(LABELS))]
+    return [int(one) if one else None for one in found]
+
+
+def labels_and_health_data_say_when_a_prompt_goes(ground):
+    store(ground, labelled(0))
+    equal(days_of_expiry(ground, 0), [row[2] for row in LABELS],
+          "by the defaults")
+    ground.configure(jobs=NEVER, retention={"default-days": 60,
+                                            "phi-ttl-days": 14})
+    ground.write("in/b", labelled(100))
+    ground.once()
+    equal(days_of_expiry(ground, 100), [row[3] for row in LABELS],
+          "by other terms")
+    said = ground.bursar("purge")
+    gone = 2 * sum(row[2] == 0 for row in LABELS)
+    equal(ground.count("prompt"), 2 * len(LABELS) - gone,
+          "the next purge takes what was of a session only")
+    check("%d" % gone in said, "and says how many", said)
+    sound(ground, "behind it")
+
+
 def facts_go_when_that_is_asked_for(ground):
     store(ground, old_facts(0, 40) + old_facts(100, 10, days=2))
     cells = number(ground, "SELECT count(*) FROM rollup_cells")
@@ -439,6 +503,7 @@ def a_clock_that_jumps_empties_nothing(ground):
 
 SCENARIOS = [one for scenario in (
     a_purge_happens_by_itself,
+    labels_and_health_data_say_when_a_prompt_goes,
     facts_go_when_that_is_asked_for,
     a_job_that_is_off_is_not_run,
     of_two_daemons_one_runs_it,

@@ -28,8 +28,9 @@ def make_ledger(ground):
 
 
 def follow(ground, **sink):
-    """A daemon that reads what comes."""
-    ground.configure(source={"follow": True}, sink=sink)
+    """A daemon that reads what comes, and commits nothing else."""
+    ground.configure(source={"follow": True}, sink=sink,
+                     jobs={"purge": 0, "facts": 0, "reconcile": 0})
     return ground.follow()
 
 
