@@ -67,7 +67,7 @@ def of_the_core():
 def figures_of_a_run(ground):
     """Of a daemon that has one of most things."""
     secret = daemon.cluster_secret(ground, "secret")
-    web = Web(ground, source={"crypto": "key"},
+    web = Web(ground, source={"crypto": "key"}, prices={},
               crypto={"key": {"plugin": "cluster", "secret-file": secret}})
     web.start()
     ground.write("in/a.jsonl", [daemon.fact(1), "{"])
