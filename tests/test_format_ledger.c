@@ -1235,6 +1235,100 @@ static void compare_column(const char *column, json_t *want)
 	}
 }
 
+/* --- shapes of other systems ---------------------------------------------- */
+
+/* Whole records as others write them, and what becomes of each member. */
+static const struct {
+	const char *flags;		/* options of the format */
+	const char *body;
+	const char *fields[24][2];	/* ended by NULL; all others unset */
+} shapes[] = {
+	/* The event of a cost tracker: its input leaves caches out, its
+	 * output has the hidden part in it. */
+	{ "", "{\"event_id\":\"0c7e\",\"provider\":\"openai\",\"model\":"
+	  "\"gpt-5-mini\",\"input_tokens\":50,\"output_tokens\":42,"
+	  "\"total_tokens\":192,\"cache_read_input_tokens\":100,"
+	  "\"cache_write_input_tokens\":0,\"hidden_output_tokens\":20,"
+	  "\"pricing_mode\":null,\"cost\":{\"input_cost\":0.0000125,"
+	  "\"cache_read_input_cost\":0.0000025,\"output_cost\":0.000084,"
+	  "\"total_cost\":0.000099,\"currency\":\"USD\"},\"latency_ms\":812,"
+	  "\"stream\":false,\"usage_source\":\"response\","
+	  "\"provider_response_id\":\"resp_9\","
+	  "\"tracked_at\":\"2026-05-17T10:42:01.123456Z\"}",
+	  { { "message_id", "0c7e" }, { "provider", "openai" },
+	    { "model_id", "gpt-5-mini" }, { "input_tokens", "50" },
+	    { "output_tokens", "42" }, { "total_tokens", "192" },
+	    { "cache_read_input_tokens", "100" },
+	    { "cache_write_input_tokens", "0" },
+	    { "hidden_output_tokens", "20" }, { "latency_ms", "812" },
+	    { "cost_reported_usd", "99000" }, { "usage_source", "response" },
+	    { "provider_response_id", "resp_9" },
+	    { "recorded_at", "1779014521123456" } } },
+	/* The ledger of a router, in a file: two sorts of tokens, a cost. */
+	{ "", "{\"ts\":\"2026-05-17T10:42:01.967806\",\"provider\":"
+	  "\"openrouter\",\"model\":\"qwen2-72b\",\"tokens_in\":10,"
+	  "\"tokens_out\":20,\"cost\":5e-05,\"task_id\":null,\"agent\":"
+	  "\"an_agent\",\"status\":\"ok\"}",
+	  { { "recorded_at", "1779014521967806" },
+	    { "provider", "openrouter" }, { "model_id", "qwen2-72b" },
+	    { "input_tokens", "10" }, { "output_tokens", "20" },
+	    { "cost_reported_usd", "50000" }, { "agent_id", "an_agent" },
+	    { "status", "ok" } } },
+	/* The row of an inference log, as it was first ... */
+	{ "", "{\"database_id\":\"d1\",\"entity_id\":\"e1\",\"actor_id\":"
+	  "null,\"model\":\"m\",\"provider\":null,\"request_type\":"
+	  "\"embedding\",\"input_tokens\":7,\"output_tokens\":0,"
+	  "\"total_tokens\":7,\"latency_ms\":31,\"rag_enabled\":false,"
+	  "\"status\":\"quota_exceeded\",\"error_type\":null}",
+	  { { "model_id", "m" }, { "request_type", "embedding" },
+	    { "input_tokens", "7" }, { "output_tokens", "0" },
+	    { "total_tokens", "7" }, { "latency_ms", "31" },
+	    { "status", "quota_exceeded" } } },
+	/* ... and as it became: its input counts what caches had. */
+	{ "input-includes-cache",
+	  "{\"entity_id\":\"e1\",\"model\":\"anthropic/m\",\"provider\":"
+	  "\"anthropic\",\"service\":\"chat\",\"operation\":\"agent/chat\","
+	  "\"input_tokens\":2300,\"output_tokens\":311,\"total_tokens\":"
+	  "2611,\"cache_read_tokens\":1900,\"cache_write_tokens\":100,"
+	  "\"latency_ms\":2310,\"status\":\"error\",\"error_type\":"
+	  "\"timeout\",\"request_id\":\"r1\","
+	  "\"created_at\":\"2026-05-17 10:42:01.5+00:00\"}",
+	  { { "model_id", "anthropic/m" }, { "provider", "anthropic" },
+	    { "request_type", "chat" }, { "operation", "agent/chat" },
+	    { "input_tokens", "300" }, { "output_tokens", "311" },
+	    { "total_tokens", "2611" }, { "cache_read_input_tokens", "1900" },
+	    { "cache_write_input_tokens", "100" }, { "latency_ms", "2310" },
+	    { "status", "error" }, { "error_type", "timeout" },
+	    { "request_id", "r1" }, { "recorded_at", "1779014521500000" } } },
+};
+
+static const char *wanted(int shape, const char *field)
+{
+	for (size_t i = 0; shapes[shape].fields[i][0] != NULL; i++) {
+		if (strcmp(shapes[shape].fields[i][0], field) == 0) {
+			return shapes[shape].fields[i][1];
+		}
+	}
+	return "unset";
+}
+
+START_TEST(takes_the_records_of_others_as_they_write_them)
+{
+	again_with(shapes[_i].flags);
+	decode_text("metering", shapes[_i].body);
+	for (size_t i = 0; i < decode_record->kind->field_count; i++) {
+		const struct bursar_field *field =
+			&decode_record->kind->fields[i];
+
+		if ((field->flags & BURSAR_FIELD_CORE) == 0 &&
+		    field->type != BURSAR_JSON) {
+			is(field->name, wanted(_i, field->name));
+		}
+	}
+	flags(0);
+}
+END_TEST
+
 START_TEST(stores_the_golden_messages_as_the_ledger_before_us)
 {
 	static char line[1 << 20];
@@ -1344,6 +1438,7 @@ static TCase *golden_case(void)
 	TCase *t = tcase_create("golden");
 
 	tcase_add_checked_fixture(t, start, decode_stop);
+	LOOP(t, takes_the_records_of_others_as_they_write_them, shapes);
 	tcase_add_test(t,
 	               stores_the_golden_messages_as_the_ledger_before_us);
 	return t;

@@ -324,7 +324,7 @@ static enum shape_result inline_reasoning(struct shape_run *run,
 	  "provider_instance routing.provider_instance routing.instance "    \
 	  "instance" },                                                      \
 	{ "request_type", shape_text,                                        \
-	  "request_type @x-legion-llm-request-type" },                       \
+	  "request_type service @x-legion-llm-request-type" },               \
 	{ "operation", shape_text, "operation routing.operation" }
 
 #define ERROR_PLACES                                                         \
@@ -335,7 +335,7 @@ static const struct shape_rule metering_rules[] = {
 	CONTEXT,
 	{ "recorded_at", shape_instant,
 	  "recorded_at timestamp timestamps.returned timestamps.provider_end "
-	  "tracked_at occurred_at ts" },
+	  "tracked_at occurred_at ts created_at" },
 	MODEL_HEADERS,
 	{ "tier", shape_text, "tier routing.tier @x-legion-llm-tier" },
 	{ "provider", shape_text,
