@@ -333,6 +333,74 @@ START_TEST(what_was_not_said_is_unknown)
 }
 END_TEST
 
+/* Of each family, whole and streamed. */
+static const struct {
+	const char *body, *provider, *model;
+} silent[] = {
+	{ "{\"url\":\"https://api.openai.com/v1/responses\",\"status\":200,"
+	  "\"request\":{\"model\":\"a\"},\"response\":{\"object\":"
+	  "\"response\",\"output\":[]}}", "openai", "a" },
+	{ "{\"url\":\"https://api.openai.com/v1/chat/completions\","
+	  "\"status\":200,\"request\":{\"model\":\"a\",\"stream\":true},"
+	  "\"response\":\"data: {\\\"object\\\":"
+	  "\\\"chat.completion.chunk\\\"}\\n\\ndata: [DONE]\\n\\n\"}",
+	  "openai", "a" },
+	{ "{\"url\":\"https://openrouter.ai/api/v1/chat/completions\","
+	  "\"status\":200,\"response\":{\"model\":\"b/c\"}}",
+	  "openrouter", "b/c" },
+	{ "{\"url\":\"https://api.deepseek.com/chat/completions\","
+	  "\"status\":200,\"request\":{\"model\":\"d\",\"stream\":true},"
+	  "\"response\":\"data: {\\\"choices\\\":[]}\\n\\n\"}",
+	  "deepseek", "d" },
+	{ "{\"type\":\"message\",\"model\":\"claude\",\"content\":[]}",
+	  "anthropic", "claude" },
+	{ "event: message_start\ndata: {\"type\":\"message_start\","
+	  "\"message\":{\"model\":\"claude\"}}\n\n", "anthropic", "claude" },
+	{ "{\"url\":\"https://generativelanguage.googleapis.com/v1beta/models/"
+	  "gemini-2.5-pro:generateContent\",\"status\":200,\"response\":"
+	  "{\"candidates\":[]}}", "gemini", "gemini-2.5-pro" },
+	{ "{\"url\":\"https://generativelanguage.googleapis.com/v1beta/models/"
+	  "gemini-2.5-pro:streamGenerateContent\",\"status\":200,\"response\":"
+	  "[{\"candidates\":[]}]}", "gemini", "gemini-2.5-pro" },
+};
+
+START_TEST(a_call_without_figures_is_recorded_all_the_same)
+{
+	decode(silent[_i].body);
+	is("provider", silent[_i].provider);
+	is("model_id", silent[_i].model);
+	is("usage_source", "unknown");
+	is("status", "success");
+	is("total_tokens", "unset");
+	tokens("unset unset unset unset unset unset");
+}
+END_TEST
+
+/* No buffer overflows: what a message may hold is read to its end. */
+START_TEST(a_stream_of_several_megabytes_is_read_to_its_end)
+{
+	static const char chunk[] = "data: {\"object\":"
+		"\"chat.completion.chunk\",\"model\":\"m\",\"choices\":[{"
+		"\"delta\":{\"content\":\"\\\"stream\\\":true\"}}]}\n\n";
+	static const char end[] = "data: {\"choices\":[],\"usage\":{"
+		"\"prompt_tokens\":9,\"completion_tokens\":3}}\n\n";
+	const size_t chunks = (3u << 20) / (sizeof(chunk) - 1);
+	const size_t size = chunks * (sizeof(chunk) - 1) + sizeof(end) - 1;
+	char *body = malloc(size);
+
+	ck_assert_ptr_nonnull(body);
+	for (size_t i = 0; i < chunks; i++) {
+		memcpy(body + i * (sizeof(chunk) - 1), chunk,
+		       sizeof(chunk) - 1);
+	}
+	memcpy(body + size - (sizeof(end) - 1), end, sizeof(end) - 1);
+	ck_assert_int_eq(decode_message("metering", body, size), BURSAR_DONE);
+	is("usage_source", "stream_final");
+	tokens("9 unset unset unset 3 unset");
+	free(body);
+}
+END_TEST
+
 START_TEST(a_failed_call_is_recorded_as_an_error)
 {
 	decode("{\"url\":\"https://api.openai.com/v1/chat/completions\","
@@ -435,6 +503,8 @@ int main(void)
 	LOOP(t, reads_a_stream_to_its_last_figures, streams);
 	tcase_add_test(t, believes_the_request_on_streams_and_no_words);
 	tcase_add_test(t, what_was_not_said_is_unknown);
+	LOOP(t, a_call_without_figures_is_recorded_all_the_same, silent);
+	tcase_add_test(t, a_stream_of_several_megabytes_is_read_to_its_end);
 	tcase_add_test(t, a_failed_call_is_recorded_as_an_error);
 	tcase_add_test(t, other_paths_use_no_tokens);
 	tcase_add_test(t, refuses_what_it_cannot_place);
