@@ -316,6 +316,36 @@ def of_two_daemons_one_runs_it(ground):
     sound(ground, "after it")
 
 
+def what_changes(ground):
+    """Whatever moves when something is written to the ledger."""
+    if real.SINK == "sqlite":
+        return [(os.stat(path).st_size, os.stat(path).st_mtime_ns)
+                for path in (ground.ledger, ground.ledger + "-wal")]
+    return ask(ground, " UNION ALL ".join(
+        "SELECT '%s', xmin::text FROM bursar_%s" % (table, table)
+        for table in ("leases", "jobs", "meta", "journal")) + " ORDER BY 1, 2")
+
+
+def two_idle_daemons_write_nothing(ground):
+    store(ground, [daemon.fact(1), daemon.prompt(1), daemon.tool(1)])
+    ground.bursar("team", "set", "red", "ann")
+    configure(ground, {"purge": "1h", "facts": "1h", "reconcile": "1h"},
+              retention={"facts-days": 3000})
+    both_of_them = [ground.follow(), second_daemon(ground)]
+    wait_for(lambda: all(jobs(ground, name)["result"] == "ok" for name in
+                         ("purge", "facts", "reconcile")), "all jobs ran")
+    # Both have looked at each of them, and at teams.
+    for process in both_of_them:
+        process.wait_event("teams")
+    time.sleep(3)
+    was = what_changes(ground)
+    check(was, "there is something to look at", was)
+    time.sleep(4)
+    equal(what_changes(ground), was, "nothing is written in the meantime")
+    for process in both_of_them:
+        equal(process.stop(), 0, "it ends well")
+
+
 def slow_down(ground, table):
     """Each tenth row that is deleted takes its time, so that a job is caught
     in the middle however fast the machine is."""
@@ -507,6 +537,7 @@ SCENARIOS = [one for scenario in (
     facts_go_when_that_is_asked_for,
     a_job_that_is_off_is_not_run,
     of_two_daemons_one_runs_it,
+    two_idle_daemons_write_nothing,
     who_is_killed_is_taken_over,
     term_ends_a_job_between_two_steps,
     facts_killed_in_the_middle,

@@ -483,6 +483,38 @@ START_TEST(the_hourly_view_sums_quarters)
 }
 END_TEST
 
+START_TEST(the_hourly_view_rounds_as_it_always_did)
+{
+	open_sink();
+	for (int i = 0; i < 3; i++) {
+		static char ids[3][4];
+		struct bursar_record *record;
+
+		snprintf(ids[i], sizeof(ids[i]), "m%d", i);
+		record = add(ids[i]);
+		bursar_set_number(record, BURSAR_RECORDED_AT,
+		                  INT64_C(1793491200000000) + i);
+		set_number(record, "latency_ms", 10 + i / 2);
+		set_number(record, "cost_usd", 411523 + (i == 2));
+		set_text(record, "model_id", "m");
+	}
+	bursar_set_number(add("silent"), BURSAR_RECORDED_AT,
+	                  INT64_C(1793491200000000));
+	write_all();
+
+	/* 0.00123457 dollars, 31 ms of three calls; nobody said a worker. */
+	ck_assert_int_eq(integer("SELECT count(*) FROM metering_hourly_rollup "
+		"WHERE worker_id IS NULL AND provider IS NULL AND "
+		"model_id = 'm' AND total_calls = 3 AND "
+		"total_cost_usd = 0.001235 AND avg_latency_ms = 10.33"), 1);
+	ck_assert_int_eq(integer("SELECT count(*) FROM metering_hourly_rollup "
+		"WHERE model_id IS NULL AND total_calls = 1 AND "
+		"avg_latency_ms = 0"), 1);
+	ck_assert_int_eq(integer("SELECT count(*) FROM metering_hourly_rollup"),
+	                 2);
+}
+END_TEST
+
 START_TEST(an_absurd_sum_stays_at_its_end_and_keeps_nobody_out)
 {
 	open_sink();
@@ -551,6 +583,7 @@ static void sinksuite_add(Suite *suite)
 	CASE(suite, "every sink: sums",
 	     sums_of_every_dimension_are_those_of_all,
 	     only_facts_are_summed, the_hourly_view_sums_quarters,
+	     the_hourly_view_rounds_as_it_always_did,
 	     an_absurd_sum_stays_at_its_end_and_keeps_nobody_out,
 	     two_absurd_records_in_a_batch_are_told_apart);
 }
