@@ -18,7 +18,7 @@
 #define EACH      6		/* parameters of one */
 #define FIXED     3		/* parameters of all */
 #define TEXT_SIZE 16384
-#define NAMES     64
+#define NAMES     (TAGS_ASKED_MAX)
 
 static const char make_table[] =
 	"CREATE TABLE IF NOT EXISTS bursar_corrections ("
@@ -61,7 +61,8 @@ static const char and_dollars[] =
 	", cost_usd = c.new_cost_nano * 0.000000001, "
 	"cost_computed_usd = c.new_computed_nano * 0.000000001";
 
-/* Dimension, and the field of its value; cells come in key order. */
+/* Dimension, the text of its value, since which cell; cells come in key
+ * order. */
 static const char change_sums[] =
 	"INSERT INTO rollup_cells (dimension, value, cell, provider, model_id, "
 	"cost_nano, cost_nano_n) SELECT '%s', %s, m.id >> %d, "
@@ -70,7 +71,8 @@ static const char change_sums[] =
 	"sum(CASE WHEN c.new_cost_nano IS NULL THEN 0 ELSE 1 END - "
 	"CASE WHEN c.old_cost_nano IS NULL THEN 0 ELSE 1 END) "
 	"FROM bursar_corrections c JOIN metering_records m ON m.id = c.row_id "
-	"WHERE c.batch = $1 GROUP BY 1, 2, 3, 4, 5 ORDER BY 2, 3, 4, 5 "
+	"WHERE c.batch = $1 AND m.id >> %d >= %lld "
+	"GROUP BY 1, 2, 3, 4, 5 ORDER BY 2, 3, 4, 5 "
 	"ON CONFLICT (dimension, value, cell, provider, model_id) DO UPDATE "
 	"SET cost_nano = rollup_cells.cost_nano + excluded.cost_nano, "
 	"cost_nano_n = rollup_cells.cost_nano_n + excluded.cost_nano_n";
@@ -182,39 +184,85 @@ static enum bursar_verdict change_facts(const struct corrections_db *db,
 	return run(db, statement, batch, 1, err);
 }
 
-/* The dimension whose name comes next, in the order of keys. */
-static const struct rollup_dimension *next_dimension(const char *after)
-{
-	const struct rollup_dimension *next = NULL;
+/* A dimension whose sums have costs. */
+struct dimension {
+	char    name[ROLLUP_NAME_SIZE];
+	char    value[128];		/* as SQL, of a record m */
+	int64_t since;
+};
 
+#define MAX_DIMENSIONS 32
+
+struct dimensions {
+	struct dimension list[MAX_DIMENSIONS];
+	size_t count;
+};
+
+static int compare_names(const void *left, const void *right)
+{
+	return strcmp(((const struct dimension *)left)->name,
+	              ((const struct dimension *)right)->name);
+}
+
+static void add_fields(struct dimensions *all)
+{
 	for (const struct rollup_dimension *d = rollup_dimensions;
 	     d->name != NULL; d++) {
-		if (strcmp(d->name, after) > 0 &&
-		    (next == NULL || strcmp(d->name, next->name) < 0)) {
-			next = d;
-		}
+		struct dimension *to = &all->list[all->count++];
+
+		to->since = -COLUMNS_NEVER;
+		snprintf(to->name, sizeof(to->name), "%s", d->name);
+		snprintf(to->value, sizeof(to->value), d->field == NULL ? "''"
+		         : "coalesce(m.%.*s, '')", NAMES, d->field);
 	}
-	return next;
+}
+
+/* The note of a tag that is a dimension: its value is a number or its text. */
+static int take_tag(void *context, const struct bursar_cell *cells,
+                    size_t count)
+{
+	struct dimensions *all = context;
+	char since[24] = "";
+	struct rollup_tag tag;
+
+	(void)count;
+	if (cells[1].type == BURSAR_STRING) {
+		snprintf(since, sizeof(since), "%.*s", (int)cells[1].size,
+		         cells[1].data);
+	}
+	if (all->count == MAX_DIMENSIONS || cells[0].type != BURSAR_STRING ||
+	    !rollup_tag_make(&tag, (struct bursar_span){ cells[0].data,
+			cells[0].size }, cells[1].type == BURSAR_INTEGER
+			? cells[1].integer : strtoll(since, NULL, 10))) {
+		return 0;
+	}
+	struct dimension *to = &all->list[all->count++];
+	to->since = tag.since;
+	memcpy(to->name, tag.name, sizeof(to->name));
+	snprintf(to->value, sizeof(to->value),
+	         "coalesce(bursar_tag(m.tags, '%s'), '')",
+	         tag.name + strlen(TAGS_PREFIX));
+	return 0;
 }
 
 static enum bursar_verdict change_cells(const struct corrections_db *db,
                                         const struct bursar_cell *batch,
                                         struct bursar_error *err)
 {
-	enum bursar_verdict verdict = BURSAR_DONE;
-	const struct rollup_dimension *d = next_dimension("");
+	struct dimensions all = { .count = 0 };
+	enum bursar_verdict verdict;
 
-	for (; d != NULL && verdict == BURSAR_DONE;
-	     d = next_dimension(d->name)) {
-		char value[NAMES + 20] = "''";
+	add_fields(&all);
+	verdict = db->run(db->context, ROLLUP_READ_TAGS, NULL, 0, take_tag,
+	                  &all, err);
+	qsort(all.list, all.count, sizeof(all.list[0]), compare_names);
+	for (size_t i = 0; i < all.count && verdict == BURSAR_DONE; i++) {
+		const struct dimension *d = &all.list[i];
 		char statement[2048];
 
-		if (d->field != NULL) {
-			snprintf(value, sizeof(value), "coalesce(m.%.*s, '')",
-			         NAMES, d->field);
-		}
 		snprintf(statement, sizeof(statement), change_sums, d->name,
-		         value, COLUMNS_ID_SHIFT);
+		         d->value, COLUMNS_ID_SHIFT, COLUMNS_ID_SHIFT,
+		         (long long)d->since);
 		verdict = run(db, statement, batch, 1, err);
 	}
 	return verdict;

@@ -63,7 +63,11 @@ noinst_LTLIBRARIES += %D%/libcolumns.la %D%/librollup.la \
 
 %C%_librollup_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
 %C%_librollup_la_SOURCES = %D%/rollup.c %D%/rollup.h
-%C%_librollup_la_LIBADD = %D%/libcolumns.la
+%C%_librollup_la_LIBADD = %D%/libcolumns.la %D%/libtags.la
+
+noinst_LTLIBRARIES += %D%/libtags.la
+%C%_libtags_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
+%C%_libtags_la_SOURCES = %D%/tags.c %D%/tags.h
 
 # What servers of HTTP share, whatever library serves.
 noinst_LTLIBRARIES += %D%/libhttp.la
@@ -77,7 +81,7 @@ noinst_LTLIBRARIES += %D%/libhttp.la
 	%D%/http_place.h
 %C%_libhttp_la_LIBADD = $(SODIUM_LIBS)
 
-# Users name libjson.la and libkeyfile.la as well.
+# Users name libjson.la, libkeyfile.la and libtags.la as well.
 noinst_LTLIBRARIES += %D%/libtokens.la
 %C%_libtokens_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir) $(SODIUM_CFLAGS)
 %C%_libtokens_la_SOURCES = %D%/tokens.c %D%/tokens.h %D%/credential.h

@@ -73,6 +73,12 @@ struct block {
 	struct rollup_cell cells[BLOCK_CELLS];
 };
 
+/* What an escaped value of a tag says, until the deltas are cleared. */
+struct said {
+	struct said *next;
+	char         text[];
+};
+
 struct slot {
 	uint64_t            hash;
 	struct rollup_cell *cell;	/* NULL: free */
@@ -86,6 +92,10 @@ struct rollup {
 	int provider_field;
 	int model_field;
 	int status_field;
+	int tags_field;
+	struct rollup_tag tags[ROLLUP_MAX_TAGS];
+	size_t tag_count;
+	struct said *said;
 
 	struct slot *slots;
 	size_t       slot_count;	/* a power of two */
@@ -170,6 +180,7 @@ struct rollup *rollup_create(const struct bursar_kind *kind)
 	rollup->provider_field = bursar_field_find(kind, "provider");
 	rollup->model_field = bursar_field_find(kind, "model_id");
 	rollup->status_field = bursar_field_find(kind, "status");
+	rollup->tags_field = bursar_field_find(kind, "tags");
 
 	rollup->slot_count = FIRST_SLOTS;
 	rollup->slots = calloc(FIRST_SLOTS, sizeof(*rollup->slots));
@@ -188,11 +199,22 @@ struct rollup *rollup_create(const struct bursar_kind *kind)
 	return rollup;
 }
 
+static void forget_said(struct rollup *rollup)
+{
+	while (rollup->said != NULL) {
+		struct said *next = rollup->said->next;
+
+		free(rollup->said);
+		rollup->said = next;
+	}
+}
+
 void rollup_destroy(struct rollup *rollup)
 {
 	if (rollup == NULL) {
 		return;
 	}
+	forget_said(rollup);
 	while (rollup->blocks != NULL) {
 		struct block *next = rollup->blocks->next;
 
@@ -213,6 +235,30 @@ void rollup_clear(struct rollup *rollup)
 	rollup->block = rollup->blocks;
 	rollup->block_used = 0;
 	rollup->count = 0;
+	forget_said(rollup);
+}
+
+bool rollup_tag_make(struct rollup_tag *tag, struct bursar_span name,
+                     int64_t since)
+{
+	if (name.size >= sizeof(tag->name)) {
+		return false;
+	}
+	memcpy(tag->name, name.data, name.size);
+	tag->name[name.size] = '\0';
+	tag->since = since;
+	return strlen(tag->name) == name.size && tags_key_of(tag->name) != NULL;
+}
+
+void rollup_set_tags(struct rollup *rollup, const struct rollup_tag *tags,
+                     size_t count)
+{
+	assert(rollup->count == 0 && count <= ROLLUP_MAX_TAGS);
+
+	if (count > 0) {
+		memcpy(rollup->tags, tags, count * sizeof(*tags));
+	}
+	rollup->tag_count = count;
 }
 
 /* --- cells -------------------------------------------------------------- */
@@ -409,22 +455,30 @@ static void take_back(struct rollup_cell *cell, const struct delta *delta)
 	}
 }
 
-static bool find_cells(struct rollup *rollup, int64_t cell,
-                       const struct bursar_value *values,
-                       struct rollup_cell *cells[DIMENSIONS])
+/* The cells of one record, and how many of them get all of its delta; the
+ * others get that it was there. */
+struct found {
+	struct rollup_cell *cells[DIMENSIONS + ROLLUP_MAX_TAGS + TAGS_MAX];
+	size_t whole;
+	size_t count;
+};
+
+static uint64_t hash_shared(const struct rollup *rollup,
+                            const struct rollup_cell *key)
 {
-	struct rollup_cell key = {
-		.cell = cell,
-		.provider = text_of(values, rollup->provider_field),
-		.model_id = text_of(values, rollup->model_field),
-	};
+	const uint64_t hash = mix(rollup->seed ^ (uint64_t)key->cell,
+	                          UINT64_C(0x94d049bb133111eb));
+
+	return hash_span(hash_span(hash, key->provider), key->model_id);
+}
+
+static bool find_fields(struct rollup *rollup, struct rollup_cell *key,
+                        uint64_t shared, const struct bursar_value *values,
+                        struct found *found)
+{
 	struct bursar_span by[DIMENSIONS];
 	uint64_t hashes[DIMENSIONS];
-	uint64_t shared;
 
-	shared = mix(rollup->seed ^ (uint64_t)key.cell,
-	             UINT64_C(0x94d049bb133111eb));
-	shared = hash_span(hash_span(shared, key.provider), key.model_id);
 	for (size_t i = 0; i < DIMENSIONS; i++) {
 		by[i] = text_of(values, rollup->dimension_field[i]);
 		hashes[i] = hash_span(shared + i, by[i]);
@@ -432,34 +486,136 @@ static bool find_cells(struct rollup *rollup, int64_t cell,
 		                                  (rollup->slot_count - 1)]);
 	}
 	for (size_t i = 0; i < DIMENSIONS; i++) {
-		key.dimension = rollup_dimensions[i].name;
-		key.value = by[i];
-		cells[i] = find_cell(rollup, &key, hashes[i]);
-		if (cells[i] == NULL) {
-			errno = ENOMEM;
+		key->dimension = rollup_dimensions[i].name;
+		key->value = by[i];
+		found->cells[i] = find_cell(rollup, key, hashes[i]);
+		if (found->cells[i] == NULL) {
 			return false;
 		}
+	}
+	found->count = DIMENSIONS;
+	return true;
+}
+
+/* What a tag says; false: memory is short. */
+static bool value_of_tag(struct rollup *rollup, struct bursar_span tags,
+                         const char *name, struct bursar_span *value)
+{
+	const char *key = name + strlen(TAGS_PREFIX);
+	struct tags_item item;
+
+	*value = (struct bursar_span){ "", 0 };
+	if (tags.size == 0 || !tags_find(tags, key, strlen(key), &item)) {
+		return true;
+	}
+	*value = item.value;
+	if (!item.escaped) {
+		return true;
+	}
+	struct said *said = malloc(sizeof(*said) + item.value.size);
+	if (said == NULL) {
+		return false;
+	}
+	said->next = rollup->said;
+	rollup->said = said;
+	*value = (struct bursar_span){ said->text,
+		tags_unescape(item.value, said->text) };
+	return true;
+}
+
+static bool find_named(struct rollup *rollup, struct rollup_cell *key,
+                       uint64_t shared, struct bursar_span tags,
+                       struct found *found)
+{
+	for (size_t i = 0; i < rollup->tag_count; i++) {
+		const struct rollup_tag *tag = &rollup->tags[i];
+
+		if (key->cell < tag->since) {
+			continue;
+		}
+		key->dimension = tag->name;
+		if (!value_of_tag(rollup, tags, tag->name, &key->value)) {
+			return false;
+		}
+		struct rollup_cell *cell = find_cell(
+			rollup, key, hash_span(shared + DIMENSIONS + 1 + i,
+			                       key->value));
+		if (cell == NULL) {
+			return false;
+		}
+		found->cells[found->count++] = cell;
+	}
+	return true;
+}
+
+static bool find_keys(struct rollup *rollup, struct rollup_cell *key,
+                      uint64_t shared, struct bursar_span tags,
+                      struct found *found)
+{
+	struct tags_cursor cursor = tags_read(tags);
+	const size_t most = found->count + TAGS_MAX;
+	struct tags_item item;
+
+	key->dimension = ROLLUP_KEYS;
+	while (found->count < most && tags_next(&cursor, &item)) {
+		if (!tags_key_is_good(item.key.data, item.key.size)) {
+			continue;
+		}
+		key->value = item.key;
+		struct rollup_cell *cell = find_cell(
+			rollup, key, hash_span(shared + DIMENSIONS, item.key));
+		if (cell == NULL) {
+			return false;
+		}
+		found->cells[found->count++] = cell;
+	}
+	return true;
+}
+
+static bool find_cells(struct rollup *rollup, int64_t cell,
+                       const struct bursar_value *values, struct found *found)
+{
+	struct rollup_cell key = {
+		.cell = cell,
+		.provider = text_of(values, rollup->provider_field),
+		.model_id = text_of(values, rollup->model_field),
+	};
+	const struct bursar_span tags = text_of(values, rollup->tags_field);
+	const uint64_t shared = hash_shared(rollup, &key);
+
+	if (!find_fields(rollup, &key, shared, values, found) ||
+	    !find_named(rollup, &key, shared, tags, found)) {
+		errno = ENOMEM;
+		return false;
+	}
+	found->whole = found->count;
+	if (tags.size > 0 && !find_keys(rollup, &key, shared, tags, found)) {
+		errno = ENOMEM;
+		return false;
 	}
 	return true;
 }
 
 bool rollup_add(struct rollup *rollup, const struct bursar_record *record)
 {
+	static const struct delta there = {
+		.count = 1, .column = { ROLLUP_REQUESTS }, .value = { 1 } };
 	struct bursar_value room[BURSAR_FIELDS_MAX];
-	struct rollup_cell *cells[DIMENSIONS];
+	struct found found;
 	struct delta delta;
 
 	assert(record->kind->fact);
 
 	const struct bursar_value *values = bursar_values(record, room);
-	if (!find_cells(rollup, columns_block(record), values, cells)) {
+	if (!find_cells(rollup, columns_block(record), values, &found)) {
 		return false;
 	}
 	make_delta(rollup, values, &delta);
-	for (size_t i = 0; i < DIMENSIONS; i++) {
-		if (!add(cells[i], &delta)) {
+	for (size_t i = 0; i < found.count; i++) {
+		if (!add(found.cells[i], i < found.whole ? &delta : &there)) {
 			do {
-				take_back(cells[i], &delta);
+				take_back(found.cells[i], i < found.whole
+				          ? &delta : &there);
 			} while (i-- > 0);
 			errno = ERANGE;
 			return false;

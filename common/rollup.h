@@ -17,6 +17,8 @@
 
 #include <bursar/schema.h>
 
+#include "common/tags.h"
+
 #define ROLLUP_LATENCY_BUCKETS 20
 
 /* Upper bounds in ms, inclusive; the last bucket has none. */
@@ -53,6 +55,35 @@ struct rollup_dimension {
 /* The dimensions, "all" first; ends with a NULL name. */
 extern const struct rollup_dimension rollup_dimensions[];
 
+/*
+ * Tags are dimensions, too:
+ *
+ *	tag:KEY	of each fact the value of that tag, '' where it has none; for
+ *		tags that were named, in cells from `since` on
+ *	tag	for each key that a fact has, the key; counts requests and
+ *		nothing else, and says so in which cells a key was ever seen
+ *
+ * A ledger keeps the tags that were named in bursar_meta: the name of the
+ * dimension, and since when it is fed.
+ */
+#define ROLLUP_MAX_TAGS  16
+#define ROLLUP_KEYS      "tag"
+#define ROLLUP_NAME_SIZE (sizeof(TAGS_PREFIX) + TAGS_ASKED_MAX)
+
+struct rollup_tag {
+	char    name[ROLLUP_NAME_SIZE];	/* "tag:feature" */
+	int64_t since;			/* cell */
+};
+
+/* How a sink reads them, at most ROLLUP_MAX_TAGS, in order. */
+#define ROLLUP_READ_TAGS                                              \
+	"SELECT name, value FROM bursar_meta WHERE name > 'tag:' AND " \
+	"name < 'tag;' ORDER BY name LIMIT 16"
+
+/* Fills *tag from such a row; false: it is none. */
+bool rollup_tag_make(struct rollup_tag *tag, struct bursar_span name,
+                     int64_t since);
+
 struct rollup_cell {
 	const char        *dimension;
 	struct bursar_span value;	/* data never NULL */
@@ -68,6 +99,11 @@ struct rollup;
 /* For the facts of that kind; NULL: out of memory. */
 struct rollup *rollup_create(const struct bursar_kind *kind);
 void rollup_destroy(struct rollup *rollup);
+
+/* Which tags are dimensions from now on, at most ROLLUP_MAX_TAGS; there are no
+ * deltas. */
+void rollup_set_tags(struct rollup *rollup, const struct rollup_tag *tags,
+                     size_t count);
 
 /*
  * Adds one stored fact.  Texts of the record must live until rollup_clear().

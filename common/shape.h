@@ -112,6 +112,7 @@ struct bursar_value *shape_value(struct shape *shape,
  *	flag	 true, false, 0, 1, yes, no, on, off, as text too, in any case
  *	instant	 a time as text, or a number of s, ms or us since 1970
  *	raw	 any value as it was written
+ *	object	 an object as it was written
  *	list	 an array of texts, joined by commas; a text as it is
  */
 enum shape_result shape_text(struct shape_run *run,
@@ -141,6 +142,9 @@ enum shape_result shape_instant(struct shape_run *run,
 enum shape_result shape_raw(struct shape_run *run,
                             const struct shape_input *in,
                             struct bursar_value *value);
+enum shape_result shape_object(struct shape_run *run,
+                               const struct shape_input *in,
+                               struct bursar_value *value);
 enum shape_result shape_list(struct shape_run *run,
                              const struct shape_input *in,
                              struct bursar_value *value);

@@ -424,6 +424,15 @@ enum shape_result shape_raw(struct shape_run *run,
 	return SHAPE_SET;
 }
 
+enum shape_result shape_object(struct shape_run *run,
+                               const struct shape_input *in,
+                               struct bursar_value *value)
+{
+	return in->node != 0 &&
+	       run->doc->nodes[in->node].type == JSON_OBJECT
+	       ? shape_raw(run, in, value) : SHAPE_MISFIT;
+}
+
 /* Writes the elements from `at` to `end`; false: one is no text or too long. */
 static bool join(struct shape_run *run, uint32_t at, uint32_t end, char *out,
                  size_t *size)

@@ -15,6 +15,7 @@
 #include "common/json.h"
 #include "common/credential.h"
 #include "common/keyfile.h"
+#include "common/tags.h"
 #include "common/tokens.h"
 
 #define PADDING  64		/* readable bytes behind a text */
@@ -85,6 +86,12 @@ bool token_name_is_good(struct bursar_span name)
 bool token_field_is_good(const struct bursar_schema *schema,
                          struct bursar_span name)
 {
+	const size_t prefix = strlen(TAGS_PREFIX);
+
+	if (name.size > prefix && memcmp(name.data, TAGS_PREFIX, prefix) == 0) {
+		return tags_key_is_good(name.data + prefix,
+		                        name.size - prefix);
+	}
 	for (size_t k = 0; k < schema->kind_count; k++) {
 		const struct bursar_kind *kind = &schema->kinds[k];
 

@@ -64,7 +64,7 @@ void token_hash(struct bursar_span text, uint8_t hash[TOKEN_HASH]);
 bool token_name_is_good(struct bursar_span name);
 
 /* Whether a token may fix the field: TEXT, of some kind, and not one that the
- * core fills or that every record has. */
+ * core fills or that every record has; or a tag, as tag:KEY. */
 bool token_field_is_good(const struct bursar_schema *schema,
                          struct bursar_span name);
 

@@ -51,7 +51,7 @@ struct work {
 	int64_t days;
 	int64_t unpriced;	/* requests without a known cost */
 	bool    incomplete;
-	char    word[64];	/* the field of --where */
+	char    word[ROLLUP_NAME_SIZE + 8];	/* the field of --where */
 };
 
 /* --- the budget ---------------------------------------------------------- */

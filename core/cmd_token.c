@@ -201,7 +201,7 @@ static json_t *fields_of(struct cli *cli)
 			                "UTF-8", (int)name.size, text);
 			goto fail;
 		}
-		char field[64];
+		char field[80];
 
 		snprintf(field, sizeof(field), "%.*s", (int)name.size, text);
 		json_object_set_new(set, field, value);

@@ -25,6 +25,8 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/book/command.h \
 	%D%/book/export.c \
 	%D%/book/export.h \
+	%D%/book/named.c \
+	%D%/book/named.h \
 	%D%/book/priced.c \
 	%D%/book/priced.h \
 	%D%/book/purge.c \
@@ -192,6 +194,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/setup_prices.c \
 	%D%/setup_routes.c \
 	%D%/setup_tables.c \
+	%D%/setup_tags.c \
 	%D%/statedir.c \
 	%D%/statedir.h \
 	%D%/status.c \
@@ -201,6 +204,8 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/table_cells.h \
 	%D%/table_lists.c \
 	%D%/table_show.c \
+	%D%/tagging.c \
+	%D%/tagging.h \
 	%D%/team_file.c \
 	%D%/team_file.h \
 	%D%/team_map.c \

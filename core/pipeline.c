@@ -81,6 +81,8 @@ static int open_sink(struct pipeline *p, size_t i, struct unit **pool,
 		.box = &p->box,
 		.decoding = &p->decoding,
 		.changed = p->o.changed,
+		.tags = p->setup->tag_names,
+		.tag_count = p->setup->tag_name_count,
 	};
 	p->writers[i] = writer_create(&options, err);
 	if (p->writers[i] == NULL) {

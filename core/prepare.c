@@ -6,6 +6,7 @@
  */
 #include "config.h"
 
+#include <assert.h>
 #include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@
 #include "log.h"
 #include "metrics.h"
 #include "prepare.h"
+#include "tagging.h"
 
 #define DAY_US       INT64_C(86400000000)
 #define YEAR_2015_US INT64_C(1420070400000000)
@@ -40,16 +42,38 @@ static void find_fields(struct preparer *p)
 	}
 }
 
+/* Lowest first. */
+static void add_default_tags(const struct preparer *p, struct tags *tags)
+{
+	for (size_t i = 0; i < p->source->tag_count; i++) {
+		tags_add(tags, p->source->tags[i].name,
+		         p->source->tags[i].value, false);
+	}
+}
+
+static bool make_default_tags(struct preparer *p)
+{
+	struct tags tags;
+
+	p->tags_field = bursar_field_find(&schema.kinds[0], "tags");
+	assert(schema.kinds[0].fact && p->tags_field >= 0);
+	tags_begin(&tags, NULL, &p->tagging.base);
+	add_default_tags(p, &tags);
+	return tags_write(&tags, &p->default_tags);
+}
+
 int preparer_init(struct preparer *p, struct bursar_error *err)
 {
 	p->pricer = pricer_create(p->prices, p->source->item.name,
 	                          p->source->cost_computed);
 	arena_init(&p->sealing);
+	arena_init(&p->tagging);
 	p->json = json_reader_create();
 	p->scratch_size = 64 << 10;
 	p->scratch = malloc(p->scratch_size);
 	find_fields(p);
-	if (p->pricer == NULL || p->json == NULL || p->scratch == NULL) {
+	if (p->pricer == NULL || p->json == NULL || p->scratch == NULL ||
+	    !make_default_tags(p)) {
 		preparer_finish(p);
 		return bursar_fail(err, ENOMEM, "out of memory");
 	}
@@ -61,6 +85,7 @@ void preparer_finish(struct preparer *p)
 	pricer_destroy(p->pricer);
 	json_reader_destroy(p->json);
 	arena_clear(&p->sealing);
+	arena_clear(&p->tagging);
 	free(p->scratch);
 	p->pricer = NULL;
 	p->json = NULL;
@@ -467,6 +492,103 @@ static void set_fixed(struct bursar_record *record,
 	}
 }
 
+/* --- tags ---------------------------------------------------------------- */
+
+/* What the sender may not change. */
+static void add_fixed_tags(const struct bursar_message *message,
+                           struct tags *tags)
+{
+	const size_t prefix = strlen(TAGS_PREFIX);
+
+	for (size_t i = 0; i < message->fixed_count; i++) {
+		const struct bursar_header *fixed = &message->fixed[i];
+
+		if (fixed->name.size > prefix &&
+		    memcmp(fixed->name.data, TAGS_PREFIX, prefix) == 0) {
+			tags_add(tags, (struct bursar_span){
+				fixed->name.data + prefix,
+				fixed->name.size - prefix }, fixed->value, true);
+		}
+	}
+}
+
+/* Reads what a format set; a root of another type: it set nothing of sense. */
+static bool read_tags(struct preparer *p, struct arena *arena,
+                      struct bursar_record *record, struct json_doc *doc)
+{
+	static const struct json_node nothing = { .type = JSON_NULL };
+	const struct bursar_value *said = &record->values[p->tags_field];
+	struct bursar_error why = { 0 };
+	char *text = arena_alloc(arena, said->size);
+
+	if (text == NULL) {
+		return false;
+	}
+	memcpy(text, said->text, said->size);
+	if (json_read(p->json, text, said->size, doc, &why) == 0) {
+		return true;
+	}
+	bursar_set_flag(record, BURSAR_DQ_TYPE);
+	*doc = (struct json_doc){ .nodes = &nothing };
+	return why.code != ENOMEM;
+}
+
+static void add_said_tags(const struct json_doc *doc, struct tags *tags)
+{
+	const struct json_node *nodes = doc->nodes;
+
+	if (nodes[0].type != JSON_ARRAY) {
+		tags_add_object(tags, 0);
+		return;
+	}
+	for (uint32_t at = 1; at < nodes[0].next; at = nodes[at].next) {
+		tags_add_object(tags, at);
+	}
+}
+
+/* Tags are written anew, in the one way in which they are stored. */
+static bool settle_tags(struct preparer *p, struct flight_message *m,
+                        struct bursar_record *record)
+{
+	struct bursar_value *value = &record->values[p->tags_field];
+	struct arena *arena = &m->flight->arena;
+	const bool said = value->is_set;
+	struct bursar_span json;
+	struct json_doc doc;
+	struct tags tags;
+
+	if (!said && m->clear->fixed_count == 0) {
+		if (p->default_tags.size == 0) {
+			return true;
+		}
+		json = arena_copy(arena, p->default_tags);
+		bursar_set_text(record, p->tags_field, json.data, json.size);
+		return json.data != NULL;
+	}
+	if (said && !read_tags(p, arena, record, &doc)) {
+		return false;
+	}
+	tags_begin(&tags, said ? &doc : NULL, &arena->base);
+	add_fixed_tags(m->clear, &tags);
+	add_default_tags(p, &tags);
+	if (said) {
+		add_said_tags(&doc, &tags);
+	}
+	*value = (struct bursar_value){ 0 };
+	if (!tags_write(&tags, &json)) {
+		return false;
+	}
+	if (json.data != NULL) {
+		bursar_set_text(record, p->tags_field, json.data, json.size);
+	}
+	bursar_set_flag(record,
+		(tags.dropped ? BURSAR_DQ_TAGS_DROPPED : 0) |
+		((tags.met & JSON_HAD_NUL) != 0 ? BURSAR_DQ_NUL : 0) |
+		((tags.met & JSON_HAD_SURROGATE) != 0 ? BURSAR_DQ_SURROGATE
+		 : 0));
+	return true;
+}
+
 /* On the way to any of its sinks. */
 static bool may_be_sealed(const struct preparer *p,
                           const struct bursar_kind *kind)
@@ -523,7 +645,7 @@ static bool complete(struct preparer *p, struct flight_message *m,
 		record->flags |= BURSAR_RECORD_AGAIN;
 	}
 	if (record->kind->fact) {
-		return set_team(p, m, record) &&
+		return set_team(p, m, record) && settle_tags(p, m, record) &&
 		       pricer_price(p->pricer, record,
 		                    &m->flight->arena.base);
 	}

@@ -61,6 +61,10 @@ struct preparer {
 	/* Messages in a row that could not be opened: it is a wrong key. */
 	unsigned              broken_in_row;
 
+	int                   tags_field;	/* of facts */
+	struct arena          tagging;		/* holds default_tags */
+	struct bursar_span    default_tags;	/* of facts that say none */
+
 	struct arena          sealing;		/* while one record is sealed */
 	bool                  has_sealed[SCHEMA_KINDS];
 	/* What could not seal, since when nothing is prepared; NULL: nothing.

@@ -81,6 +81,9 @@ static const struct bursar_field metering_fields[] = {
 	FIELD("dispatch_path", TEXT, 0, "way of the call"),
 	FIELD("idempotency_key", TEXT, 0, "the producer's own key"),
 	FIELD("provider_response_id", TEXT, 0, "the provider's id"),
+	/* A format sets an object, or an array of objects of which the later
+	 * ones win; the core writes them anew, see common/tags.h. */
+	FIELD("tags", JSON, 0, "tags: texts, or objects of texts"),
 };
 
 static const struct bursar_field prompt_fields[] = {

@@ -22,7 +22,7 @@
 
 static const char *const section_names[] = {
 	"sources", "crypto", "formats", "sinks", "services", "routes",
-	"budgets", "retention", "jobs", "dead-letters", "prices",
+	"budgets", "retention", "jobs", "dead-letters", "prices", "tags",
 };
 
 #define SECTIONS (sizeof(section_names) / sizeof(section_names[0]))
@@ -246,7 +246,8 @@ static void load_root(struct build *build)
 
 	if (top == NULL || !load_retention(build) ||
 	    !load_jobs(build) || !load_dead_letters(build) ||
-	    !build_items(build) || !build_prices(build)) {
+	    !build_items(build) || !build_prices(build) ||
+	    !build_tags(build)) {
 		goto done;
 	}
 	build_routes(build, top);
@@ -353,6 +354,7 @@ void setup_destroy(struct setup *setup)
 		setup_item_finish(&setup->services[i]);
 	}
 	setup_budgets_finish(setup);
+	setup_tags_finish(setup);
 	free(setup->sources);
 	free(setup->crypto);
 	free(setup->formats);

@@ -45,6 +45,9 @@ struct setup_source {
 	size_t window_bytes;
 	int64_t give_back_us;		/* age at which what is in flight goes
 					 * back to a source that can park */
+	/* Tags of its facts that do not say otherwise: its own, then those of
+	 * the whole configuration. */
+	struct bursar_header *tags;	size_t tag_count;
 };
 
 struct setup_sink {
@@ -56,6 +59,7 @@ struct setup_sink {
 struct setup_budget {
 	char       *id;
 	const char *field;	/* of facts: those whose field ... */
+	char       *tag;	/* which is this, where it is a tag */
 	char       *value;	/* ... is this */
 	int64_t     limit_nano;
 	char       *period;	/* a word of core/book/window.h */
@@ -96,6 +100,9 @@ struct setup {
 	struct setup_sink   *sinks;	size_t sink_count;
 	struct setup_item   *services;	size_t service_count;
 
+	char **tag_names;		size_t tag_name_count;	/* that are
+					 * dimensions of the rollups */
+
 	struct prices *prices;		/* price/prices.h; NULL: nothing is
 					 * priced */
 	struct setup_budget *budgets;	size_t budget_count;
@@ -118,6 +125,7 @@ struct setup {
 extern const struct bursar_option setup_top_options[];	/* whole file */
 extern const struct bursar_option setup_retention_options[];
 extern const struct bursar_option setup_job_options[];
+extern const struct bursar_option setup_tag_options[];
 extern const struct bursar_option setup_dead_letter_options[];
 /* Without `overrides`, whose members are models. */
 extern const struct bursar_option setup_prices_options[];

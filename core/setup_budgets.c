@@ -76,6 +76,9 @@ static bool take_where(const struct build *build, const struct options *options,
 		             equals == NULL ? "%s: 'where' is FIELD=VALUE, such "
 		             "as team=research%s" : "%s: where: %s", what,
 		             equals == NULL ? "" : err.text);
+	} else if (field == word) {
+		budget->field = budget->tag = word;
+		return true;
 	} else {
 		budget->field = field;
 	}
@@ -157,6 +160,7 @@ void setup_budgets_finish(struct setup *setup)
 	for (size_t i = 0; i < setup->budget_count; i++) {
 		free(setup->budgets[i].id);
 		free(setup->budgets[i].value);
+		free(setup->budgets[i].tag);
 		free(setup->budgets[i].period);
 		free(setup->budgets[i].tz);
 	}

@@ -50,6 +50,9 @@ void build_routes(struct build *build, const struct options *top);
 
 /* The books of section `prices`; false: out of memory. */
 bool build_prices(const struct build *build);
+/* The section `tags`, and the tags of sources; false: out of memory. */
+bool build_tags(const struct build *build);
+void setup_tags_finish(struct setup *setup);
 /* The section `budgets`; false: out of memory. */
 bool build_budgets(const struct build *build);
 void setup_budgets_finish(struct setup *setup);

@@ -79,6 +79,15 @@ const struct bursar_option setup_job_options[] = {
 	{ NULL }
 };
 
+const struct bursar_option setup_tag_options[] = {
+	{ "report", BURSAR_TYPE_LIST, "",
+	  "Tags whose sums are kept as those of teams are, sixteen at most, so "
+	  "that reports by them take no longer than those by team." },
+	{ "default", BURSAR_TYPE_LIST, "",
+	  "Tags of all metering records that do not say otherwise, KEY=VALUE." },
+	{ NULL }
+};
+
 const struct bursar_option setup_dead_letter_options[] = {
 	{ "max-size", BURSAR_TYPE_SIZE, "1G",
 	  "How much dead letters may take on the disk; sources pause rather "
@@ -156,6 +165,9 @@ const struct bursar_option setup_source_options[] = {
 	  "Which cost of a metering record counts where both are known: what "
 	  "its producer reported, or what the price book computes.",
 	  .choices = "reported|computed" },
+	{ "tags", BURSAR_TYPE_LIST, "",
+	  "Tags of all its metering records that do not say otherwise, "
+	  "KEY=VALUE." },
 	{ "require-encryption", BURSAR_TYPE_FLAG, "false",
 	  "Whether messages that come in clear are refused." },
 	{ "window-messages", BURSAR_TYPE_NUMBER, "65536",

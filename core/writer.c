@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "backoff.h"
+#include "book/named.h"
 #include "log.h"
 #include "metrics.h"
 #include "writer.h"
@@ -59,6 +60,7 @@ struct writer {
 
 	/* The thread's own: */
 	struct bursar_sink *sink;
+	bool            noted;		/* its tags are in the ledger */
 	struct backoff  backoff;
 	struct writer_ticket  *batch;		/* flights of the batch */
 	struct entry   *entries;
@@ -182,14 +184,45 @@ static bool open_sink(struct writer *w, enum bursar_verdict *verdict,
 	return w->sink != NULL;
 }
 
+/*
+ * Tells the ledger which tags are dimensions.  What cannot be noted is not
+ * worth to hold records up for: reports read the records then.  False: the
+ * sink is not at hand.
+ */
+static bool note_tags(struct writer *w, enum bursar_verdict *verdict,
+                      struct bursar_error *err)
+{
+	begin_work(w);
+	*verdict = w->ops->sql == NULL || w->o.tag_count == 0 ? BURSAR_DONE
+		: named_note(w->ops, w->sink, w->o.tags, w->o.tag_count,
+		             clock_wall_us(), err);
+	end_work(w);
+	if (*verdict == BURSAR_RETRY || *verdict == BURSAR_DOWN) {
+		return false;
+	}
+	if (*verdict != BURSAR_DONE) {
+		log_event(BURSAR_WARNING, w->o.instance->host.name,
+		          "tags-not-named", "reason=\"%s\"", err->text);
+	}
+	w->noted = true;
+	return true;
+}
+
 /* Opens the sink, however long it takes.  False: stopped. */
 static bool need_sink(struct writer *w)
 {
-	while (w->sink == NULL) {
+	while (w->sink == NULL || !w->noted) {
 		struct bursar_error err = { 0 };
 		enum bursar_verdict verdict;
 
-		if (!open_sink(w, &verdict, &err) && !hold(w, verdict, &err)) {
+		if (w->sink == NULL ? open_sink(w, &verdict, &err)
+		    : note_tags(w, &verdict, &err)) {
+			continue;
+		}
+		if (verdict == BURSAR_DOWN && w->sink != NULL) {
+			close_sink(w);
+		}
+		if (!hold(w, verdict, &err)) {
 			return false;
 		}
 	}

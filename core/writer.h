@@ -56,6 +56,8 @@ struct writer_options {
 	struct letterbox *box;		/* lent */
 	_Atomic int *decoding;		/* intakes at work; lent */
 	int      changed;		/* rung when the state changes */
+	char *const *tags;		/* to be dimensions; lent */
+	size_t   tag_count;
 };
 
 /* NULL with *err filled. */

@@ -308,6 +308,7 @@ static void page_of_configuration(const struct plugins *plugins)
 		{ "dead-letters", pages_dead_letters,
 		  setup_dead_letter_options },
 		{ "prices", pages_prices, setup_prices_options },
+		{ "tags", pages_tags, setup_tag_options },
 	};
 	FILE *out = page_open("bursar.yaml", "5",
 	                      "the configuration of bursar");

@@ -194,6 +194,16 @@ const char pages_prices[] =
 	"describes them: `overrides: {openai/gpt-4o: {input: 2, output: 8}}`.  "
 	"A reload reads the books again.";
 
+const char pages_tags[] =
+	"What calls bear beside their columns: an object `tags` in a record, "
+	"with any keys.  What a record says comes before the `tags` of its "
+	"source, and those before `default`; a tag that a token fixes comes "
+	"before all of them.  Any tag can be asked about, in `bursar tags` and "
+	"by `--by tag:KEY`; those under `report` at once, however large the "
+	"ledger is, for calls from half an hour after they were named, or all "
+	"of them where the ledger was empty then.  A ledger does not forget "
+	"which tags were named, whichever of several daemons named them.";
+
 const char pages_example[] =
 	"sources:\n"
 	"  backlog: {plugin: file, path: \"/var/lib/llm/*.jsonl\", "

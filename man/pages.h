@@ -28,6 +28,7 @@ extern const char pages_services[];
 extern const char pages_routes[];
 extern const char pages_budgets[];
 extern const char pages_retention[];
+extern const char pages_tags[];
 extern const char pages_jobs[];
 extern const char pages_dead_letters[];
 extern const char pages_prices[];

@@ -2,8 +2,12 @@
 
 if HAVE_CHECK
 check_PROGRAMS += %D%/test_bodies %D%/test_conf %D%/test_identity %D%/test_options \
-	%D%/test_pipeline %D%/test_retention %D%/test_setup
+	%D%/test_pipeline %D%/test_retention %D%/test_setup %D%/test_tags
 endif
+
+%C%_test_tags_SOURCES  = %D%/test_tags.c
+%C%_test_tags_CPPFLAGS = $(test_cppflags)
+%C%_test_tags_LDADD    = core/libcore.la $(CHECK_LIBS)
 
 %C%_test_bodies_SOURCES  = %D%/test_bodies.c
 %C%_test_bodies_CPPFLAGS = $(test_cppflags)

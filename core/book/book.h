@@ -16,6 +16,7 @@
 
 #include <bursar/sink.h>
 
+#include "common/rollup.h"
 #include "instance.h"
 
 struct book {
@@ -23,6 +24,10 @@ struct book {
 	const struct bursar_sink_ops *ops;
 	struct bursar_sink *sink;
 	struct instance *instance;	/* NULL: the sink is somebody else's */
+	/* See book/named.h. */
+	struct rollup_tag tags[ROLLUP_MAX_TAGS];
+	size_t tag_count;
+	bool   tags_known;
 };
 
 /*

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "book/budget.h"
+#include "book/named.h"
 #include "book/window.h"
 
 #define DAY_US INT64_C(86400000000)
@@ -88,11 +89,12 @@ static int note_purged(struct book *book, const struct budget *budget,
 	};
 	int64_t purged = INT64_MIN;
 
-	if (book_note_read(book, BOOK_FACTS_PURGED, &purged, err) != 0) {
+	if (book_note_read(book, BOOK_FACTS_PURGED, &purged, err) != 0 ||
+	    named_read(book, err) != 0) {
 		return -1;
 	}
 	state->incomplete = purged != INT64_MIN &&
-	                    query_reads_before(&query, purged);
+	                    query_reads_before(book, &query, purged);
 	return 0;
 }
 

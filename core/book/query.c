@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "book/named.h"
 #include "book/query.h"
 #include "common/columns.h"
 
@@ -31,6 +32,7 @@ struct bounds {
 /* Where the sums come from. */
 struct plan {
 	const struct query *query;
+	struct rollup_dimension tag;	/* the dimension, where it is one */
 	const struct rollup_dimension *dimension;	/* NULL: from records */
 	struct bounds bounds;
 	int64_t first;		/* whole cells [first, last) */
@@ -59,6 +61,15 @@ const char *query_field(const char *word, struct bursar_error *err)
 	const struct rollup_dimension *d = rollup_dimensions;
 
 	assert(facts()->fact);
+	if (strncmp(word, TAGS_PREFIX, strlen(TAGS_PREFIX)) == 0) {
+		if (tags_key_of(word) != NULL) {
+			return word;
+		}
+		bursar_fail(err, EINVAL, "'%.40s' is no tag: a key has 1 to %d "
+		            "letters, digits, '_', '.' or '-'",
+		            word + strlen(TAGS_PREFIX), TAGS_ASKED_MAX);
+		return NULL;
+	}
 	for (; d->name != NULL; d++) {
 		if (d->field != NULL && strcmp(d->name, word) == 0) {
 			return d->field;
@@ -70,8 +81,8 @@ const char *query_field(const char *word, struct bursar_error *err)
 	}
 	bursar_fail(err, EINVAL, "cannot group by '%.40s': use provider, "
 	            "model_id, worker, node, agent, tier, request_type, "
-	            "cost_center, budget_id, team or another text column of "
-	            "%s", word, facts()->table);
+	            "cost_center, budget_id, team, tag:KEY or another text "
+	            "column of %s", word, facts()->table);
 	return NULL;
 }
 
@@ -108,30 +119,29 @@ static const struct rollup_dimension *dimension_of(const char *field)
 	return NULL;
 }
 
-/* The dimension whose cells can answer, or NULL. */
-static const struct rollup_dimension *choose(const struct query *query)
+/* Whether the rollups can answer, and by the cells of which field. */
+static bool choose(const struct query *query, const char **needed)
 {
-	const char *needed = NULL;
-
+	*needed = NULL;
 	if (query->from_records || query->extras != 0) {
-		return NULL;
+		return false;
 	}
 	for (size_t i = 1; i < query->period_count; i++) {
 		if (query->periods[i] % COLUMNS_CELL_US != 0) {
-			return NULL;
+			return false;
 		}
 	}
 	for (size_t i = 0; i < query->by_count; i++) {
-		if (!need(&needed, query->by[i])) {
-			return NULL;
+		if (!need(needed, query->by[i])) {
+			return false;
 		}
 	}
 	for (size_t i = 0; i < query->filter_count; i++) {
-		if (!need(&needed, query->filters[i].field)) {
-			return NULL;
+		if (!need(needed, query->filters[i].field)) {
+			return false;
 		}
 	}
-	return dimension_of(needed);
+	return true;
 }
 
 static struct bounds clamp(const struct window *window)
@@ -155,16 +165,42 @@ static bool filters_on(const struct query *query, const char *field)
 	return false;
 }
 
-static void plan_init(struct plan *plan, const struct query *query)
+/* The cells of a tag can answer from when it was named on. */
+static void plan_tag(struct plan *plan, const struct book *book,
+                     const char *field)
 {
+	const struct rollup_tag *tag = named_find(book, field);
+
+	if (tag == NULL) {
+		return;
+	}
+	plan->tag = (struct rollup_dimension){ tag->name, tag->name };
+	plan->dimension = &plan->tag;
+	if (plan->first < tag->since) {
+		plan->first = tag->since;
+	}
+	plan->bounds.open &= tag->since <= 0;
+}
+
+static void plan_init(struct plan *plan, const struct book *book,
+                      const struct query *query)
+{
+	const char *field;
+
 	*plan = (struct plan){
 		.query = query,
-		.dimension = choose(query),
 		.bounds = clamp(&query->window),
 	};
 	plan->first = (plan->bounds.since + COLUMNS_CELL_US - 1) /
 	              COLUMNS_CELL_US;
 	plan->last = plan->bounds.until / COLUMNS_CELL_US;
+	if (choose(query, &field)) {
+		if (field != NULL && tags_key_of(field) != NULL) {
+			plan_tag(plan, book, field);
+		} else {
+			plan->dimension = dimension_of(field);
+		}
+	}
 	if (plan->last <= plan->first) {
 		plan->dimension = NULL;
 	}
@@ -177,11 +213,12 @@ static void plan_init(struct plan *plan, const struct query *query)
 	             !filters_on(query, plan->dimension->field);
 }
 
-bool query_reads_before(const struct query *query, int64_t us)
+bool query_reads_before(const struct book *book, const struct query *query,
+                        int64_t us)
 {
 	struct plan plan;
 
-	plan_init(&plan, query);
+	plan_init(&plan, book, query);
 	const int64_t cells = plan.first * COLUMNS_CELL_US;
 	const int64_t behind = plan.last * COLUMNS_CELL_US;
 	if (plan.dimension == NULL) {
@@ -374,11 +411,22 @@ static void add_period_key(struct book_statement *st, const struct query *query,
 	}
 }
 
+void query_add_field(struct book_statement *st, const char *field)
+{
+	const char *key = tags_key_of(field);
+
+	if (key != NULL) {
+		book_add(st, "COALESCE(bursar_tag(tags, '%s'), '')", key);
+	} else {
+		book_add(st, "COALESCE(%s, '')", field);
+	}
+}
+
 /* The key of a field, '' for unknown, in the records or in the rollups. */
 static void add_key(struct book_statement *st, const char *field, bool records)
 {
 	if (records) {
-		book_add(st, "COALESCE(%s, '')", field);
+		query_add_field(st, field);
 	} else {
 		book_add(st, "r.%s", in_every_cell(field) ? field : "value");
 	}
@@ -417,17 +465,10 @@ static void add_groups(struct book_statement *st, const struct query *query,
 	}
 }
 
-/* FROM the records of [since, until) WHERE the filters hold. */
-static void add_from_records(struct book_statement *st,
-                             const struct query *query, int64_t since,
-                             int64_t until)
+/* Conditions of the records of [since, until), which has a part of a cell at
+ * its ends or not. */
+static void add_bounds(struct book_statement *st, int64_t since, int64_t until)
 {
-	const int64_t last = columns_cell(until - 1) + 1;
-
-	book_add(st, " FROM %s WHERE id >= ", facts()->table);
-	book_add_value(st, book_int(columns_cell(since) << COLUMNS_ID_SHIFT));
-	book_add(st, " AND id < ");
-	book_add_value(st, book_int(last << COLUMNS_ID_SHIFT));
 	if (since % COLUMNS_CELL_US != 0) {
 		book_add(st, " AND recorded_us >= ");
 		book_add_value(st, book_int(since));
@@ -435,6 +476,56 @@ static void add_from_records(struct book_statement *st,
 	if (until % COLUMNS_CELL_US != 0) {
 		book_add(st, " AND recorded_us < ");
 		book_add_value(st, book_int(until));
+	}
+}
+
+/* By id, as ids begin with the cell. */
+void query_add_tagged(struct book_statement *st, const char *key,
+                      int64_t since, int64_t until)
+{
+	book_add(st, " FROM (SELECT DISTINCT cell AS seen FROM rollup_cells "
+	         "WHERE dimension = '" ROLLUP_KEYS "' AND value = '%s' "
+	         "AND cell >= ", key);
+	book_add_value(st, book_int(columns_cell(since)));
+	book_add(st, " AND cell < ");
+	book_add_value(st, book_int(columns_cell(until - 1) + 1));
+	book_add(st, ") s CROSS JOIN %s WHERE id >= s.seen << %d AND "
+	         "id < (s.seen + 1) << %d AND bursar_tag(tags, '%s') "
+	         "IS NOT NULL", facts()->table, COLUMNS_ID_SHIFT,
+	         COLUMNS_ID_SHIFT, key);
+	add_bounds(st, since, until);
+}
+
+/* A tag that a fact must have, or NULL. */
+static const char *key_of_filters(const struct query *query)
+{
+	for (size_t i = 0; i < query->filter_count; i++) {
+		const char *key = tags_key_of(query->filters[i].field);
+
+		if (key != NULL && query->filters[i].value[0] != '\0') {
+			return key;
+		}
+	}
+	return NULL;
+}
+
+/* FROM the records of [since, until) WHERE the filters hold. */
+static void add_from_records(struct book_statement *st,
+                             const struct query *query, int64_t since,
+                             int64_t until)
+{
+	const int64_t last = columns_cell(until - 1) + 1;
+	const char *key = key_of_filters(query);
+
+	if (key != NULL) {
+		query_add_tagged(st, key, since, until);
+	} else {
+		book_add(st, " FROM %s WHERE id >= ", facts()->table);
+		book_add_value(st, book_int(columns_cell(since)
+		                            << COLUMNS_ID_SHIFT));
+		book_add(st, " AND id < ");
+		book_add_value(st, book_int(last << COLUMNS_ID_SHIFT));
+		add_bounds(st, since, until);
 	}
 	add_filters(st, query, true);
 }
@@ -684,7 +775,10 @@ int query_run(struct book *book, const struct query *query, query_row_fn *row,
 	       (query->periods[0] == query->window.since &&
 	        query->periods[query->period_count] == query->window.until));
 
-	plan_init(&plan, query);
+	if (named_read(book, err) != 0) {
+		return -1;
+	}
+	plan_init(&plan, book, query);
 	if (ask(book, &plan, &answer, &why) == 0) {
 		return 0;
 	}

@@ -11,8 +11,12 @@
  * The rollups can answer when the fields that a question names are provider,
  * model_id and at most one dimension; any other text field of a fact is
  * answered from the records of the window, and so is what no rollup keeps (see
- * enum query_extra).  Periods (days, hours) are answered by the rollups where
- * they begin with quarter hours, as those of all zones have since 1972.
+ * enum query_extra).  A tag ("tag:KEY") is a field, too: where it was named it
+ * is a dimension from then on, and its records are read for the time before;
+ * where it was not, a question for one value of it reads the records of those
+ * quarter hours only in which the key was seen.  Periods (days, hours) are
+ * answered by the rollups where they begin with quarter hours, as those of all
+ * zones have since 1972.
  */
 #ifndef CORE_BOOK_QUERY_H
 #define CORE_BOOK_QUERY_H
@@ -135,8 +139,10 @@ typedef int query_call_fn(void *context, const struct query_call *call);
 int query_calls(struct book *book, const struct query *query, int64_t limit,
                 query_call_fn *call, void *context, struct bursar_error *err);
 
-/* Whether the answer needs records from before `us`, which may be purged. */
-bool query_reads_before(const struct query *query, int64_t us);
+/* Whether the answer needs records from before `us`, which may be purged; to
+ * know that of tags, named_read() came before. */
+bool query_reads_before(const struct book *book, const struct query *query,
+                        int64_t us);
 
 /*
  * For statements of others: a column of the rollups as a sum over records, and
@@ -146,10 +152,20 @@ bool query_reads_before(const struct query *query, int64_t us);
 void query_add_record_sum(struct book_statement *statement, size_t column);
 void query_add_values(struct book_statement *statement, const char *dimension);
 
+/* "COALESCE(x, '')", of a record, where x is the field or what the tag says. */
+void query_add_field(struct book_statement *statement, const char *field);
+
 /*
- * The field of facts that `word` means: a dimension (worker) or the name of a
- * text field (worker_id, conversation_id); NULL with *err filled, which names
- * some that are right.
+ * FROM the records of [since, until), in us, that have the tag `key`, found by
+ * the quarter hours in which it was seen; further conditions begin with AND.
+ */
+void query_add_tagged(struct book_statement *statement, const char *key,
+                      int64_t since, int64_t until);
+
+/*
+ * The field of facts that `word` means: a dimension (worker), the name of a
+ * text field (worker_id, conversation_id), or a tag (tag:KEY), which is `word`
+ * itself then; NULL with *err filled, which names some that are right.
  */
 const char *query_field(const char *word, struct bursar_error *err);
 

@@ -5,8 +5,10 @@
  */
 #include "config.h"
 
+#include <assert.h>
 #include <string.h>
 
+#include "book/named.h"
 #include "book/report.h"
 
 /* --- what was asked for -------------------------------------------------- */
@@ -34,6 +36,21 @@ const char *report_names(char out[REPORT_NAMES_SIZE])
 	return out;
 }
 
+/* The field that a word means; that of a tag lives as long as the run. */
+static const char *field_of(struct report_run *run, const char *word,
+                            struct bursar_error *err)
+{
+	const char *field = query_field(word, err);
+
+	if (field != word) {
+		return field;
+	}
+	assert(run->word_count < COUNT_OF(run->words));
+	char *kept = run->words[run->word_count++];
+	snprintf(kept, sizeof(run->words[0]), "%s", word);
+	return kept;
+}
+
 /* One word of --by: a field, or a unit of time. */
 static int take_word(struct report_run *run, const char *word)
 {
@@ -52,7 +69,7 @@ static int take_word(struct report_run *run, const char *word)
 		return cli_usage_error(run->cli, "--by takes %d fields at most",
 		                       QUERY_MAX_BY);
 	}
-	const char *field = query_field(word, &err);
+	const char *field = field_of(run, word, &err);
 	if (field == NULL) {
 		return cli_usage_error(run->cli, "%s", err.text);
 	}
@@ -69,7 +86,7 @@ static int take_word(struct report_run *run, const char *word)
 /* Reads "provider,day". */
 static int take_by(struct report_run *run, const char *text)
 {
-	char word[64];
+	char word[REPORT_WORD_SIZE];
 	int status = CLI_OK;
 
 	while (text != NULL && *text != '\0' && status == CLI_OK) {
@@ -87,7 +104,7 @@ static int add_filter(struct report_run *run, const char *word, const char *valu
 	struct query *query = &run->query;
 	struct bursar_error err = { 0 };
 
-	const char *field = query_field(word, &err);
+	const char *field = field_of(run, word, &err);
 	if (field == NULL) {
 		return cli_usage_error(run->cli, "%s", err.text);
 	}
@@ -104,7 +121,7 @@ static int add_filter(struct report_run *run, const char *word, const char *valu
 static int take_where(struct report_run *run, const char *text)
 {
 	const char *equals = strchr(text, '=');
-	char word[64];
+	char word[REPORT_WORD_SIZE];
 
 	if (equals == NULL) {
 		return cli_usage_error(run->cli, "--where is FIELD=VALUE, not "
@@ -208,10 +225,12 @@ int report_note_purged(struct report_run *run, const struct query *query)
 	struct bursar_error err = { 0 };
 	int64_t purged = INT64_MIN;
 
-	if (book_note_read(run->book, BOOK_FACTS_PURGED, &purged, &err) != 0) {
+	if (book_note_read(run->book, BOOK_FACTS_PURGED, &purged, &err) != 0 ||
+	    named_read(run->book, &err) != 0) {
 		return cli_fail(run->cli, "%s", err.text);
 	}
-	if (purged != INT64_MIN && query_reads_before(query, purged)) {
+	if (purged != INT64_MIN &&
+	    query_reads_before(run->book, query, purged)) {
 		run->incomplete_before = purged;
 	}
 	return CLI_OK;

@@ -53,6 +53,8 @@ struct report_choice {
 	bool        from_records;
 };
 
+#define REPORT_WORD_SIZE (ROLLUP_NAME_SIZE + 8)
+
 /* A report that runs; for the functions of reports. */
 struct report_run {
 	const struct report *report;
@@ -70,6 +72,9 @@ struct report_run {
 	bool          overflow;
 	int64_t       requests;		/* for the remark on unknown costs */
 	int64_t       unpriced;
+	/* Tags that the query names. */
+	char   words[QUERY_MAX_BY + QUERY_MAX_FILTERS + 1][REPORT_WORD_SIZE];
+	size_t word_count;
 };
 
 /* The report of that name, or NULL. */

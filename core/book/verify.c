@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "book/named.h"
 #include "book/query.h"
 #include "book/verify.h"
 #include "book/words.h"
@@ -111,6 +112,7 @@ static bool is_summed(const struct bursar_field *field)
 {
 	return field->type == BURSAR_INT || field->type == BURSAR_MONEY ||
 	       (field->flags & BURSAR_FIELD_GROUP) != 0 ||
+	       strcmp(field->name, "tags") == 0 ||
 	       strcmp(field->name, "provider") == 0 ||
 	       strcmp(field->name, "model_id") == 0 ||
 	       strcmp(field->name, "status") == 0;
@@ -380,6 +382,21 @@ static void add_columns(struct book_statement *st)
 	}
 }
 
+/* The name of the n-th dimension, fields before tags; NULL: there is none. */
+static const char *dimension(const struct verify *v, size_t n)
+{
+	size_t fields = 0;
+
+	for (; rollup_dimensions[fields].name != NULL; fields++) {
+		if (fields == n) {
+			return rollup_dimensions[n].name;
+		}
+	}
+	return n == fields ? ROLLUP_KEYS
+		: n - fields <= v->book->tag_count
+		? v->book->tags[n - fields - 1].name : NULL;
+}
+
 /* Compares what is stored of a dimension in [first, last). */
 static int compare_dimension(struct verify *v, const char *dimension,
                              int64_t last)
@@ -400,8 +417,12 @@ static int compare_dimension(struct verify *v, const char *dimension,
 	return book_ask(v->book, &st, take_stored, &stored, v->err);
 }
 
+/* NULL: of a dimension that has none. */
 static const char *field_of(const char *dimension)
 {
+	if (tags_key_of(dimension) != NULL) {
+		return dimension;
+	}
 	for (const struct rollup_dimension *d = rollup_dimensions;
 	     d->name != NULL; d++) {
 		if (strcmp(d->name, dimension) == 0) {
@@ -441,10 +462,28 @@ static void add_equal(struct book_statement *st, const char *column,
 static void add_says(struct book_statement *st, const char *field,
                      struct bursar_span value)
 {
-	char column[COLUMNS_NAME_MAX + sizeof("COALESCE(, '')")];
+	book_add(st, " AND ");
+	query_add_field(st, field);
+	book_add(st, " = ");
+	book_add_value(st, book_bytes(value.data, value.size));
+}
 
-	snprintf(column, sizeof(column), "COALESCE(%s, '')", field);
-	add_equal(st, column, value);
+static bool is_keys(const struct rollup_cell *cell)
+{
+	return strcmp(cell->dimension, ROLLUP_KEYS) == 0;
+}
+
+/* What the facts of a cell add to a column of it. */
+static void add_computed(struct book_statement *st,
+                         const struct rollup_cell *cell, size_t column)
+{
+	book_add(st, ", CAST(");
+	if (is_keys(cell) && column != ROLLUP_REQUESTS) {
+		book_add(st, "0");
+	} else {
+		query_add_record_sum(st, column);
+	}
+	book_add(st, " AS BIGINT)");
 }
 
 /* The stored cell and the sums of its facts, as of one moment. */
@@ -468,9 +507,7 @@ static int look_again(struct verify *v, const struct rollup_cell *cell,
 
 	book_add(&st, " UNION ALL SELECT 1");
 	for (size_t i = 0; i < ROLLUP_COLUMNS; i++) {
-		book_add(&st, ", CAST(");
-		query_add_record_sum(&st, i);
-		book_add(&st, " AS BIGINT)");
+		add_computed(&st, cell, i);
 	}
 	book_add(&st, " FROM %s WHERE id >= ", v->kind->table);
 	book_add_value(&st, book_int(cell->cell * (INT64_C(1) <<
@@ -478,7 +515,12 @@ static int look_again(struct verify *v, const struct rollup_cell *cell,
 	book_add(&st, " AND id < ");
 	book_add_value(&st, book_int((cell->cell + 1) * (INT64_C(1) <<
 	                                                 COLUMNS_ID_SHIFT)));
-	if (field != NULL) {
+	if (is_keys(cell)) {
+		book_add(&st, " AND bursar_tag(tags, ");
+		book_add_value(&st, book_bytes(cell->value.data,
+		                               cell->value.size));
+		book_add(&st, ") IS NOT NULL");
+	} else if (field != NULL) {
 		add_says(&st, field, cell->value);
 	}
 	add_says(&st, "provider", cell->provider);
@@ -515,10 +557,9 @@ static int take_dimension(void *context, const struct bursar_cell *cells,
 	const struct bursar_span name = span_of(&cells[0]);
 
 	assert(count == 1);
-	for (const struct rollup_dimension *d = rollup_dimensions;
-	     d->name != NULL; d++) {
-		if (strlen(d->name) == name.size &&
-		    memcmp(d->name, name.data, name.size) == 0) {
+	for (size_t i = 0; dimension(v, i) != NULL; i++) {
+		if (strlen(dimension(v, i)) == name.size &&
+		    memcmp(dimension(v, i), name.data, name.size) == 0) {
 			return 0;
 		}
 	}
@@ -589,9 +630,8 @@ static int end_stretch(struct verify *v, int64_t last)
 		return out_of_memory(v);
 	}
 	assert(v->cells != NULL || v->cell_count == 0);
-	for (const struct rollup_dimension *d = rollup_dimensions;
-	     d->name != NULL && status == 0; d++) {
-		status = compare_dimension(v, d->name, last);
+	for (size_t i = 0; dimension(v, i) != NULL && status == 0; i++) {
+		status = compare_dimension(v, dimension(v, i), last);
 	}
 	for (size_t i = 0; i < v->cell_count && status == 0; i++) {
 		if (!v->seen[i]) {
@@ -895,10 +935,11 @@ int verify_run(struct book *book, const struct verify_report *report,
 	v->keys_purged_us = INT64_MIN;
 	v->rollup = rollup_create(&schema.kinds[0]);
 	v->words = words_create();
-	if (v->rollup != NULL && v->words != NULL) {
-		status = walk(v);
-	} else {
+	if (v->rollup == NULL || v->words == NULL) {
 		out_of_memory(v);
+	} else if (named_read(book, err) == 0) {
+		rollup_set_tags(v->rollup, book->tags, book->tag_count);
+		status = walk(v);
 	}
 
 	for (size_t i = 0; i < v->sought_count; i++) {

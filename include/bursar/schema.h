@@ -98,6 +98,8 @@ enum {
 	BURSAR_DQ_EXPIRED       = 1 << 13, /* expired on arrival: no bodies */
 	BURSAR_DQ_TOTAL         = 1 << 14, /* total differs from its parts */
 	BURSAR_DQ_LEGACY_CIPHER = 1 << 15, /* came under unauthenticated CBC */
+	BURSAR_DQ_TAGS_DROPPED  = 1 << 16, /* tags beyond the fiftieth, or with
+					    * a key of more than 1 KB */
 };
 
 #define BURSAR_FIELDS_MAX 128	/* no kind has more */

@@ -139,7 +139,9 @@ struct bursar_sink_ops {
 	 * Records of a kind are found in the table kind->table, each field in
 	 * the column of its name, but a TIME `x_at` in `x_us` and MONEY `x_usd`
 	 * in `x_nano`.  TEXT and JSON are STRING cells, all others INTEGER, a
-	 * BOOL 0 or 1; what was not said is NULL.
+	 * BOOL 0 or 1; what was not said is NULL.  The function
+	 * bursar_tag(tags, key) is what the column `tags` says of a key: a
+	 * text, an object or array as JSON, or NULL.
 	 *
 	 * Returns as write(); REJECT: the statement is wrong; DONE also when
 	 * row() stopped it.  A sink opened to READ refuses what would change

@@ -262,6 +262,19 @@ static enum shape_result inline_reasoning(struct shape_run *run,
 	return wrap(run, inner, value) ? SHAPE_LENT : SHAPE_MISFIT;
 }
 
+/* Tags by another name, for the format alone: they are not kept beside what
+ * becomes of them, where secrets would stand in clear. */
+static enum shape_result more_tags(struct shape_run *run,
+                                   const struct shape_input *in,
+                                   struct bursar_value *value)
+{
+	if (shape_object(run, in, value) != SHAPE_SET) {
+		return SHAPE_PASS;
+	}
+	value->is_set = true;
+	return SHAPE_EMPTY;
+}
+
 /* --- which member fills which field ---------------------------------- */
 
 #define CONTEXT                                                              \
@@ -390,6 +403,8 @@ static const struct shape_rule metering_rules[] = {
 	{ "idempotency_key", shape_text, "idempotency_key" },
 	{ "provider_response_id", shape_text,
 	  "provider_response_id provider_response_ref" },
+	{ "tags", shape_object, "tags" },
+	{ ".metadata", more_tags, "metadata" },
 	{ NULL },
 };
 
@@ -511,6 +526,8 @@ struct layout {
 	int cache_write;
 	int cache_write_1h;
 	int hidden;
+	int tags;
+	int metadata;
 };
 
 struct bursar_format {
@@ -643,6 +660,34 @@ static void check_parts(const struct layout *l, struct bursar_record *record)
 	}
 }
 
+/* Of two members of a name, that of `metadata` counts. */
+static bool join_tags(const struct layout *l, struct bursar_record *record,
+                      struct bursar_arena *arena)
+{
+	const struct bursar_value *more = value_of(l, record, l->metadata);
+	struct bursar_value *tags = value_of(l, record, l->tags);
+
+	if (more == NULL || tags == NULL || !more->is_set) {
+		return true;
+	}
+	if (!tags->is_set) {
+		*tags = *more;
+		return true;
+	}
+	const size_t size = (size_t)tags->size + more->size + 3;
+	char *both = arena->alloc(arena, size);
+	if (both == NULL || size > UINT32_MAX) {
+		return false;
+	}
+	both[0] = '[';
+	memcpy(both + 1, tags->text, tags->size);
+	both[1 + tags->size] = ',';
+	memcpy(both + 2 + tags->size, more->text, more->size);
+	both[size - 1] = ']';
+	set_word(tags, both, size);
+	return true;
+}
+
 static const struct layout *layout_of(const struct bursar_format *format,
                                       const struct bursar_kind *kind)
 {
@@ -695,7 +740,8 @@ static bool fill(const struct bursar_format *format,
                  struct bursar_record *record, struct bursar_arena *arena)
 {
 	if (!shape_fill(layout->shape, doc, message, record, arena) ||
-	    !complete_identity(layout, record, arena)) {
+	    !complete_identity(layout, record, arena) ||
+	    !join_tags(layout, record, arena)) {
 		return false;
 	}
 	check_total(layout, record);
@@ -750,6 +796,8 @@ static bool layout_init(struct layout *layout, const struct bursar_kind *kind,
 	layout->cache_write_1h = bursar_field_find(
 		kind, "cache_write_1h_input_tokens");
 	layout->hidden = bursar_field_find(kind, "hidden_output_tokens");
+	layout->tags = bursar_field_find(kind, "tags");
+	layout->metadata = shape_field(layout->shape, ".metadata");
 	return true;
 }
 

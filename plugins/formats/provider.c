@@ -63,6 +63,7 @@ static const struct shape_rule rules[] = {
 	  "caller_type @x-legion-caller-type" },
 	{ "dispatch_path", shape_text, "dispatch_path" },
 	{ "idempotency_key", shape_text, "idempotency_key" },
+	{ "tags", shape_object, "tags" },
 	{ ".apart", apart, "url status *request *response" },
 	{ NULL },
 };

@@ -19,7 +19,8 @@ sinks_LTLIBRARIES += %D%/sink_sqlite.la
 	%D%/sqlite_purge.c \
 	%D%/sqlite_rows.c \
 	%D%/sqlite_schema.c \
-	%D%/sqlite_sql.c
+	%D%/sqlite_sql.c \
+	%D%/sqlite_tags.c
 %C%_sink_sqlite_la_CPPFLAGS = $(plugin_cppflags) $(SINK_SQLITE_CFLAGS)
 %C%_sink_sqlite_la_LDFLAGS = $(plugin_ldflags)
 %C%_sink_sqlite_la_LIBADD = common/libcorrections.la common/librollup.la \
@@ -41,7 +42,8 @@ sinks_LTLIBRARIES += %D%/sink_postgres.la
 	%D%/postgres_rows.c \
 	%D%/postgres_schema.c \
 	%D%/postgres_sql.c \
-	%D%/postgres_states.c
+	%D%/postgres_states.c \
+	%D%/postgres_tags.c
 %C%_sink_postgres_la_CPPFLAGS = $(plugin_cppflags) $(SINK_POSTGRES_CFLAGS)
 %C%_sink_postgres_la_LDFLAGS = $(plugin_ldflags)
 %C%_sink_postgres_la_LIBADD = common/libcorrections.la \

@@ -155,7 +155,7 @@ enum bursar_verdict connect_open(struct db *db, enum bursar_mode mode,
 
 /* --- postgres_schema.c --------------------------------------------------- */
 
-#define LEDGER_VERSION 2
+#define LEDGER_VERSION 3
 
 /* One who holds it makes tables or partitions; ends with the transaction. */
 enum bursar_verdict schema_lock(struct db *db, struct bursar_error *err);
@@ -399,7 +399,7 @@ enum bursar_verdict rows_open(struct rows **rows, struct db *db,
                               struct bursar_error *err);
 void rows_close(struct rows *rows);
 
-/* Before a transaction: partitions, numbers for ids. */
+/* Before a transaction: partitions, numbers for ids, dimensions. */
 enum bursar_verdict rows_prepare(struct rows *rows, const struct batch *batch,
                                  struct bursar_error *err);
 /* Once the places of the batch are known: their order, and their sums.  Asks
@@ -414,6 +414,18 @@ enum bursar_verdict rows_sum(struct rows *rows, bool saturate,
                              struct bursar_error *err);
 /* False: a row had no partition, as somebody took it away. */
 bool rows_know_parts(const struct rows *rows);
+
+/* --- postgres_tags.c ----------------------------------------------------- */
+
+/* Which tags are dimensions, as the ledger said a second ago at most. */
+struct dimensions {
+	struct rollup_tag tags[ROLLUP_MAX_TAGS];
+	size_t  count;
+	int64_t read_us;	/* 0: not yet */
+};
+
+enum bursar_verdict dimensions_read(struct dimensions *dimensions,
+                                    struct db *db, struct bursar_error *err);
 
 /* --- postgres_sql.c ------------------------------------------------------ */
 

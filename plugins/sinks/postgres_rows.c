@@ -39,6 +39,7 @@ struct rows {
 	struct chunk *chunks;	/* numbers for ids, the first is in use */
 	size_t chunk_count;
 	struct copy copy;
+	struct dimensions dimensions;
 	struct rollup *rollup;	/* NULL: no kind has facts */
 	struct text arrays[CELL_KEYS + ROLLUP_COLUMNS];	/* its cells */
 	size_t cell_count;
@@ -272,6 +273,9 @@ enum bursar_verdict rows_prepare(struct rows *rows, const struct batch *batch,
 	const int64_t now = rows->db->host->now(rows->db->host);
 	enum bursar_verdict verdict = need_numbers(rows, batch->count, err);
 
+	if (verdict == BURSAR_DONE) {
+		verdict = dimensions_read(&rows->dimensions, rows->db, err);
+	}
 	for (size_t i = 0; i < rows->kind_count && verdict == BURSAR_DONE;
 	     i++) {
 		if (!rows->kinds[i].parts.known) {
@@ -605,6 +609,8 @@ enum bursar_verdict rows_plan(struct rows *rows, struct batch *batch,
 
 	if (rows->rollup != NULL) {
 		rollup_clear(rows->rollup);
+		rollup_set_tags(rows->rollup, rows->dimensions.tags,
+		                rows->dimensions.count);
 	}
 	rows->cell_count = 0;
 	rows->cells_lost = false;

@@ -209,6 +209,19 @@ static void step_jobs(struct text *sql, const struct bursar_host *host)
 	text_add(sql, "%s", jobs_tables);
 }
 
+/* --- step 3: what SQL can ask of tags ------------------------------------- */
+
+static const char tags_function[] =
+	"CREATE OR REPLACE FUNCTION bursar_tag(tags text, key text) RETURNS text "
+	"LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT "
+	"tags::pg_catalog.json OPERATOR(pg_catalog.->>) key $$;";
+
+static void step_tags(struct text *sql, const struct bursar_host *host)
+{
+	(void)host;
+	text_add(sql, "%s", tags_function);
+}
+
 /* --- every time: columns ------------------------------------------------- */
 
 static bool has_column(const PGresult *columns, const char *name)
@@ -290,6 +303,7 @@ typedef void step_fn(struct text *sql, const struct bursar_host *host);
 static step_fn *const steps[LEDGER_VERSION] = {
 	step_tables,
 	step_jobs,
+	step_tags,
 };
 
 /* 0: nothing is there. */

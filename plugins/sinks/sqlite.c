@@ -175,6 +175,9 @@ static enum bursar_verdict connect_db(struct bursar_sink *sink, int flags,
 		rc = db_exec(sink->db, "PRAGMA foreign_keys = OFF; "
 		             "PRAGMA trusted_schema = OFF");
 	}
+	if (rc == SQLITE_OK) {
+		rc = tags_function(sink->db);
+	}
 	return rc == SQLITE_OK ? BURSAR_DONE
 	                       : db_fail(sink->db, rc, sink->path, DB_OURS, err);
 }

@@ -157,6 +157,15 @@ int rows_add(struct rows *rows, const struct bursar_record *record,
 /* Adds what was stored to the sums. */
 int rows_end(struct rows *rows);
 
+/* --- sqlite_tags.c ------------------------------------------------------ */
+
+/* Makes the function bursar_tag(tags, key) known to the connection. */
+int tags_function(sqlite3 *db);
+
+/* Reads which tags are dimensions, by a statement of ROLLUP_READ_TAGS. */
+int tags_dimensions(sqlite3_stmt *statement,
+                    struct rollup_tag tags[ROLLUP_MAX_TAGS], size_t *count);
+
 /* --- sqlite_sql.c ------------------------------------------------------- */
 
 /* Statements that were prepared, the latest used kept. */

@@ -36,6 +36,7 @@ struct rows {
 	int64_t next_row;	/* n of the next id; read in each transaction */
 	int64_t first_row;	/* as this transaction found it */
 	struct rollup *rollup;	/* NULL: no kind has facts */
+	sqlite3_stmt *get_tags;
 	sqlite3_stmt *get_next;
 	sqlite3_stmt *set_next;
 	sqlite3_stmt *add_cell;
@@ -148,6 +149,9 @@ int rows_open(struct rows **opened, sqlite3 *db, const struct bursar_host *host)
 		rc = open_kind(rows, &schema->kinds[i]);
 	}
 	if (rc == SQLITE_OK) {
+		rc = db_prepare(db, ROLLUP_READ_TAGS, &rows->get_tags);
+	}
+	if (rc == SQLITE_OK) {
 		rc = db_prepare(db, "SELECT value FROM bursar_meta "
 		                "WHERE name = 'next_row'", &rows->get_next);
 	}
@@ -171,6 +175,7 @@ void rows_close(struct rows *rows)
 		sqlite3_finalize(rows->kinds[i].insert);
 		free(rows->kinds[i].was_set);
 	}
+	sqlite3_finalize(rows->get_tags);
 	sqlite3_finalize(rows->get_next);
 	sqlite3_finalize(rows->set_next);
 	sqlite3_finalize(rows->add_cell);
@@ -181,6 +186,23 @@ void rows_close(struct rows *rows)
 }
 
 /* --- a transaction ------------------------------------------------------ */
+
+/* Another daemon may have named one. */
+static int begin_sums(struct rows *rows)
+{
+	struct rollup_tag tags[ROLLUP_MAX_TAGS];
+	size_t count;
+
+	if (rows->rollup == NULL) {
+		return SQLITE_OK;
+	}
+	rollup_clear(rows->rollup);
+	const int rc = tags_dimensions(rows->get_tags, tags, &count);
+	if (rc == SQLITE_OK) {
+		rollup_set_tags(rows->rollup, tags, count);
+	}
+	return rc;
+}
 
 int rows_begin(struct rows *rows)
 {
@@ -194,10 +216,7 @@ int rows_begin(struct rows *rows)
 		rc = SQLITE_CORRUPT;
 	}
 	sqlite3_reset(rows->get_next);
-	if (rows->rollup != NULL) {
-		rollup_clear(rows->rollup);
-	}
-	return rc;
+	return rc == SQLITE_OK ? begin_sums(rows) : rc;
 }
 
 static bool is_text(const struct bursar_field *field)

@@ -6,7 +6,8 @@
  *	X-Database-Id: ...	required; X-Entity-Id, X-Actor-Id
  *	{"model": ..., "provider", "service": "chat" | "embed", "operation",
  *	 "input_tokens", "output_tokens", "total_tokens", "latency_ms",
- *	 "status", "error_type", "raw_usage": {"cacheRead", "cacheWrite", ...}}
+ *	 "status", "error_type", "raw_usage": {"cacheRead", "cacheWrite", ...},
+ *	 "tags": {...}}
  *
  * becomes a metering message in an envelope.  Its input_tokens include what
  * was read from or put into a cache, ours do not.  What is no number is left
@@ -164,6 +165,7 @@ static void put_all(struct usage *u, const struct http_request *r)
 	put_id(u, r, "entity_id", "X-Entity-Id");
 	put_id(u, r, "actor_id", "X-Actor-Id");
 	put_member(u, "raw_usage", "raw_usage", 1u << JSON_OBJECT, NULL);
+	put_member(u, "tags", "tags", 1u << JSON_OBJECT, NULL);
 	put_text(u, "}}");
 }
 

@@ -55,4 +55,5 @@ endif
 %C%_source_http_la_CPPFLAGS = $(plugin_cppflags) $(SOURCE_HTTP_CFLAGS)
 %C%_source_http_la_LDFLAGS = $(plugin_ldflags)
 %C%_source_http_la_LIBADD = common/libhttp.la common/libtokens.la \
-	common/libjson.la common/libkeyfile.la $(SOURCE_HTTP_LIBS)
+	common/libtags.la common/libjson.la common/libkeyfile.la \
+	$(SOURCE_HTTP_LIBS)
