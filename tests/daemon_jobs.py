@@ -370,7 +370,8 @@ def at_full_speed(ground, table):
 
 def who_is_killed_is_taken_over(ground):
     fill(ground, 12000)
-    configure(ground, {"purge": "1h"})
+    # Longer than three commands take on a machine that is busy.
+    configure(ground, {"purge": "1h", "lease": "8s"})
     slow_down(ground, "prompt_records")
     first = ground.follow()
     first.wait_event("job-started")

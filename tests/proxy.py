@@ -254,7 +254,7 @@ class Proxy:
             way.give(CHUNK)
         if behind:
             # Its answer shows that the server has done what it was told.
-            select.select([way.outward], [], [], 5)
+            select.select([way.outward], [], [], 60)
         return True
 
     @staticmethod
