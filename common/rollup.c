@@ -10,7 +10,6 @@
 #include "config.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
@@ -432,26 +431,15 @@ static void make_delta(const struct rollup *rollup,
 	}
 }
 
-/* Adds all of the delta, or nothing where a sum would pass 63 bits. */
-static bool add(struct rollup_cell *cell, const struct delta *delta)
-{
-	bool overflow = false;
-
-	for (size_t i = 0; i < delta->count; i++) {
-		int64_t *sum = &cell->columns[delta->column[i]];
-
-		overflow |= __builtin_add_overflow(*sum, delta->value[i], sum);
-	}
-	return !overflow;
-}
-
-/* Sums wrap around, so that this takes back exactly what was added. */
-static void take_back(struct rollup_cell *cell, const struct delta *delta)
+/* One absurd record must not keep out those that come with it. */
+static void add(struct rollup_cell *cell, const struct delta *delta)
 {
 	for (size_t i = 0; i < delta->count; i++) {
 		int64_t *sum = &cell->columns[delta->column[i]];
 
-		(void)__builtin_sub_overflow(*sum, delta->value[i], sum);
+		if (__builtin_add_overflow(*sum, delta->value[i], sum)) {
+			*sum = delta->value[i] > 0 ? INT64_MAX : INT64_MIN;
+		}
 	}
 }
 
@@ -585,15 +573,10 @@ static bool find_cells(struct rollup *rollup, int64_t cell,
 
 	if (!find_fields(rollup, &key, shared, values, found) ||
 	    !find_named(rollup, &key, shared, tags, found)) {
-		errno = ENOMEM;
 		return false;
 	}
 	found->whole = found->count;
-	if (tags.size > 0 && !find_keys(rollup, &key, shared, tags, found)) {
-		errno = ENOMEM;
-		return false;
-	}
-	return true;
+	return tags.size == 0 || find_keys(rollup, &key, shared, tags, found);
 }
 
 bool rollup_add(struct rollup *rollup, const struct bursar_record *record)
@@ -612,14 +595,7 @@ bool rollup_add(struct rollup *rollup, const struct bursar_record *record)
 	}
 	make_delta(rollup, values, &delta);
 	for (size_t i = 0; i < found.count; i++) {
-		if (!add(found.cells[i], i < found.whole ? &delta : &there)) {
-			do {
-				take_back(found.cells[i], i < found.whole
-				          ? &delta : &there);
-			} while (i-- > 0);
-			errno = ERANGE;
-			return false;
-		}
+		add(found.cells[i], i < found.whole ? &delta : &there);
 	}
 	return true;
 }

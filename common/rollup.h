@@ -107,8 +107,8 @@ void rollup_set_tags(struct rollup *rollup, const struct rollup_tag *tags,
 
 /*
  * Adds one stored fact.  Texts of the record must live until rollup_clear().
- * Returns false, with nothing added, when memory is short (errno ENOMEM) or a
- * sum would pass 63 bits (ERANGE).
+ * A sum that would pass 63 bits stays at their end.  Returns false, with
+ * nothing added, when memory is short.
  */
 bool rollup_add(struct rollup *rollup, const struct bursar_record *record);
 

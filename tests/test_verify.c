@@ -368,6 +368,32 @@ START_TEST(keys_that_are_purged_meanwhile_are_no_difference)
 }
 END_TEST
 
+START_TEST(absurd_numbers_keep_nobody_from_looking)
+{
+	for (int i = 0; i < 3; i++) {
+		char id[24];
+
+		snprintf(id, sizeof(id), "absurd-%d", i);
+		struct bursar_record *record = ledger_record("metering", id,
+			START);
+		ledger_text(record, "provider", "absurd");
+		ledger_number(record, "input_tokens", INT64_MAX);
+		ledger_number(record, "cost_usd", -INT64_MAX);
+		ledger_put(&book, record);
+	}
+	verify();
+	ck_assert_str_eq(said, "");
+
+	/* What is beside them is still compared. */
+	ledger_run(&book, "UPDATE rollup_cells SET request_count = "
+	           "request_count + 1 WHERE dimension = 'all' AND "
+	           "input_tokens = 9223372036854775807");
+	verify();
+	assert_said("cell all: 0 absurd/ request_count 4 3");
+	ck_assert_uint_eq(counts.places, 1);
+}
+END_TEST
+
 START_TEST(ends_after_a_thousand_places)
 {
 	ledger_run(&book, "UPDATE rollup_cells SET request_count = 99, "
@@ -451,6 +477,7 @@ static Suite *suite(void)
 	tcase_add_test(verify_case,
 	               a_numbered_id_is_hashed_as_the_first_of_its_numbers);
 	tcase_add_test(verify_case, cells_before_the_purge_mark_are_closed);
+	tcase_add_test(verify_case, absurd_numbers_keep_nobody_from_looking);
 	tcase_add_test(verify_case, keys_before_the_purge_mark_may_be_gone);
 	tcase_add_test(verify_case,
 	               keys_that_are_purged_meanwhile_are_no_difference);

@@ -319,7 +319,11 @@ static void add_record_sum(struct book_statement *st, size_t column,
 
 void query_add_record_sum(struct book_statement *st, size_t column)
 {
-	add_record_sum(st, column, WHOLE);
+	book_add(st, "CAST(");
+	add_record_sum(st, column, HIGH);
+	book_add(st, " AS BIGINT), CAST(");
+	add_record_sum(st, column, LOW);
+	book_add(st, " AS BIGINT)");
 }
 
 /* One sum of a part, under the name c4, c4h or c4l. */
@@ -698,20 +702,23 @@ struct answer {
 	bool  begun;		/* a row was handed on */
 };
 
+int64_t query_join(const struct bursar_cell halves[2])
+{
+	const __int128 sum = (__int128)book_get(&halves[0]) * HALF +
+	                     book_get(&halves[1]);
+
+	return sum > INT64_MAX ? INT64_MAX : sum < INT64_MIN ? INT64_MIN
+		: (int64_t)sum;
+}
+
 /* The number of a column, which stands in one cell or in two. */
 static int64_t join(const struct bursar_cell *cells, bool wide,
                     struct query_row *row)
 {
-	if (!wide) {
-		return book_get(&cells[0]);
-	}
-	const __int128 sum = (__int128)book_get(&cells[0]) * HALF +
-	                     book_get(&cells[1]);
-	if (sum > INT64_MAX || sum < INT64_MIN) {
-		row->saturated = true;
-		return sum > 0 ? INT64_MAX : INT64_MIN;
-	}
-	return (int64_t)sum;
+	const int64_t sum = wide ? query_join(cells) : book_get(&cells[0]);
+
+	row->saturated |= sum == INT64_MAX || sum == INT64_MIN;
+	return sum;
 }
 
 static int take_row(void *context, const struct bursar_cell *cells,

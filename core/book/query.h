@@ -145,11 +145,14 @@ bool query_reads_before(const struct book *book, const struct query *query,
                         int64_t us);
 
 /*
- * For statements of others: a column of the rollups as a sum over records, and
+ * For statements of others: a column of the rollups as a sum over records, in
+ * two columns that no absurd number makes overflow, to be put together by
+ * query_join(), where a sum that passes 63 bits stays at their end; and
  * `WITH RECURSIVE v(value) AS (...) `, the values of a dimension, each found by
  * one look into the key of rollup_cells.
  */
 void query_add_record_sum(struct book_statement *statement, size_t column);
+int64_t query_join(const struct bursar_cell halves[2]);
 void query_add_values(struct book_statement *statement, const char *dimension);
 
 /* "COALESCE(x, '')", of a record, where x is the field or what the tag says. */

@@ -342,6 +342,19 @@ struct stored {
 	const char    *dimension;
 };
 
+/* Of a sum that passed 63 bits, and stays at their end, nobody knows by how
+ * much. */
+static bool is_saturated(int64_t sum)
+{
+	return sum == INT64_MAX || sum == INT64_MIN;
+}
+
+static bool agree(int64_t stored, int64_t computed)
+{
+	return stored == computed || is_saturated(stored) ||
+	       is_saturated(computed);
+}
+
 static int take_stored(void *context, const struct bursar_cell *cells,
                        size_t count)
 {
@@ -444,9 +457,9 @@ static int take_look(void *context, const struct bursar_cell *cells,
 	int64_t *columns = book_get(&cells[0]) == 0 ? look->stored
 		: look->computed;
 
-	assert(count == 1 + ROLLUP_COLUMNS);
+	assert(count == 1 + 2 * ROLLUP_COLUMNS);
 	for (size_t i = 0; i < ROLLUP_COLUMNS; i++) {
-		columns[i] = book_get(&cells[1 + i]);
+		columns[i] = query_join(&cells[1 + 2 * i]);
 	}
 	return 0;
 }
@@ -477,13 +490,12 @@ static bool is_keys(const struct rollup_cell *cell)
 static void add_computed(struct book_statement *st,
                          const struct rollup_cell *cell, size_t column)
 {
-	book_add(st, ", CAST(");
+	book_add(st, ", ");
 	if (is_keys(cell) && column != ROLLUP_REQUESTS) {
-		book_add(st, "0");
+		book_add(st, "0, 0");
 	} else {
 		query_add_record_sum(st, column);
 	}
-	book_add(st, " AS BIGINT)");
 }
 
 /* The stored cell and the sums of its facts, as of one moment. */
@@ -496,7 +508,9 @@ static int look_again(struct verify *v, const struct rollup_cell *cell,
 	memset(look, 0, sizeof(*look));
 	book_begin(&st);
 	book_add(&st, "SELECT 0");
-	add_columns(&st);
+	for (size_t i = 0; i < ROLLUP_COLUMNS; i++) {
+		book_add(&st, ", 0, r.%s", rollup_columns[i]);
+	}
 	book_add(&st, " FROM rollup_cells r WHERE r.dimension = '%s'",
 	         cell->dimension);
 	add_equal(&st, "r.value", cell->value);
@@ -532,7 +546,7 @@ static void tell(struct verify *v, const struct rollup_cell *cell,
                  const struct second_look *look)
 {
 	for (size_t i = 0; i < ROLLUP_COLUMNS && !stopped(v); i++) {
-		if (look->stored[i] == look->computed[i]) {
+		if (agree(look->stored[i], look->computed[i])) {
 			continue;
 		}
 		found(v, &(struct verify_place){
@@ -687,10 +701,7 @@ static void sum_up(struct verify *v, int64_t id)
 	bursar_set_number(v->record, BURSAR_RECORDED_AT,
 	                  cell * COLUMNS_CELL_US);
 	if (!v->failed && !rollup_add(v->rollup, v->record)) {
-		v->failed = true;
-		bursar_fail(v->err, ERANGE, "cannot sum the facts of %s: a sum "
-		            "passes 63 bits, or memory is short",
-		            v->kind->table);
+		out_of_memory(v);
 	}
 	v->stretch_cell = cell;
 	v->stretch_facts++;

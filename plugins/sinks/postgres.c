@@ -161,7 +161,7 @@ static bool make_room(struct bursar_sink *sink, size_t count)
  * made ready. */
 static enum bursar_verdict copy_keys(struct bursar_sink *sink,
                                      struct batch *batch,
-                                     struct attempt *attempt, size_t *culprit,
+                                     struct attempt *attempt,
                                      struct bursar_error *err)
 {
 	struct bursar_error why = { 0 };
@@ -172,11 +172,8 @@ static enum bursar_verdict copy_keys(struct bursar_sink *sink,
 	if (verdict != BURSAR_DONE) {
 		return verdict;
 	}
-	planned = rows_plan(sink->rows, batch, culprit, &why);
+	planned = rows_plan(sink->rows, batch, &why);
 	verdict = keys_copied(sink->keys, &known, err);
-	if (verdict != BURSAR_DONE) {
-		*culprit = SIZE_MAX;
-	}
 	if (known) {
 		attempt->copy_keys = false;
 		attempt->again = true;
@@ -197,14 +194,14 @@ static enum bursar_verdict take_keys(struct bursar_sink *sink,
 	enum bursar_verdict verdict;
 
 	if (attempt->copy_keys) {
-		return copy_keys(sink, batch, attempt, culprit, err);
+		return copy_keys(sink, batch, attempt, err);
 	}
 	verdict = db_exec(&sink->db, "BEGIN", err);
 	if (verdict == BURSAR_DONE) {
 		verdict = keys_take(sink->keys, batch, culprit, err);
 	}
 	return verdict == BURSAR_DONE
-	       ? rows_plan(sink->rows, batch, culprit, err) : verdict;
+	       ? rows_plan(sink->rows, batch, err) : verdict;
 }
 
 static enum bursar_verdict add_sums(struct bursar_sink *sink,

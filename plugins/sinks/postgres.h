@@ -405,7 +405,7 @@ enum bursar_verdict rows_prepare(struct rows *rows, const struct batch *batch,
 /* Once the places of the batch are known: their order, and their sums.  Asks
  * nothing of the server. */
 enum bursar_verdict rows_plan(struct rows *rows, struct batch *batch,
-                              size_t *culprit, struct bursar_error *err);
+                              struct bursar_error *err);
 /* Within the transaction: stores the places, and adds their sums; with
  * `saturate` a sum that passes 63 bits stays at their end. */
 enum bursar_verdict rows_store(struct rows *rows, const struct batch *batch,

@@ -497,13 +497,8 @@ static enum bursar_verdict sum_up(struct rows *rows,
 	if (!record->kind->fact || rollup_add(rows->rollup, record)) {
 		return BURSAR_DONE;
 	}
-	if (errno == ENOMEM) {
-		bursar_fail(err, ENOMEM, "out of memory");
-		return BURSAR_RETRY;
-	}
-	bursar_fail(err, ERANGE, "%s: the numbers of a record are too large "
-	            "for the sums", rows->db->label);
-	return BURSAR_REJECT;
+	bursar_fail(err, ENOMEM, "out of memory");
+	return BURSAR_RETRY;
 }
 
 /* The partition that all of the places [from, to) are in, or NULL. */
@@ -603,7 +598,7 @@ static enum bursar_verdict blame_part(struct rows *rows,
 }
 
 enum bursar_verdict rows_plan(struct rows *rows, struct batch *batch,
-                              size_t *culprit, struct bursar_error *err)
+                              struct bursar_error *err)
 {
 	enum bursar_verdict verdict = BURSAR_DONE;
 
@@ -619,9 +614,6 @@ enum bursar_verdict rows_plan(struct rows *rows, struct batch *batch,
 		const size_t index = batch->places[i].index;
 
 		verdict = sum_up(rows, batch->records[index], err);
-		if (verdict == BURSAR_REJECT) {
-			*culprit = index;
-		}
 	}
 	return verdict;
 }

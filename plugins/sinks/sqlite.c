@@ -722,8 +722,7 @@ static enum bursar_verdict sqlite_write(struct bursar_sink *sink,
 	}
 	if (rc == SQLITE_TOOBIG) {
 		bursar_fail(err, ERANGE, "%s: a record is too large for the "
-		            "ledger, or its numbers are for the sums",
-		            sink->path);
+		            "ledger", sink->path);
 	}
 	verdict = end(sink, rc, err);
 	clear_ids(sink);

@@ -10,7 +10,6 @@
 #include "config.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 
 #include "sqlite.h"
@@ -293,7 +292,7 @@ int rows_add(struct rows *rows, const struct bursar_record *record,
 	if (rc == SQLITE_OK) {
 		rows->next_row++;
 		if (record->kind->fact && !rollup_add(rows->rollup, record)) {
-			rc = errno == ENOMEM ? SQLITE_NOMEM : SQLITE_TOOBIG;
+			rc = SQLITE_NOMEM;
 		}
 	}
 	return rc;
