@@ -76,6 +76,7 @@ const struct command command_backup = {
 	.options = options,
 	.manual =
 	"Writes a copy that is consistent as of one moment, while the daemon "
-	"goes on.  A file that exists is never overwritten.",
+	"goes on.  A file that exists is never overwritten, and the copy has its "
+	"name when it is whole; until then it is FILE.part.",
 	.run = run,
 };

@@ -255,7 +255,11 @@ keeps_quiet err
 
 # --- backup ------------------------------------------------------------------
 
+# Killed in the middle, which a file that may not grow does as well.
+(ulimit -f 300; run 153 backup "$work/copy.db"; exit $status) || status=1
+[ ! -e "$work/copy.db" ] || complain "half a backup has its name"
 run 0 backup "$work/copy.db"
+[ ! -e "$work/copy.db.part" ] || complain "a part is left"
 says out "$work/copy.db: "
 run 1 backup "$work/copy.db"
 says err 'is there already'

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * A copy of the live ledger in a new file.
+ * A copy of the live ledger in a new file, which has its name when it is whole:
+ * of a copy that was killed PATH.part is left, and the next one goes over it.
  *
  * All pages are taken in one read transaction, so that the copy is of one
  * moment and writers go on meanwhile (in WAL mode nobody waits for a reader).
@@ -11,7 +12,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "sqlite.h"
@@ -65,40 +69,100 @@ static enum bursar_verdict copy_pages(sqlite3 *from, sqlite3 *to,
 		: db_fail(NULL, rc, path, DB_OURS, err);
 }
 
-static int create(const char *path, struct bursar_error *err)
+static int fail_name(const char *path, struct bursar_error *err)
 {
-	const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	return bursar_fail(err, errno, "%s: %s%s", path, strerror(errno),
+	                   errno == EEXIST ? ": a backup never replaces a file"
+	                                   : "");
+}
+
+/* Makes the part, empty.  The descriptor keeps others from writing to it as
+ * long as it is open; -1 with *err filled. */
+static int create(const char *part, const char *to, struct bursar_error *err)
+{
+	struct stat info;
+
+	if (lstat(to, &info) == 0) {
+		errno = EEXIST;
+		return fail_name(to, err);
+	}
+	const int fd = open(part, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
+	                    0600);
+	if (fd < 0) {
+		return fail_name(part, err);
+	}
+	if (flock(fd, LOCK_EX | LOCK_NB) != 0 || ftruncate(fd, 0) != 0) {
+		bursar_fail(err, errno, "%s: %s", part, errno == EWOULDBLOCK
+		            ? "another backup is writing it" : strerror(errno));
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* Gives the copy its name, durably; one that somebody took meanwhile stays. */
+static enum bursar_verdict publish(const char *part, const char *to,
+                                   struct bursar_error *err)
+{
+	int result = renameat2(AT_FDCWD, part, AT_FDCWD, to, RENAME_NOREPLACE);
+
+	if (result != 0 && errno == EINVAL) {
+		/* Some file systems cannot say that. */
+		result = rename(part, to);
+	}
+	if (result != 0) {
+		fail_name(to, err);
+		return BURSAR_CONFIG;
+	}
+	if (sync_file(to) != 0) {
+		fail_name(to, err);
+		unlink(to);
+		return BURSAR_RETRY;
+	}
+	return BURSAR_DONE;
+}
+
+static enum bursar_verdict copy_to(sqlite3 *db, const char *path,
+                                   const char *part, const char *to,
+                                   struct bursar_error *err)
+{
+	enum bursar_verdict verdict;
+	sqlite3 *copy = NULL;
+	const int fd = create(part, to, err);
 
 	if (fd < 0) {
-		return bursar_fail(err, errno, "%s: %s%s", path,
-		                   strerror(errno), errno == EEXIST
-		                   ? ": a backup never replaces a file" : "");
+		return BURSAR_CONFIG;
+	}
+	const int rc = sqlite3_open_v2(part, &copy, SQLITE_OPEN_READWRITE |
+	                               SQLITE_OPEN_NOMUTEX, NULL);
+	verdict = rc == SQLITE_OK ? copy_pages(db, copy, path, part, err)
+	                          : db_fail(copy, rc, part, DB_OURS, err);
+	sqlite3_close(copy);
+	if (verdict == BURSAR_DONE && sync_file(part) != 0) {
+		fail_name(part, err);
+		verdict = BURSAR_RETRY;
+	}
+	if (verdict == BURSAR_DONE) {
+		verdict = publish(part, to, err);
+	}
+	if (verdict != BURSAR_DONE) {
+		unlink(part);
 	}
 	close(fd);
-	return 0;
+	return verdict;
 }
 
 enum bursar_verdict backup_run(sqlite3 *db, const char *path, const char *to,
                                struct bursar_error *err)
 {
-	enum bursar_verdict verdict;
-	sqlite3 *copy = NULL;
-	int rc;
+	enum bursar_verdict verdict = BURSAR_RETRY;
+	char *part;
 
-	if (create(to, err) != 0) {
-		return BURSAR_CONFIG;
+	if (asprintf(&part, "%s.part", to) < 0) {
+		bursar_fail(err, ENOMEM, "out of memory");
+		return verdict;
 	}
-	rc = sqlite3_open_v2(to, &copy, SQLITE_OPEN_READWRITE |
-	                     SQLITE_OPEN_NOMUTEX, NULL);
-	verdict = rc == SQLITE_OK ? copy_pages(db, copy, path, to, err)
-	                          : db_fail(copy, rc, to, DB_OURS, err);
-	sqlite3_close(copy);
-	if (verdict == BURSAR_DONE && sync_file(to) != 0) {
-		bursar_fail(err, errno, "%s: %s", to, strerror(errno));
-		verdict = BURSAR_RETRY;
-	}
-	if (verdict != BURSAR_DONE) {
-		unlink(to);
-	}
+	verdict = copy_to(db, path, part, to, err);
+	free(part);
 	return verdict;
 }
