@@ -821,6 +821,34 @@ START_TEST(bounds_bodies_by_their_bytes_unpacked)
 }
 END_TEST
 
+/* Whose length nobody says before: room for it grows in steps. */
+START_TEST(takes_every_body_that_is_within_its_limits)
+{
+	static char body[90 << 10];
+	char packed[1 << 12];
+	char head[200];
+
+	fakehost_set(&host, "max-body", "100K");
+	fakehost_set(&host, "max-pending", "100K");
+	start();
+	memset(body, ' ', sizeof(body));
+	memcpy(body, "{}", 2);
+	const size_t size = ZSTD_compress(packed, sizeof(packed), body,
+	                                  sizeof(body), 1);
+	ck_assert_int_eq(post_bytes(JSON_TYPE "Content-Encoding: zstd\r\n",
+	                            packed, size), 200);
+	const int fd = dial();
+	snprintf(head, sizeof(head), "POST /v1/records HTTP/1.1\r\nHost: x\r\n"
+	         JSON_TYPE "Transfer-Encoding: chunked\r\n\r\n%zx\r\n",
+	         sizeof(body));
+	put(fd, head, strlen(head));
+	put(fd, body, sizeof(body));
+	put(fd, "\r\n0\r\n\r\n", 7);
+	ck_assert_int_eq(take_reply(fd), 200);
+	close(fd);
+}
+END_TEST
+
 static const char endless[] = "POST /v1/records HTTP/1.1\r\nHost: x\r\n"
 	JSON_TYPE "Transfer-Encoding: chunked\r\n\r\n";
 
@@ -1200,6 +1228,7 @@ static Suite *suite(void)
 		  waits_for_a_port_that_is_taken } },
 		{ "Framing", { takes_no_request_that_can_be_read_in_two_ways } },
 		{ "Limits", { bounds_bodies_by_their_bytes_unpacked,
+		  takes_every_body_that_is_within_its_limits,
 		  a_body_that_never_ends_is_told_and_cut,
 		  who_sends_all_before_reading_is_told,
 		  bounds_records_and_nesting,

@@ -57,6 +57,19 @@ bool http_bytes_reserve(struct http_bytes *bytes, size_t size)
 	return true;
 }
 
+void http_bytes_fit(struct http_bytes *bytes)
+{
+	char *data = bytes->size > 0 && bytes->size < bytes->room
+		? realloc(bytes->data, bytes->size + HTTP_PADDING) : NULL;
+
+	if (data == NULL) {
+		return;
+	}
+	memset(data + bytes->size, 0, HTTP_PADDING);
+	bytes->data = data;
+	bytes->room = bytes->size;
+}
+
 void http_bytes_finish(struct http_bytes *bytes)
 {
 	free(bytes->data);

@@ -32,6 +32,8 @@ struct http_bytes {
 size_t http_bytes_room(const struct http_bytes *bytes, size_t size);
 /* Makes room for `size` bytes in all; false: out of memory. */
 bool http_bytes_reserve(struct http_bytes *bytes, size_t size);
+/* Gives back room that is not used, as far as that can be. */
+void http_bytes_fit(struct http_bytes *bytes);
 void http_bytes_finish(struct http_bytes *bytes);
 
 /*

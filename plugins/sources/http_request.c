@@ -269,7 +269,8 @@ struct http_request *http_request_begin(struct http_server *server,
 	link->since = http_now();
 	pthread_mutex_unlock(&server->lock);
 	check_header(r, url, method);
-	r->body.most = said_length(r);
+	r->body.most = said_length(r) > 0 ? said_length(r)
+	                                  : server->limits.body;
 	r->long_refused = r->code != 0 && said_length(r) > THROW_AWAY;
 	return r;
 }
@@ -382,6 +383,7 @@ static bool unpack(struct http_request *r)
 		                err.code == ENOMEM ? 503 : 400, &err);
 		return false;
 	}
+	http_bytes_fit(&clear);
 	if (!http_charge(r, clear.room)) {
 		http_bytes_finish(&clear);
 		refuse_now(r);
@@ -426,10 +428,20 @@ static bool make_records(struct http_request *r, const struct http_list *list)
 	return true;
 }
 
+/* A length that nobody said leaves room to spare. */
+static void fit_body(struct http_request *r)
+{
+	const size_t before = r->body.room;
+
+	http_bytes_fit(&r->body);
+	uncharge(r, before - r->body.room);
+}
+
 bool http_request_whole(struct http_request *r)
 {
 	struct http_list list = { 0 };
 
+	fit_body(r);
 	if (r->code == 0 && unpack(r) &&
 	    (!r->usage || http_usage_translate(r)) && split(r, &list)) {
 		make_records(r, &list);

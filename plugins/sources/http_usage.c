@@ -198,8 +198,8 @@ bool http_usage_translate(struct http_request *r)
 		http_refuse(r, 400, "model is required");
 		return false;
 	}
-	struct http_bytes made = { 0 };
 	const size_t most = r->body.size + MAX_MORE;
+	struct http_bytes made = { .most = most };
 	if (!http_charge(r, http_bytes_room(&made, most)) ||
 	    !http_bytes_reserve(&made, most)) {
 		http_refuse(r, 503, "too much is waiting to be stored");
