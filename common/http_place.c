@@ -10,6 +10,7 @@
 #include "config.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -24,6 +25,7 @@
 #define BACKLOG 1024
 #define FIRST_PASSED 3		/* descriptor, by sd_listen_fds(3) */
 #define MAX_PASSED   64
+#define TRANSLATED   UINT64_C(0x0064ff9b00000000)	/* 64:ff9b::/96 */
 
 static int bad_place(struct bursar_error *err)
 {
@@ -248,4 +250,20 @@ fail:
 	}
 	freeaddrinfo(found);
 	return -1;
+}
+
+/* --- clients ---------------------------------------------------------------- */
+
+uint64_t http_place_network(const struct sockaddr *client)
+{
+	struct sockaddr_in6 six;
+	uint64_t first;
+
+	if (client == NULL || client->sa_family != AF_INET6) {
+		return 0;
+	}
+	memcpy(&six, client, sizeof(six));
+	memcpy(&first, &six.sin6_addr, sizeof(first));
+	first = be64toh(first);
+	return first != TRANSLATED ? first : 0;
 }

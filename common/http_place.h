@@ -4,6 +4,8 @@
 #ifndef COMMON_HTTP_PLACE_H
 #define COMMON_HTTP_PLACE_H
 
+#include <sys/socket.h>
+
 #include <bursar/plugin.h>
 
 struct http_place {
@@ -29,5 +31,12 @@ int http_place_parse(struct http_place *place, const char *text,
 /* A socket that listens there, or -1 with *err filled; err->code is
  * EADDRINUSE where somebody else does. */
 int http_place_listen(const struct http_place *place, struct bursar_error *err);
+
+/*
+ * What a client of IPv6 counts as: the first 64 bits of its address, as it has
+ * all those behind them.  0 where it is its address that counts: IPv4, also as
+ * IPv6 tells it (::ffff:0:0/96, and 64:ff9b::/96 of RFC 6052), and others.
+ */
+uint64_t http_place_network(const struct sockaddr *client);
 
 #endif

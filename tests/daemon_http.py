@@ -3,12 +3,14 @@
 """Over HTTP into a ledger: what was answered as stored is stored, once,
 whatever becomes of clients, sink and daemon."""
 import base64
+import ctypes
 import gzip
 import http.client
 import json
 import os
 import re
 import resource
+import select
 import shutil
 import signal
 import socket
@@ -576,6 +578,49 @@ def slow_clients_are_cut(ground):
 
 # --- TLS -------------------------------------------------------------------------
 
+def one_network_of_ipv6_is_one_client(ground):
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open("/proc/self/ns/net", encoding="ascii") as before:
+        if libc.unshare(0x40000000) != 0:       # CLONE_NEWNET
+            raise daemon.Skip("no network of its own")
+        try:
+            in_ipv6(ground)
+        finally:
+            libc.setns(before.fileno(), 0)
+
+
+def in_ipv6(ground):
+    own = ["fd00::%d" % n for n in range(1, 7)]
+    other = "fd00:0:0:1::1"
+    for line in ["link set lo up"] + \
+            ["-6 addr add %s/128 dev lo" % one for one in own + [other]]:
+        if subprocess.run(["ip"] + line.split(), check=False,
+                          stderr=subprocess.DEVNULL).returncode != 0:
+            raise daemon.Skip("no ip, or no IPv6")
+    port, web = free_port(), free_port()
+    add_token(ground, "any")
+    limits = {"token-file": ground.path("tokens"),
+              "connections-per-address": 4}
+    services = {"web": {"plugin": "web", "listen": "[::]:%d" % web, **limits}}
+    server = Server(ground, source={"listen": "[::]:%d" % port, **limits},
+                    services=services)
+    server.start()
+    server.process.wait_event("listening", 2)
+    for at, name in ((port, "the source"), (web, "the service")):
+        links = []
+        for one in own + [other]:
+            links.append(socket.create_connection(("fd00::1", at), 10,
+                                                  (one, 0)))
+            time.sleep(0.05)
+        closed = [link for link in links
+                  if select.select([link], [], [], 0.3)[0]]
+        equal(closed, links[4:6], "%s: what is more than four is closed, "
+              "and no other" % name)
+        for link in links:
+            link.close()
+    server.process.stop()
+
+
 def make_certificate(ground, name):
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
@@ -739,7 +784,7 @@ if __name__ == "__main__":
          a_replay_takes_no_more_than_the_token_may,
          clients_in_step_wait_for_nobody,
          thousands_of_idle_connections_change_nothing,
-         slow_clients_are_cut, with_tls_and_a_renewed_certificate,
-         a_reload_goes_on_listening,
+         slow_clients_are_cut, one_network_of_ipv6_is_one_client,
+         with_tls_and_a_renewed_certificate, a_reload_goes_on_listening,
          the_examples_work_as_they_are_shown,
          answers_of_providers_are_read_as_shown)

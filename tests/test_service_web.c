@@ -6,6 +6,7 @@
  */
 #include "config.h"
 
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -254,6 +255,31 @@ START_TEST(only_our_own_names_are_answered)
 }
 END_TEST
 
+/* --- clients -------------------------------------------------------------- */
+
+static const struct {
+	const char *address;
+	uint64_t    network;
+} clients[] = {
+	{ "2001:db8:1:2::1", UINT64_C(0x20010db800010002) },
+	{ "2001:db8:1:2:ffff:ffff:ffff:ffff", UINT64_C(0x20010db800010002) },
+	{ "2001:db8:1:3::1", UINT64_C(0x20010db800010003) },
+	{ "::1", 0 }, { "::ffff:192.0.2.1", 0 }, { "64:ff9b::192.0.2.1", 0 },
+};
+
+START_TEST(a_client_of_ipv6_is_its_network)
+{
+	struct sockaddr_in6 six = { .sin6_family = AF_INET6 };
+
+	ck_assert_int_eq(inet_pton(AF_INET6, clients[_i].address,
+	                           &six.sin6_addr), 1);
+	ck_assert_uint_eq(http_place_network((struct sockaddr *)&six),
+	                  clients[_i].network);
+	six.sin6_family = AF_INET;
+	ck_assert_uint_eq(http_place_network((struct sockaddr *)&six), 0);
+}
+END_TEST
+
 #define COUNT(list) ((int)(sizeof(list) / sizeof((list)[0])))
 
 int main(void)
@@ -277,6 +303,8 @@ int main(void)
 	tcase_add_test(tc, what_is_not_ready_says_why);
 	tcase_add_loop_test(tc, only_our_own_names_are_answered, 0,
 	                    COUNT(hosts));
+	tcase_add_loop_test(tc, a_client_of_ipv6_is_its_network, 0,
+	                    COUNT(clients));
 	suite_add_tcase(suite, tc);
 
 	srunner_run_all(runner, CK_ENV);

@@ -242,7 +242,8 @@ static const struct bursar_option options[] = {
 	  "How many connections there may be.",
 	  .min = 1, .max = 10000 },
 	{ "connections-per-address", BURSAR_TYPE_NUMBER, "32",
-	  "How many of them one address may have.",
+	  "How many of them one address may have, or one network of IPv6 "
+	  "(/64).",
 	  .min = 1, .max = 10000 },
 	{ "max-header", BURSAR_TYPE_SIZE, "16K",
 	  "The longest header of a request; each connection has that much "

@@ -32,6 +32,7 @@ struct web_link {
 	int     fd;
 	int64_t since;
 	bool    cut;
+	uint64_t network;		/* of its client, see http_place.h */
 };
 
 int64_t web_now(void)
@@ -44,7 +45,21 @@ int64_t web_now(void)
 
 /* --- connections ------------------------------------------------------------ */
 
-static void open_link(struct web *web, int fd, void **context)
+/* Whether its client's network has as many already as an address may have: the
+ * library counts by addresses, of which one client of IPv6 has any number. */
+static bool is_one_too_many(const struct web *web, uint64_t network)
+{
+	unsigned count = 0;
+
+	for (const struct web_link *link = web->links;
+	     network != 0 && link != NULL; link = link->next) {
+		count += link->network == network;
+	}
+	return count >= web->per_address;
+}
+
+static void open_link(struct web *web, int fd, uint64_t network,
+                      void **context)
 {
 	struct web_link *link = calloc(1, sizeof(*link));
 
@@ -55,6 +70,11 @@ static void open_link(struct web *web, int fd, void **context)
 	}
 	link->fd = fd;
 	link->since = web_now();
+	link->network = network;
+	if (is_one_too_many(web, network)) {
+		link->cut = true;
+		shutdown(fd, SHUT_RDWR);
+	}
 	link->next = web->links;
 	if (link->next != NULL) {
 		link->next->previous = link;
@@ -81,7 +101,10 @@ static void on_connection(void *web, struct MHD_Connection *connection,
 {
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
 		open_link(web, MHD_get_connection_info(connection,
-			MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd, link);
+			MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd,
+			http_place_network(MHD_get_connection_info(connection,
+			MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr),
+			link);
 	} else {
 		close_link(web, *link);
 		*link = NULL;

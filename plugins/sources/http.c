@@ -483,7 +483,8 @@ static const struct bursar_option options[] = {
 	  "How many connections there may be.",
 	  .min = 1, .max = 100000 },
 	{ "connections-per-address", BURSAR_TYPE_NUMBER, "256",
-	  "How many of them one address may have.",
+	  "How many of them one address may have, or one network of IPv6 "
+	  "(/64).",
 	  .min = 1, .max = 100000 },
 	{ "header-timeout", BURSAR_TYPE_DURATION, "10s",
 	  "How long a new connection may take to send its first header.",

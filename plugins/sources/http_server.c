@@ -46,7 +46,21 @@ int64_t http_now(void)
 
 /* --- connections ---------------------------------------------------------- */
 
-static void open_link(struct http_server *server, int fd, void **context)
+/* Whether its client's network has as many already as an address may have: the
+ * library counts by addresses, of which one client of IPv6 has any number. */
+static bool is_one_too_many(const struct http_server *server, uint64_t network)
+{
+	unsigned count = 0;
+
+	for (const struct http_link *link = server->links;
+	     network != 0 && link != NULL; link = link->next) {
+		count += link->network == network;
+	}
+	return count >= server->limits.per_address;
+}
+
+static void open_link(struct http_server *server, int fd, uint64_t network,
+                      void **context)
 {
 	struct http_link *link = calloc(1, sizeof(*link));
 
@@ -57,7 +71,12 @@ static void open_link(struct http_server *server, int fd, void **context)
 	}
 	link->fd = fd;
 	link->since = http_now();
+	link->network = network;
 	pthread_mutex_lock(&server->lock);
+	if (is_one_too_many(server, network)) {
+		link->cut = true;
+		shutdown(fd, SHUT_RDWR);
+	}
 	link->next = server->links;
 	if (link->next != NULL) {
 		link->next->previous = link;
@@ -87,7 +106,10 @@ static void on_connection(void *context, struct MHD_Connection *connection,
 {
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
 		open_link(context, MHD_get_connection_info(connection,
-			MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd, link);
+			MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd,
+			http_place_network(MHD_get_connection_info(connection,
+			MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr),
+			link);
 	} else {
 		close_link(context, *link);
 		*link = NULL;

@@ -64,6 +64,7 @@ struct http_link {
 	enum http_phase phase;
 	int64_t since;
 	bool    cut;		/* shut down; the library will see it */
+	uint64_t network;	/* of its client; 0: see http_place.h */
 };
 
 /* --- requests ------------------------------------------------------------- */
