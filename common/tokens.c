@@ -223,6 +223,33 @@ static int read_set(struct reading *in, struct token *token)
 	return 0;
 }
 
+/* What is not understood could have been meant to hold the token back. */
+static int check_members(const struct reading *in)
+{
+	static const char *const names[] = { "name", "sha256", "kinds", "set" };
+	enum { NAMES = sizeof(names) / sizeof(names[0]) };
+	const struct json_node *nodes = in->doc.nodes;
+	bool met[NAMES] = { false };
+
+	for (uint32_t i = 1; i < nodes[0].next; i = nodes[i + 1].next) {
+		size_t n = 0;
+
+		while (n < NAMES && !json_equals(&in->doc, i, names[n],
+		                                 strlen(names[n]))) {
+			n++;
+		}
+		if (n == NAMES) {
+			return bad_line(in, "another member than name, sha256, "
+			                "kinds and set");
+		}
+		if (met[n]) {
+			return bad_line(in, "a member stands there twice");
+		}
+		met[n] = true;
+	}
+	return 0;
+}
+
 static int read_line(struct reading *in, struct json_reader *reader,
                      struct bursar_span line)
 {
@@ -237,8 +264,9 @@ static int read_line(struct reading *in, struct json_reader *reader,
 		return bad_line(in, "no JSON object");
 	}
 	struct token *token = &tokens->items[tokens->count];
-	if (read_name(in, token) != 0 || read_hash(in, token) != 0 ||
-	    read_kinds(in, token) != 0 || read_set(in, token) != 0) {
+	if (check_members(in) != 0 || read_name(in, token) != 0 ||
+	    read_hash(in, token) != 0 || read_kinds(in, token) != 0 ||
+	    read_set(in, token) != 0) {
 		return -1;
 	}
 	tokens->count++;

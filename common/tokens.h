@@ -15,8 +15,9 @@
  *	kinds	what it may send; left out or empty: every kind
  *	set	TEXT fields that its records have, whatever they say themselves
  *
- * A token's text is 32 random bytes in base64url without padding.  The file
- * is secret enough to be its owner's alone (mode 0600 or less).
+ * There is no other member, and none of them twice: a misspelt one would let a
+ * token do all.  A token's text is 32 random bytes in base64url without padding.
+ * The file is secret enough to be its owner's alone (mode 0600 or less).
  */
 #ifndef COMMON_TOKENS_H
 #define COMMON_TOKENS_H

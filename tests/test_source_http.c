@@ -678,6 +678,11 @@ START_TEST(refuses_a_file_that_is_no_file_of_tokens)
 	fails_with("no token can fix");
 	write_file(token_line("one", ",\"set\":{\"team\":5}"), 0600);
 	fails_with("no text");
+	write_file(token_line("one", ",\"kind\":[\"prompt\"]"), 0600);
+	fails_with("another member");
+	write_file(token_line("one", ",\"kinds\":[\"prompt\"],\"kinds\":[]"),
+	           0600);
+	fails_with("twice");
 }
 END_TEST
 
