@@ -17,11 +17,6 @@ struct bursar_format {
 
 static const struct bursar_option options[] = { { NULL } };
 
-static void words_close(struct bursar_format *format)
-{
-	free(format);
-}
-
 /* Fields are found by name: a new one in the table breaks nothing. */
 static struct bursar_format *words_open(const struct bursar_host *host,
                                         struct bursar_error *err)
@@ -45,12 +40,10 @@ static struct bursar_format *words_open(const struct bursar_host *host,
 /* The next word of *rest; its size is 0 when there is none. */
 static struct bursar_span next_word(struct bursar_span *rest)
 {
-	struct bursar_span word;
-
 	while (rest->size > 0 && *rest->data == ' ') {
 		rest->data++, rest->size--;
 	}
-	word = (struct bursar_span){ rest->data, 0 };
+	struct bursar_span word = { rest->data, 0 };
 	while (rest->size > 0 && *rest->data != ' ') {
 		rest->data++, rest->size--, word.size++;
 	}
@@ -92,8 +85,7 @@ static enum bursar_verdict words_decode(struct bursar_format *format,
 		words[i] = next_word(&rest);
 		if (i < INPUT ? !is_plain(words[i])
 		              : !read_number(words[i], &numbers[i])) {
-			bursar_fail(err, EINVAL, "word %d is not what it "
-			            "should be", i + 1);
+			bursar_fail(err, EINVAL, "word %d makes no sense", i + 1);
 			return BURSAR_REJECT;
 		}
 	}
@@ -112,11 +104,15 @@ static enum bursar_verdict words_decode(struct bursar_format *format,
 	return BURSAR_DONE;
 }
 
+static void words_close(struct bursar_format *format)
+{
+	free(format);
+}
+
 static const struct bursar_format_ops ops = {
 	.open = words_open, .decode = words_decode, .close = words_close,
 };
 
-BURSAR_PLUGIN_DEFINE(format_words,
-	.kind = BURSAR_FORMAT, .name = "words",
-	.summary = "one call a line, as plain words",
-	.options = options, .ops.format = &ops);
+BURSAR_PLUGIN_DEFINE(format_words, .kind = BURSAR_FORMAT, .name = "words",
+	.summary = "one call a line, as plain words", .options = options,
+	.ops.format = &ops);

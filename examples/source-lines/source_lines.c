@@ -21,21 +21,21 @@ struct bursar_source {
 };
 
 static const struct bursar_option options[] = {
-	{ "path", BURSAR_TYPE_PATH, NULL, "The file." }, { NULL }
-};
+	{ "path", BURSAR_TYPE_PATH, NULL, "The file." }, { NULL } };
 
 static void lines_close(struct bursar_source *source)
 {
-	if (source != NULL && source->file != NULL) {
-		fclose(source->file);
+	if (source != NULL) {
 		close(source->state);	/* or -1 */
 		free(source->line);
+	}
+	if (source != NULL && source->file != NULL) {
+		fclose(source->file);
 	}
 	free(source);
 }
 
-static struct bursar_source *lines_open(const struct bursar_host *host,
-                                        struct bursar_error *err)
+static struct bursar_source *lines_open(const struct bursar_host *host, struct bursar_error *err)
 {
 	struct bursar_source *source = calloc(1, sizeof(*source));
 	int64_t settled = 0;
@@ -47,45 +47,41 @@ static struct bursar_source *lines_open(const struct bursar_host *host,
 	}
 	source->path = host->text(host, "path");
 	snprintf(name, sizeof(name), "%s/settled", host->state_dir);
-	source->state = host->state_dir == NULL ? -1 :	/* it only looks */
-	                open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	source->state = host->state_dir ? open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
 	source->file = fopen(source->path, "re");
-	if (source->file == NULL || (source->state < 0 && host->state_dir) ||
-	    (pread(source->state, &settled, 8, 0) == 8 &&
-	     fseeko(source->file, settled, SEEK_SET) != 0)) {
-		bursar_fail(err, errno, "path: %s", strerror(errno));
-		lines_close(source);
-		return NULL;
+	if (source->file != NULL && (source->state >= 0 || host->state_dir == NULL) &&
+	    (pread(source->state, &settled, 8, 0) != 8 ||
+	     fseeko(source->file, settled, SEEK_SET) == 0)) {
+		return source;
 	}
-	return source;
+	bursar_fail(err, errno, "path: %s", strerror(errno));
+	lines_close(source);
+	return NULL;
 }
 
-static enum bursar_verdict lines_read(struct bursar_source *source,
-                                      struct bursar_batch *batch, int wake,
-                                      int64_t deadline, struct bursar_error *err)
+static enum bursar_verdict lines_read(struct bursar_source *source, struct bursar_batch *batch,
+                                      int wake, int64_t deadline, struct bursar_error *err)
 {
 	uint64_t at = (uint64_t)ftello(source->file);
 	unsigned char sum[32];
 	char digest[65];
-	ssize_t got;
 
 	(void)wake, (void)deadline, (void)err;	/* it has nothing to wait for */
-	while (batch->room > 0 && (got = getline(&source->line, &source->room,
-	                                         source->file)) > 0) {
+	for (ssize_t got; batch->room > 0 &&
+	     (got = getline(&source->line, &source->room, source->file)) > 0;) {
 		const size_t size = (size_t)got - 1;
 		struct bursar_message message = {
 			.token = at + size + 1, .offset = at,
-			.body = { source->line, size < 65536 ? size : 65536 },
+			.body = { source->line, size },
 			.origin = { source->path, strlen(source->path) },
 		};
 		if (size > batch->max_message) {
 			crypto_hash_sha256(sum, (void *)source->line, size);
 			sodium_bin2hex(digest, sizeof(digest), sum, sizeof(sum));
 			message.flags = BURSAR_MESSAGE_OVERSIZE;
+			message.body.size = size < 65536 ? size : 65536;
 			message.digest = (struct bursar_span){ digest, 64 };
 			message.full_size = size;
-		} else {
-			message.body.size = size;
 		}
 		if (!batch->add(batch, &message)) {
 			fseeko(source->file, (off_t)at, SEEK_SET);
@@ -99,20 +95,17 @@ static enum bursar_verdict lines_read(struct bursar_source *source,
 
 /* All lines are of one lane: once one is given back, so are those after it. */
 static enum bursar_verdict lines_settle(struct bursar_source *source,
-                                        const struct bursar_settled *settled,
-                                        size_t count, struct bursar_error *err)
+                                        const struct bursar_settled *settled, size_t count,
+                                        struct bursar_error *err)
 {
 	bool good = true;
+	size_t i;
 
-	for (size_t i = 0; i < count && good; i++) {
-		if (settled[i].outcome == BURSAR_RETURNED) {
-			good = fseeko(source->file, (off_t)
-			              settled[i].message->offset, SEEK_SET) == 0;
-			break;
-		}
+	for (i = 0; i < count && good && settled[i].outcome != BURSAR_RETURNED; i++) {
 		good = pwrite(source->state, &settled[i].token, 8, 0) == 8;
 	}
-	if (good && fdatasync(source->state) == 0) {
+	if (good && fdatasync(source->state) == 0 && (i == count ||
+	    fseeko(source->file, (off_t)settled[i].message->offset, SEEK_SET) == 0)) {
 		return BURSAR_DONE;
 	}
 	bursar_fail(err, errno, "settled: %s", strerror(errno));
@@ -120,10 +113,7 @@ static enum bursar_verdict lines_settle(struct bursar_source *source,
 }
 
 static const struct bursar_source_ops ops = {
-	.open = lines_open, .read = lines_read, .settle = lines_settle,
-	.close = lines_close,
-};
+	.open = lines_open, .read = lines_read, .settle = lines_settle, .close = lines_close };
 
 BURSAR_PLUGIN_DEFINE(source_lines, .kind = BURSAR_SOURCE, .name = "lines",
-	.summary = "each line of a file is a message",
-	.options = options, .ops.source = &ops);
+	.summary = "each line of a file is a message", .options = options, .ops.source = &ops);
