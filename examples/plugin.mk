@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Builds MODULE.so from MODULE.c with what pkg-config knows of bursar and of
-# LIBS, and runs it through the contract of its kind with CHECK.
+# LIBS, and runs it through the contract of its kind with CHECK; of that only
+# the checks whose names hold ONLY, as in `make check ONLY=memory`.
 
 CFLAGS ?= -O2 -g -Wall -Wextra -Wno-missing-field-initializers
 PKG_CONFIG ?= pkg-config
@@ -14,7 +15,7 @@ $(MODULE).so: $(MODULE).c
 	    $(LDFLAGS) -Wl,-z,defs,-z,now $$($(PKG_CONFIG) --libs bursar $(LIBS))
 
 check: $(MODULE).so
-	BURSAR_PLUGIN_PATH=$$PWD $(CONFORMANCE) $(CHECK)
+	BURSAR_PLUGIN_PATH=$$PWD $(CONFORMANCE) $(CHECK) $(if $(ONLY),-t "$(ONLY)")
 
 # The manual page, from the table of options.
 man: $(MODULE).so

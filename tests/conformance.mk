@@ -16,6 +16,7 @@ tests_bursar_conformance_SOURCES = \
 	tests/conformance/check_sink_sql.c \
 	tests/conformance/check_source.c \
 	tests/conformance/check_source_crash.c \
+	tests/conformance/check_threads.c \
 	tests/conformance/elf.c \
 	tests/conformance/intake.c \
 	tests/conformance/intake.h \
@@ -25,12 +26,13 @@ tests_bursar_conformance_SOURCES = \
 	tests/conformance/memory.c \
 	tests/conformance/records.c \
 	tests/conformance/records.h \
+	tests/conformance/relay.c \
 	tests/conformance/stand.c
 tests_bursar_conformance_LDADD = \
 	common/libcolumns.la core/libcore.la
 
 
-dist_check_SCRIPTS += tests/conformance.sh
+dist_check_SCRIPTS += tests/conformance.sh tests/wrong_plugins.sh
 EXTRA_DIST += tests/conformance_http.py
 EXTRA_tests_bursar_conformance_DEPENDENCIES = $(test_modules) \
 	tests/modules/service_clock.la

@@ -142,10 +142,8 @@ keeps source file -o 'path=@DIR@/*.jsonl' -o follow=true -n 80 \
 	-i "{ $lines; } >@DIR@/a.jsonl; { $lines; } | sed s/m/n/ >@DIR@/b.jsonl"
 keeps source file -o 'path=@DIR@/*' -n 40 -i "{ $lines; } | gzip >@DIR@/a.gz"
 # Clients that send until they are answered.
-port=$(python3 -c 'import socket
-s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-keeps source http -o "listen=127.0.0.1:$port" -n 40 \
-	-i "$top_srcdir/tests/conformance_http.py @DIR@ $port"
+keeps source http -o listen=127.0.0.1:@FREE@ -n 40 \
+	-i "$top_srcdir/tests/conformance_http.py @DIR@ @FREE@"
 keeps crypto none
 keeps crypto sodium
 keeps crypto sodium -k sealed
@@ -159,7 +157,7 @@ for answer in "$top_srcdir"/tests/corpus/provider/*.json; do
 	keeps format provider -f "$answer"
 done
 keeps service clock -o path=@DIR@/out
-keeps service web -o "listen=127.0.0.1:$port"
+keeps service web -o listen=127.0.0.1:@FREE@
 
 breaks 'tells duplicates' sink null
 breaks 'knows the keys' sink sound

@@ -434,6 +434,17 @@ static void opens_clear_messages_as_they_are(struct kit *kit)
 	close_it(&open);
 }
 
+void crypto_works(struct kit *kit)
+{
+	if (kit->plugin->ops.crypto->seal != NULL) {
+		opens_what_it_sealed(kit);
+	} else if (kit->plugin->ops.crypto->encodings[0] != NULL) {
+		stays_shut_without_its_parts(kit);
+	} else {
+		opens_clear_messages_as_they_are(kit);
+	}
+}
+
 static void bears_a_lack_of_memory(struct kit *kit)
 {
 	const struct bursar_span text = text_of(kit, 1000);

@@ -157,7 +157,7 @@ static void ends_at_once(struct kit *kit)
 	stand_close(&r.stand, r.service);
 }
 
-static void runs_again(struct kit *kit)
+void service_works(struct kit *kit)
 {
 	struct running r;
 
@@ -196,7 +196,7 @@ const struct kit_check service_checks[] = {
 	{ "ends at once when it is stopped before it runs",
 	  "run() serves until descriptor `stop` is readable.", ends_at_once },
 	{ "runs again after it ended",
-	  "It is run again later.", runs_again },
+	  "It is run again later.", service_works },
 	{ "leaves nothing behind after it ran",
 	  "close() releases the service.", leaves_nothing, 60 },
 	{ NULL }

@@ -7,11 +7,8 @@
  */
 #include "config.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <bursar/crypto.h>
@@ -20,25 +17,6 @@
 
 #define LATE_US  INT64_C(1000000)	/* after a deadline */
 #define WAIT_US  INT64_C(45000000)	/* where there is no deadline */
-
-/* Listens, and never accepts; returns its port. */
-static unsigned listen_silently(int *fd)
-{
-	struct sockaddr_in address = {
-		.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	};
-	socklen_t size = sizeof(address);
-
-	*fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (*fd < 0 ||
-	    bind(*fd, (const struct sockaddr *)&address, size) != 0 ||
-	    listen(*fd, 64) != 0 ||
-	    getsockname(*fd, (struct sockaddr *)&address, &size) != 0) {
-		kit_broken("a socket that listens");
-	}
-	return ntohs(address.sin_port);
-}
 
 /* The text with @PEER@ and @PORT@ replaced; never freed. */
 static char *with_peer(const char *text, unsigned port)
@@ -156,7 +134,7 @@ static void bears_silence(struct kit *kit)
 		kit_skip("-w names no option with its peer");
 	}
 	kit_give_only(&other, kit->silent_name,
-	              with_peer(kit->silent_value, listen_silently(&fd)));
+	              with_peer(kit->silent_value, kit_listen(&fd)));
 	stand_init(&stand, &other, INSTANCE_RUN);
 	const int64_t begun = clock_mono_us();
 	void *handle = stand_open(&stand, &verdict, &err);

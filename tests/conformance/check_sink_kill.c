@@ -7,12 +7,14 @@
 #include "config.h"
 
 #include <fcntl.h>
+#include <ftw.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -328,11 +330,86 @@ static void spares_what_is_there(struct kit *kit)
 	sink_close(&open);
 }
 
+/* --- no room ------------------------------------------------------------- */
+
+static off_t largest;
+
+static int look_at_size(const char *path, const struct stat *st, int type,
+                        struct FTW *at)
+{
+	(void)path, (void)at;
+	largest = type == FTW_F && st->st_size > largest ? st->st_size
+	                                                 : largest;
+	return 0;
+}
+
+/* Files of this process may grow by so much, until it is called with -1. */
+static void limit_growth(const struct kit *kit, int more)
+{
+	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+
+	if (more >= 0) {
+		largest = 0;
+		nftw(kit->dir, look_at_size, 20, FTW_PHYS);
+		limit.rlim_cur = (rlim_t)(largest + more);
+	}
+	signal(SIGXFSZ, SIG_IGN);
+	if (setrlimit(RLIMIT_FSIZE, &limit) != 0) {
+		kit_broken("setrlimit");
+	}
+}
+
+/* Offers batch after batch until there is no room; false: there always is. */
+static bool fill_up(struct open_sink *open, struct batch *batch,
+                    enum bursar_verdict *verdict)
+{
+	char tag[40];
+
+	*verdict = BURSAR_DONE;
+	for (int i = 0; i < 30 && *verdict == BURSAR_DONE; i++) {
+		struct bursar_error err = { 0 };
+
+		tag_of(tag, -1, i);
+		batch_clear(batch);
+		batch_fill(batch, open->stand.host, tag, 20 * BATCH);
+		*verdict = sink_offer(open, batch, &err);
+	}
+	return *verdict != BURSAR_DONE;
+}
+
+static void rejects_nothing_without_room(struct kit *kit)
+{
+	struct batch batch = { 0 };
+	enum bursar_verdict verdict;
+	struct open_sink open;
+
+	sink_open_to(&open, kit, BURSAR_WRITE);
+	limit_growth(kit, 64 << 10);
+	const bool full = fill_up(&open, &batch, &verdict);
+	limit_growth(kit, -1);
+	if (!full) {
+		kit_skip("it is no file of its own that grows");
+	}
+	expect(verdict != BURSAR_REJECT, "write() says REJECT of good records "
+	       "when its files cannot grow");
+	if (verdict != BURSAR_RETRY) {
+		sink_close(&open);
+		sink_open_to(&open, kit, BURSAR_WRITE);
+	}
+	sink_store(&open, &batch);
+	batch_expect_all(&batch, BURSAR_STORED, "what found no room before, "
+	                 "offered again with room");
+	sink_close(&open);
+}
+
 const struct kit_check sink_kill_checks[] = {
 	{ "stores a batch whole or not at all when it is killed",
 	  "Stores records[0..count) in one transaction, durably; a sink stores "
 	  "a batch of records whole, or not at all.", stores_all_or_nothing, 60
 	},
+	{ "rejects nothing that is good when there is no room",
+	  "RETRY: locked, deadlock, disk full; nothing stored.  REJECT: a "
+	  "record can never be stored.", rejects_nothing_without_room, 60 },
 	{ "serves several writers at a time",
 	  "The database decides what is a duplicate: by the record's key, in "
 	  "the same transaction that stores the record.",

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <ftw.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -89,10 +90,13 @@ void kit_broken(const char *what)
 
 void kit_remark(const char *fmt, ...)
 {
+	static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
 	va_list ap;
 
 	va_start(ap, fmt);
+	pthread_mutex_lock(&one_at_a_time);
 	vsnprintf(report->remark, sizeof(report->remark), fmt, ap);
+	pthread_mutex_unlock(&one_at_a_time);
 	va_end(ap);
 }
 
@@ -153,7 +157,7 @@ static void make_folder(struct kit *kit)
 	mkdir(state, 0700);
 }
 
-static void prepare_folder(struct kit *kit)
+void kit_prepare(struct kit *kit)
 {
 	if (chdir(kit->dir) != 0) {
 		kit_broken(kit->dir);
@@ -188,7 +192,8 @@ static void run_in_child(struct kit *kit, const struct kit_check *check,
 		_exit(EXIT_FAILURE);
 	}
 	signal(SIGPIPE, SIG_IGN);
-	prepare_folder(kit);
+	kit->port = kit_free_port();
+	kit_prepare(kit);
 	check->run(kit);
 	_exit(report->failed ? EXIT_FAILURE : EXIT_SUCCESS);
 }
@@ -317,7 +322,10 @@ void kit_run(struct kit *kit, const struct kit_check *checks,
 		}
 	}
 	for (size_t i = 0; checks[i].name != NULL; i++) {
-		run_check(kit, &checks[i], score);
+		if (kit->only == NULL ||
+		    strstr(checks[i].name, kit->only) != NULL) {
+			run_check(kit, &checks[i], score);
+		}
 	}
 }
 
@@ -326,7 +334,7 @@ void kit_run(struct kit *kit, const struct kit_check *checks,
 /* xorshift64*: the same on every machine. */
 uint64_t chance(struct kit *kit)
 {
-	static uint64_t state;
+	static _Thread_local uint64_t state;
 
 	if (state == 0) {
 		state = (uint64_t)kit->seed * 0x9e3779b97f4a7c15u + 1;

@@ -40,7 +40,7 @@ struct kit {
 	const char *file;		/* the shared object */
 	struct {
 		const char *name;
-		const char *value;	/* @DIR@ is the folder of the check */
+		const char *value;	/* see kit_expand() */
 	} given[KIT_OPTIONS];
 	size_t given_count;
 
@@ -55,12 +55,15 @@ struct kit {
 	const char *database;	/* option that names what backup() copies */
 	bool        keeps_nothing;
 	unsigned    seed;
+	const char *only;	/* run checks whose names hold it; NULL: all */
 
 	char dir[PATH_MAX];	/* of this check */
+	unsigned port;		/* of this check: nobody listens there */
 };
 
 /* The tables of checks; each ends with a name of NULL. */
 extern const struct kit_check plugin_checks[];
+extern const struct kit_check thread_checks[];
 extern const struct kit_check silent_checks[];
 extern const struct kit_check sink_write_checks[];
 extern const struct kit_check sink_sql_checks[];
@@ -142,15 +145,41 @@ void kit_close(const struct bursar_plugin *plugin, void *handle);
  * secret. */
 void kit_expect_error(const struct bursar_error *err, const char *what);
 
-/* Text with @DIR@ replaced; never freed. */
+/* Text with @DIR@ replaced by the folder and @FREE@ by the port; never freed. */
 char *kit_expand(const struct kit *kit, const char *text);
 
 /* How many files stand in the folder of the check, at any depth, and a hash
  * over their names, sizes and times of change. */
 uint64_t kit_folder_print(const struct kit *kit);
 
+/* Listens on this machine, and never accepts; returns the port. */
+unsigned kit_listen(int *fd);
+/* A port of this machine where nobody listens. */
+unsigned kit_free_port(void);
+
+/* The input that every check finds, in kit->dir, which is there. */
+void kit_prepare(struct kit *kit);
+
+/* What a plugin of that kind is for, once, from open() to close(); anything
+ * wrong ends the check.  Several threads may work at once, each with a kit and
+ * a folder of its own. */
+void source_works(struct kit *kit);
+void crypto_works(struct kit *kit);
+void format_works(struct kit *kit);
+void sink_works(struct kit *kit);
+void service_works(struct kit *kit);
+
 /* Makes keys for a crypto that can and was given none. */
 void crypto_prepare(struct kit *kit);
+
+/* --- between the checks and the plugin ------------------------------------ */
+
+/* The same plugin, its operations passing through the kit; there is one. */
+const struct bursar_plugin *relay_make(const struct bursar_plugin *plugin);
+/* Whether this thread is in an operation. */
+bool relay_is_inside(void);
+/* From now on every operation of the check runs in a new thread. */
+void relay_from_any_thread(void);
 
 /* --- secrets ------------------------------------------------------------- */
 

@@ -31,7 +31,8 @@ static const char usage[] =
 "usage: bursar-conformance KIND NAME [OPTION ...]\n"
 "\n"
 "Runs a plugin through the contract of its kind: source, crypto, format, sink\n"
-"or service.  @DIR@ in a value or command is a folder made for each check.\n"
+"or service.  @DIR@ in a value or command is a folder made for each check,\n"
+"@FREE@ a port where nobody listens.\n"
 "\n"
 "  -o OPTION=VALUE  gives the plugin an option; again for a list\n"
 "  -i COMMAND       prepares a folder for each check: input, files, keys\n"
@@ -39,6 +40,7 @@ static const char usage[] =
 "  -w OPTION=VALUE  the option that names its peer, with @PEER@ (address and\n"
 "                   port) or @PORT@ in place of it, to try one that is silent\n"
 "  -r SEED          of everything that goes by chance (1)\n"
+"  -t TEXT          runs only the checks whose names hold TEXT\n"
 "source:\n"
 "  -n N             messages that the command of -i makes (needed)\n"
 "crypto:\n"
@@ -121,7 +123,7 @@ static void parse(struct kit *kit, int argc, char **argv)
 	static char samples[PATH_MAX];
 	int c;
 
-	while ((c = getopt(argc, argv, "o:i:n:k:s:f:K:b:Nr:w:h")) != -1) {
+	while ((c = getopt(argc, argv, "o:i:n:k:s:f:K:b:Nr:t:w:h")) != -1) {
 		switch (c) {
 		case 'o': give(kit, optarg); break;
 		case 'i': kit->input = optarg; break;
@@ -134,6 +136,7 @@ static void parse(struct kit *kit, int argc, char **argv)
 		case 'N': kit->keeps_nothing = true; break;
 		case 'w': take_silent(kit, optarg); break;
 		case 'r': kit->seed = (unsigned)number(optarg); break;
+		case 't': kit->only = optarg; break;
 		case 'h': fputs(usage, stdout); exit(0);
 		default: fputs(usage, stderr); exit(2);
 		}
@@ -167,6 +170,7 @@ static void load(struct kit *kit, const char *name)
 		die("%s: its file is not known", name);
 	}
 	kit->file = resolve(info.dli_fname, file);
+	kit->plugin = relay_make(kit->plugin);
 }
 
 static void run_all(struct kit *kit, struct kit_score *score)
@@ -186,6 +190,7 @@ static void run_all(struct kit *kit, struct kit_score *score)
 	for (size_t i = 0; i < 5 && tables[kit->kind][i] != NULL; i++) {
 		kit_run(kit, tables[kit->kind][i], score);
 	}
+	kit_run(kit, thread_checks, score);
 }
 
 /*
@@ -239,6 +244,9 @@ int main(int argc, char **argv)
 	printf("# %s %s, ABI %d, seed %u: %s\n", argv[1], argv[2],
 	       BURSAR_PLUGIN_ABI, kit.seed, kit.file);
 	run_all(&kit, &score);
+	if (score.number == 0) {
+		die("no check's name holds '%s'", kit.only);
+	}
 	printf("1..%u\n%u passed, %u failed", score.number, score.passed,
 	       score.failed);
 	printf(score.skipped > 0 ? ", %u skipped\n" : "\n", score.skipped);

@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <malloc.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -264,9 +265,11 @@ static struct secret {
 	size_t        size;
 } secrets[KIT_SECRETS];
 static size_t secret_count;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;	/* over both */
 
 void secret_add(char *text, size_t size)
 {
+	pthread_mutex_lock(&lock);
 	if (size > 0 && secret_count < KIT_SECRETS) {
 		struct secret *secret = &secrets[secret_count++];
 
@@ -275,6 +278,7 @@ void secret_add(char *text, size_t size)
 			secret->masked[i] = (unsigned char)text[i] ^ MASK;
 		}
 	}
+	pthread_mutex_unlock(&lock);
 	explicit_bzero(text, size);
 }
 
@@ -334,13 +338,15 @@ static int count_in(const unsigned char *bytes, size_t bytes_size,
 
 bool secret_is_in(const char *text, size_t size)
 {
-	for (size_t i = 0; i < secret_count; i++) {
-		if (count_in((const unsigned char *)text, size,
-		             &secrets[i]) > 0) {
-			return true;
-		}
+	bool is_in = false;
+
+	pthread_mutex_lock(&lock);
+	for (size_t i = 0; i < secret_count && !is_in; i++) {
+		is_in = count_in((const unsigned char *)text, size,
+		                 &secrets[i]) > 0;
 	}
-	return false;
+	pthread_mutex_unlock(&lock);
+	return is_in;
 }
 
 static int count_all(const unsigned char *bytes, size_t size)

@@ -6,10 +6,14 @@
  */
 #include "config.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <bursar/crypto.h>
 #include <bursar/format.h>
@@ -18,6 +22,35 @@
 #include <bursar/source.h>
 
 #include "kit.h"
+
+/* --- ports --------------------------------------------------------------- */
+
+unsigned kit_listen(int *fd)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	socklen_t size = sizeof(address);
+
+	*fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (*fd < 0 ||
+	    bind(*fd, (const struct sockaddr *)&address, size) != 0 ||
+	    listen(*fd, 64) != 0 ||
+	    getsockname(*fd, (struct sockaddr *)&address, &size) != 0) {
+		kit_broken("a socket that listens");
+	}
+	return ntohs(address.sin_port);
+}
+
+unsigned kit_free_port(void)
+{
+	int fd;
+	const unsigned port = kit_listen(&fd);
+
+	close(fd);
+	return port;
+}
 
 /* --- options ------------------------------------------------------------- */
 
@@ -64,12 +97,17 @@ char *kit_expand(const struct kit *kit, const char *text)
 	if (stream == NULL) {
 		kit_broken("open_memstream");
 	}
-	for (const char *at; (at = strstr(text, "@DIR@")) != NULL;
-	     text = at + 5) {
-		fwrite(text, 1, (size_t)(at - text), stream);
-		fputs(kit->dir, stream);
+	while (*text != '\0') {
+		if (strncmp(text, "@DIR@", 5) == 0) {
+			fputs(kit->dir, stream);
+			text += 5;
+		} else if (strncmp(text, "@FREE@", 6) == 0) {
+			fprintf(stream, "%u", kit->port);
+			text += 6;
+		} else {
+			fputc(*text++, stream);
+		}
 	}
-	fputs(text, stream);
 	fclose(stream);
 	return out;
 }
@@ -144,8 +182,8 @@ static char *write_section(const struct kit *kit, size_t *size)
 
 /* --- the ear ------------------------------------------------------------- */
 
-static void (*core_count)(const struct bursar_host *, const char *, int64_t);
-static void (*core_gauge)(const struct bursar_host *, const char *, int64_t);
+/* What the core made of a host: functions that are the same for all. */
+static struct bursar_host core;
 
 static bool is_worded(const char *name, char joint)
 {
@@ -185,6 +223,41 @@ static void hear_log(const struct bursar_host *host, enum bursar_level level,
 	fprintf(stderr, "log %s %s\n", event, text);
 }
 
+/* Whether the core asked the plugin for what it does now. */
+static void expect_inside(const char *function)
+{
+	if (!relay_is_inside()) {
+		kit_breach("%s is called from a thread of the plugin's own, "
+		           "which may call log() and nothing else", function);
+	}
+}
+
+static const char *hear_text(const struct bursar_host *host, const char *name)
+{
+	expect_inside("text()");
+	return core.text(host, name);
+}
+
+static int64_t hear_number(const struct bursar_host *host, const char *name)
+{
+	expect_inside("number()");
+	return core.number(host, name);
+}
+
+static size_t hear_list(const struct bursar_host *host, const char *name,
+                        const char *const **items)
+{
+	expect_inside("list()");
+	return core.list(host, name, items);
+}
+
+static struct bursar_span hear_secret(const struct bursar_host *host,
+                                      const char *name)
+{
+	expect_inside("secret()");
+	return core.secret(host, name);
+}
+
 /* Whether the plugin's description tells of it. */
 static void expect_declared(const struct bursar_host *host, const char *name)
 {
@@ -206,6 +279,7 @@ static void hear_count(const struct bursar_host *host, const char *name,
 {
 	const size_t size = name != NULL ? strlen(name) : 0;
 
+	expect_inside("count()");
 	if (!is_worded(name, '_') || size < 6 ||
 	    strcmp(name + size - 6, "_total") != 0 || more < 0) {
 		kit_breach("count(): '%s' by %lld is no counter",
@@ -213,19 +287,20 @@ static void hear_count(const struct bursar_host *host, const char *name,
 	} else {
 		expect_declared(host, name);
 	}
-	core_count(host, name, more);
+	core.count(host, name, more);
 }
 
 static void hear_gauge(const struct bursar_host *host, const char *name,
                        int64_t value)
 {
+	expect_inside("gauge()");
 	if (!is_worded(name, '_')) {
 		kit_breach("gauge(): '%s' is no name of a figure",
 		           name != NULL ? name : "(none)");
 	} else {
 		expect_declared(host, name);
 	}
-	core_gauge(host, name, value);
+	core.gauge(host, name, value);
 }
 
 /* --- the stand ----------------------------------------------------------- */
@@ -260,9 +335,15 @@ bool stand_try(struct stand *stand, const struct kit *kit,
 	stand->instance = instance_create(&stand->item, state, use, &err);
 	expect(stand->instance != NULL, "no instance: %s", err.text);
 	struct bursar_host *host = &stand->instance->host;
-	core_count = host->count;
-	core_gauge = host->gauge;
+	/* Before there is a second thread that could do so. */
+	if (core.log == NULL) {
+		core = *host;
+	}
 	host->log = hear_log;
+	host->text = hear_text;
+	host->number = hear_number;
+	host->list = hear_list;
+	host->secret = hear_secret;
 	host->count = hear_count;
 	host->gauge = hear_gauge;
 	stand->host = host;
