@@ -52,7 +52,8 @@ struct bursar_error {
 /*
  * Records a failure in err (which may be NULL) and returns -1, so that a
  * function can end with `return bursar_fail(err, EINVAL, "...")`.  The first
- * failure is kept: it is nearest to the cause.  code is never 0.
+ * failure is kept: it is nearest to the cause.  code is never 0.  The text is
+ * one line, whatever is quoted in it: control characters become '?'.
  */
 __attribute__((format(printf, 3, 4)))
 static inline int bursar_fail(struct bursar_error *err, int code,
@@ -64,6 +65,9 @@ static inline int bursar_fail(struct bursar_error *err, int code,
 		va_start(ap, fmt);
 		vsnprintf(err->text, sizeof(err->text), fmt, ap);
 		va_end(ap);
+		for (char *c = err->text; *c != '\0'; c++) {
+			*c = (unsigned char)*c < ' ' || *c == 127 ? '?' : *c;
+		}
 		err->code = code;
 	}
 	return -1;
