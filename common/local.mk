@@ -38,14 +38,9 @@ endif
 %C%_libcluster_cipher_la_LIBADD   = \
 	%D%/libbase64.la $(CRYPTO_CLUSTER_LIBS)
 
-noinst_LTLIBRARIES += %D%/libzone.la
-%C%_libzone_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
-%C%_libzone_la_SOURCES  = %D%/zone.c %D%/zone.h
-
 # What formats share.  Users name libjson.la and librfc3339.la as well.
 noinst_LTLIBRARIES += %D%/libshape.la
 %C%_libshape_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
-%C%_libshape_la_LIBADD = %D%/libzone.la
 %C%_libshape_la_SOURCES = \
 	%D%/shape.c \
 	%D%/shape.h \

@@ -91,7 +91,6 @@ struct unknown {
 
 struct shape {
 	const struct bursar_kind *kind;
-	const struct zone *zone;
 
 	struct name names[MAX_NAMES];
 	struct step steps[MAX_STEPS];
@@ -403,11 +402,6 @@ struct shape *shape_create(const struct bursar_kind *kind,
 		add_rule(s, rules);
 	}
 	return s;
-}
-
-void shape_set_zone(struct shape *s, const struct zone *zone)
-{
-	s->zone = zone;
 }
 
 void shape_destroy(struct shape *s)
@@ -808,7 +802,7 @@ static void set_extra(struct shape *s)
 static void start(struct shape *s, const struct json_doc *doc,
                   struct bursar_record *record, struct bursar_arena *arena)
 {
-	s->run = (struct shape_run){ doc, record, arena, s->zone, false };
+	s->run = (struct shape_run){ doc, record, arena, false };
 	memset(s->states, ABSENT, sizeof(s->states));
 	memset(s->due, 0, sizeof(s->due));
 	for (unsigned i = 0; i < s->text_count; i++) {

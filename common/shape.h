@@ -33,7 +33,6 @@
 #include <bursar/schema.h>
 
 #include "common/json.h"
-#include "common/zone.h"
 
 /* Longest text of a field that names something. */
 #define SHAPE_MAX_NAME  1024
@@ -60,7 +59,6 @@ struct shape_run {
 	const struct json_doc *doc;
 	struct bursar_record  *record;
 	struct bursar_arena   *arena;
-	const struct zone     *zone;	/* of times that name none; NULL: UTC */
 	bool no_memory;		/* set it when the arena gives nothing */
 };
 
@@ -84,10 +82,6 @@ struct shape *shape_create(const struct bursar_kind *kind,
                            const struct shape_rule *rules,
                            struct bursar_error *err);
 void shape_destroy(struct shape *shape);
-
-/* The zone of times that name none, lent as long as the shape lives; NULL, as
- * it is at first: UTC. */
-void shape_set_zone(struct shape *shape, const struct zone *zone);
 
 /*
  * Fills the record from the document, whose root is an object, and from the

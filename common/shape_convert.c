@@ -384,18 +384,12 @@ static bool instant_of_string(struct shape_run *run, uint32_t node,
 {
 	struct bursar_span text;
 	int64_t number;
-	bool zoned;
 
 	if (string_text(run, node, &text) != SHAPE_SET) {
 		return false;
 	}
-	if (rfc3339_parse_zoned(text.data, text.size, us, &zoned)) {
-		if (!zoned && run->zone != NULL) {
-			*us = zone_instant(run->zone, *us);
-		}
-		return true;
-	}
-	return (json_int(run->doc, node, &number) &&
+	return rfc3339_parse(text.data, text.size, us) ||
+	       (json_int(run->doc, node, &number) &&
 	        number >= EPOCH_MIN_TEXT && epoch(run, node, us));
 }
 

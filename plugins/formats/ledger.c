@@ -534,7 +534,6 @@ struct bursar_format {
 	struct json_reader *reader;
 	bool input_includes_cache;	/* as the configuration says */
 	bool output_includes_thinking;
-	struct zone *zone;		/* of times that name none */
 	struct layout layouts[KINDS];
 };
 
@@ -771,7 +770,6 @@ static void ledger_close(struct bursar_format *format)
 	for (size_t i = 0; i < KINDS; i++) {
 		shape_destroy(format->layouts[i].shape);
 	}
-	zone_close(format->zone);
 	json_reader_destroy(format->reader);
 	free(format);
 }
@@ -803,57 +801,34 @@ static bool layout_init(struct layout *layout, const struct bursar_kind *kind,
 	return true;
 }
 
-/* UTC needs none. */
-static bool open_zone(struct bursar_format *format, const char *name,
-                      struct bursar_error *err)
-{
-	struct bursar_error why = { 0 };
-
-	if (name[0] == '\0' || strcmp(name, "UTC") == 0) {
-		return true;
-	}
-	format->zone = zone_open(name, &why);
-	if (format->zone == NULL) {
-		bursar_fail(err, why.code, "tz: %s", why.text);
-	}
-	return format->zone != NULL;
-}
-
 static struct bursar_format *ledger_open(const struct bursar_host *host,
                                          struct bursar_error *err)
 {
 	struct bursar_format *format = calloc(1, sizeof(*format));
 
 	if (format == NULL) {
-		goto fail;
+		goto no_memory;
 	}
 	format->reader = json_reader_create();
 	if (format->reader == NULL) {
-		goto fail;
+		goto no_memory;
 	}
 	format->input_includes_cache =
 		host->number(host, "input-includes-cache") != 0;
 	format->output_includes_thinking =
 		host->number(host, "output-includes-thinking") != 0;
-	if (!open_zone(format, host->text(host, "tz"), err)) {
-		goto fail;
-	}
 	for (size_t i = 0; i < KINDS; i++) {
 		const struct bursar_kind *kind = bursar_kind_find(
 			host->schema, kinds[i].name, strlen(kinds[i].name));
 
 		if (kind != NULL &&
 		    !layout_init(&format->layouts[i], kind, i, err)) {
-			goto fail;
-		}
-		if (kind != NULL) {
-			shape_set_zone(format->layouts[i].shape, format->zone);
+			goto no_memory;
 		}
 	}
 	return format;
 
-fail:
-	/* Unless something else was wrong before. */
+no_memory:
 	bursar_fail(err, ENOMEM, "out of memory");
 	ledger_close(format);
 	return NULL;
@@ -901,8 +876,6 @@ static const struct bursar_option options[] = {
 	{ "output-includes-thinking", BURSAR_TYPE_FLAG, "false",
 	  "Whether output_tokens of its producers count thinking_tokens; those "
 	  "are stored as hidden_output_tokens then." },
-	{ "tz", BURSAR_TYPE_TEXT, "UTC",
-	  "Time zone of times that name none, such as Europe/Vienna." },
 	{ NULL },
 };
 
@@ -920,7 +893,5 @@ BURSAR_PLUGIN_DEFINE(format_ledger,
 "1,024 bytes where a name is expected are kept as written in extra_json, at "
 "most 8,192 bytes in all, and dq_flags say what was odd. Times are RFC 3339 "
 "or a number of seconds, milliseconds or microseconds since 1970; without a "
-"zone they are of the zone tz. Of a time that comes twice, when clocks go "
-"back, the second one is meant, and of one that they leave out the moment at "
-"which they jump.",
+"zone they are UTC.",
 	.ops.format = &ops);
