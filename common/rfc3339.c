@@ -170,6 +170,14 @@ static bool zone(const char **at, const char *end, int *minutes)
 
 bool rfc3339_parse(const char *text, size_t size, int64_t *us)
 {
+	bool zoned;
+
+	return rfc3339_parse_zoned(text, size, us, &zoned);
+}
+
+bool rfc3339_parse_zoned(const char *text, size_t size, int64_t *us,
+                         bool *zoned)
+{
 	const char *at = text;
 	const char *end = text + size;
 
@@ -197,8 +205,11 @@ bool rfc3339_parse(const char *text, size_t size, int64_t *us)
 	const int second = digits(&at, end, 2);
 	int64_t micros;
 	int offset;
-	if (second < 0 || second > 60 || !fraction(&at, end, &micros) ||
-	    !zone(&at, end, &offset) || at != end) {
+	if (second < 0 || second > 60 || !fraction(&at, end, &micros)) {
+		return false;
+	}
+	*zoned = at != end;
+	if (!zone(&at, end, &offset) || at != end) {
 		return false;
 	}
 	const int64_t days = days_from_civil(year, month, day);

@@ -25,4 +25,9 @@ const char *rfc3339_format(int64_t us, char out[RFC3339_SIZE]);
  */
 bool rfc3339_parse(const char *text, size_t size, int64_t *us);
 
+/* The same, and whether it named a zone: where it did not, *us is what UTC
+ * calls what a clock showed. */
+bool rfc3339_parse_zoned(const char *text, size_t size, int64_t *us,
+                         bool *zoned);
+
 #endif

@@ -91,6 +91,7 @@ struct unknown {
 
 struct shape {
 	const struct bursar_kind *kind;
+	bool local_times;
 
 	struct name names[MAX_NAMES];
 	struct step steps[MAX_STEPS];
@@ -402,6 +403,11 @@ struct shape *shape_create(const struct bursar_kind *kind,
 		add_rule(s, rules);
 	}
 	return s;
+}
+
+void shape_set_local_times(struct shape *s, bool local)
+{
+	s->local_times = local;
 }
 
 void shape_destroy(struct shape *s)
@@ -802,7 +808,7 @@ static void set_extra(struct shape *s)
 static void start(struct shape *s, const struct json_doc *doc,
                   struct bursar_record *record, struct bursar_arena *arena)
 {
-	s->run = (struct shape_run){ doc, record, arena, false };
+	s->run = (struct shape_run){ doc, record, arena, s->local_times, false };
 	memset(s->states, ABSENT, sizeof(s->states));
 	memset(s->due, 0, sizeof(s->due));
 	for (unsigned i = 0; i < s->text_count; i++) {

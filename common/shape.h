@@ -59,6 +59,7 @@ struct shape_run {
 	const struct json_doc *doc;
 	struct bursar_record  *record;
 	struct bursar_arena   *arena;
+	bool local_times;	/* what names no zone is local, not UTC */
 	bool no_memory;		/* set it when the arena gives nothing */
 };
 
@@ -82,6 +83,10 @@ struct shape *shape_create(const struct bursar_kind *kind,
                            const struct shape_rule *rules,
                            struct bursar_error *err);
 void shape_destroy(struct shape *shape);
+
+/* Whether times that name no zone are of the process's own (local_time.h); at
+ * first they are of UTC. */
+void shape_set_local_times(struct shape *shape, bool local);
 
 /*
  * Fills the record from the document, whose root is an object, and from the

@@ -10,8 +10,11 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/local_time.h"
 #include "common/rfc3339.h"
 #include "common/shape.h"
+
+#define SECOND_US INT64_C(1000000)
 
 #define ABSURD_COUNT INT64_C(1000000000000)
 #define ABSURD_NANO  INT64_C(1000000000000000)	/* a million dollars */
@@ -379,17 +382,31 @@ static bool epoch(const struct shape_run *run, uint32_t node, int64_t *us)
 	       json_decimal(run->doc, node, 0, us);
 }
 
+static void to_utc(int64_t *us)
+{
+	const int64_t second = *us / SECOND_US - (*us % SECOND_US < 0);
+	const int64_t fraction = *us - second * SECOND_US;
+
+	*us = local_instant(second) * SECOND_US + fraction;
+}
+
 static bool instant_of_string(struct shape_run *run, uint32_t node,
                               int64_t *us)
 {
 	struct bursar_span text;
 	int64_t number;
+	bool zoned;
 
 	if (string_text(run, node, &text) != SHAPE_SET) {
 		return false;
 	}
-	return rfc3339_parse(text.data, text.size, us) ||
-	       (json_int(run->doc, node, &number) &&
+	if (rfc3339_parse_zoned(text.data, text.size, us, &zoned)) {
+		if (!zoned && run->local_times) {
+			to_utc(us);
+		}
+		return true;
+	}
+	return (json_int(run->doc, node, &number) &&
 	        number >= EPOCH_MIN_TEXT && epoch(run, node, us));
 }
 

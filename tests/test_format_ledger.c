@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <check.h>
 #include <jansson.h>
@@ -737,6 +738,33 @@ static const struct place moments[] = {
 	  "extra_json", "unset"),
 };
 
+/* Summer in Vienna; what names a zone, or is a number, needs none. */
+static const struct { const char *value, *want; } naive[] = {
+	{ "\"2026-05-17T12:42:01\"", "1779014521000000" },
+	{ "\"2026-05-17 12:42:01.967806\"", "1779014521967806" },
+	{ "\"2026-01-17T11:42:01\"", "1768646521000000" },
+	{ "\"2026-05-17T10:42:01Z\"", "1779014521000000" },
+	{ "\"2026-05-17T10:42:01+00:00\"", "1779014521000000" },
+	{ "\"2026-05-17T10:42:01 UTC\"", "1779014521000000" },
+	{ "1779014521", "1779014521000000" },
+	{ "\"1779014521\"", "1779014521000000" },
+};
+
+START_TEST(a_time_without_a_zone_is_local_where_that_is_said)
+{
+	ck_assert_int_eq(setenv("TZ", "Europe/Vienna", 1), 0);
+	tzset();
+	decode_stop();
+	decode_flags = "local-times";
+	decode_start(FORMATS_DIR "/format_ledger");
+	decode_member("metering", "ts", naive[_i].value);
+	is("recorded_at", naive[_i].want);
+	flags(0);
+	decode_flags = "";
+	unsetenv("TZ");
+}
+END_TEST
+
 START_TEST(knows_when_it_happened)
 {
 	decode_text(moments[_i].kind, moments[_i].body);
@@ -1399,6 +1427,7 @@ static TCase *types_case(void)
 	tcase_add_test(t,
 	               does_not_judge_a_total_whose_parts_are_not_all_known);
 	LOOP(t, reads_times, times);
+	LOOP(t, a_time_without_a_zone_is_local_where_that_is_said, naive);
 	LOOP(t, knows_when_it_happened, moments);
 	tcase_add_test(t, takes_the_next_time_where_one_is_unreadable);
 	LOOP(t, takes_reasoning_out_of_a_plain_answer, reasonings);

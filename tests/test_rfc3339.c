@@ -4,9 +4,11 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <check.h>
 
+#include "common/local_time.h"
 #include "common/rfc3339.h"
 
 static const struct {
@@ -79,6 +81,42 @@ START_TEST(says_so_when_a_time_has_no_text)
 }
 END_TEST
 
+/* What a clock showed, and when that was. */
+static const struct {
+	const char *zone, *clock, *instant;
+} shown[] = {
+	{ "UTC0", "2026-05-17T12:00:00Z", "2026-05-17T12:00:00Z" },
+	{ "Europe/Vienna", "2026-05-17T12:00:00Z", "2026-05-17T10:00:00Z" },
+	{ "Europe/Vienna", "2026-01-17T12:00:00Z", "2026-01-17T11:00:00Z" },
+	{ "Asia/Kathmandu", "2026-01-17T12:00:00Z", "2026-01-17T06:15:00Z" },
+	{ "America/St_Johns", "1969-12-31T23:59:59Z", "1970-01-01T03:29:59Z" },
+	/* Comes twice: the second time. */
+	{ "Europe/Vienna", "2026-10-25T02:30:00Z", "2026-10-25T01:30:00Z" },
+	{ "Australia/Lord_Howe", "2026-04-05T01:45:00Z",
+	  "2026-04-04T15:15:00Z" },
+	/* Never came: when the clock was put forward. */
+	{ "Europe/Vienna", "2026-03-29T02:30:00Z", "2026-03-29T01:00:00Z" },
+	{ "Pacific/Apia", "2011-12-30T12:00:00Z", "2011-12-30T10:00:00Z" },
+	/* Around them. */
+	{ "Europe/Vienna", "2026-03-29T01:59:59Z", "2026-03-29T00:59:59Z" },
+	{ "Europe/Vienna", "2026-03-29T03:00:00Z", "2026-03-29T01:00:00Z" },
+	{ "Europe/Vienna", "2026-10-25T03:00:00Z", "2026-10-25T02:00:00Z" },
+};
+
+START_TEST(knows_when_clocks_showed_it)
+{
+	int64_t clock, instant;
+
+	ck_assert_int_eq(setenv("TZ", shown[_i].zone, 1), 0);
+	tzset();
+	ck_assert(rfc3339_parse(shown[_i].clock, strlen(shown[_i].clock),
+	                        &clock));
+	ck_assert(rfc3339_parse(shown[_i].instant, strlen(shown[_i].instant),
+	                        &instant));
+	ck_assert_int_eq(local_instant(clock / 1000000), instant / 1000000);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("rfc3339");
@@ -89,6 +127,8 @@ int main(void)
 	tcase_add_loop_test(t, refuses_what_is_no_instant, 0,
 	                    sizeof(refused) / sizeof(refused[0]));
 	tcase_add_test(t, says_so_when_a_time_has_no_text);
+	tcase_add_loop_test(t, knows_when_clocks_showed_it, 0,
+	                    sizeof(shown) / sizeof(shown[0]));
 	suite_add_tcase(s, t);
 
 	SRunner *runner = srunner_create(s);

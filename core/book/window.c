@@ -3,9 +3,7 @@
 /*
  * Windows of time: words, dates and zones into microseconds.
  *
- * The one file of the core that knows local time.  From local time to UTC it
- * goes by looking at the offset on both sides instead of by mktime(), whose
- * answer for a time that does not exist, or comes twice, is not specified.
+ * The one file of the core that knows local time.
  */
 #include "config.h"
 
@@ -17,6 +15,7 @@
 #include <unistd.h>
 
 #include "book/window.h"
+#include "common/local_time.h"
 #include "common/rfc3339.h"
 
 #define SECOND_US   INT64_C(1000000)
@@ -25,11 +24,6 @@
                     "0123456789_+-/"
 #define ZONE_DIR    "/usr/share/zoneinfo"
 #define ZONE_MAX    64
-
-/* No zone was ever further from UTC than this, in seconds. */
-#define OFFSET_MAX  (INT64_C(16) * 3600)
-/* No two changes of a zone's clock are nearer than this. */
-#define OFFSET_STEP INT64_C(900)
 
 static int64_t floor_second(int64_t us)
 {
@@ -113,39 +107,6 @@ int window_zone(const char *tz, struct bursar_error *err)
 	return 0;
 }
 
-static int64_t offset_at(int64_t second)
-{
-	const time_t time = (time_t)second;
-	struct tm tm;
-
-	return localtime_r(&time, &tm) == NULL ? 0 : (int64_t)tm.tm_gmtoff;
-}
-
-/*
- * The second from which on the clocks show `local` (seconds since 1970 as a
- * clock on the wall counts them) or more, for good.
- */
-static int64_t from_local(int64_t local)
-{
-	int64_t after = local + OFFSET_MAX;
-	int64_t before = after - OFFSET_STEP;
-
-	while (before + offset_at(before) >= local) {
-		after = before;
-		before -= OFFSET_STEP;
-	}
-	while (after - before > 1) {
-		const int64_t middle = before + (after - before) / 2;
-
-		if (middle + offset_at(middle) >= local) {
-			after = middle;
-		} else {
-			before = middle;
-		}
-	}
-	return after;
-}
-
 /*
  * The day of a time: the local second at which its date begins.  In the minute
  * of a day that begins twice the clocks show a date that has not begun.
@@ -159,12 +120,12 @@ static int64_t local_day(int64_t us)
 	struct tm date = { .tm_year = tm.tm_year, .tm_mon = tm.tm_mon,
 	                   .tm_mday = tm.tm_mday };
 	const int64_t local = (int64_t)timegm(&date);
-	return from_local(local) > (int64_t)time ? local - DAY_S : local;
+	return local_instant(local) > (int64_t)time ? local - DAY_S : local;
 }
 
 int64_t window_day(int64_t us, int days)
 {
-	return from_local(local_day(us) + days * DAY_S) * SECOND_US;
+	return local_instant(local_day(us) + days * DAY_S) * SECOND_US;
 }
 
 int64_t window_month(int64_t us, int months)
@@ -175,7 +136,7 @@ int64_t window_month(int64_t us, int months)
 	gmtime_r(&local, &date);
 	date.tm_mday = 1;
 	date.tm_mon += months;
-	return from_local((int64_t)timegm(&date)) * SECOND_US;
+	return local_instant((int64_t)timegm(&date)) * SECOND_US;
 }
 
 const char *window_text(int64_t us, char out[WINDOW_TEXT_SIZE])
@@ -219,7 +180,7 @@ int window_time(const char *text, int64_t *us, struct bursar_error *err)
 	if (strpbrk(whole + DATE_SIZE, "Zz+-") == NULL) {
 		const int64_t local = floor_second(*us);
 
-		*us += (from_local(local) - local) * SECOND_US;
+		*us += (local_instant(local) - local) * SECOND_US;
 	}
 	return 0;
 }
@@ -397,7 +358,7 @@ int window_unit(const char *word)
 static int64_t next_hour(int64_t us)
 {
 	const int64_t second = floor_second(us);
-	const int64_t past = (second + offset_at(second)) % 3600;
+	const int64_t past = (second + local_offset(second)) % 3600;
 
 	return (second + 3600 - (past + 3600) % 3600) * SECOND_US;
 }

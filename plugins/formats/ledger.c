@@ -821,10 +821,14 @@ static struct bursar_format *ledger_open(const struct bursar_host *host,
 		const struct bursar_kind *kind = bursar_kind_find(
 			host->schema, kinds[i].name, strlen(kinds[i].name));
 
-		if (kind != NULL &&
-		    !layout_init(&format->layouts[i], kind, i, err)) {
+		if (kind == NULL) {
+			continue;
+		}
+		if (!layout_init(&format->layouts[i], kind, i, err)) {
 			goto no_memory;
 		}
+		shape_set_local_times(format->layouts[i].shape,
+		                      host->number(host, "local-times") != 0);
 	}
 	return format;
 
@@ -876,6 +880,9 @@ static const struct bursar_option options[] = {
 	{ "output-includes-thinking", BURSAR_TYPE_FLAG, "false",
 	  "Whether output_tokens of its producers count thinking_tokens; those "
 	  "are stored as hidden_output_tokens then." },
+	{ "local-times", BURSAR_TYPE_FLAG, "false",
+	  "Whether times that name no zone are of the zone in which the daemon "
+	  "runs (TZ, else the machine's) instead of UTC." },
 	{ NULL },
 };
 
@@ -893,5 +900,7 @@ BURSAR_PLUGIN_DEFINE(format_ledger,
 "1,024 bytes where a name is expected are kept as written in extra_json, at "
 "most 8,192 bytes in all, and dq_flags say what was odd. Times are RFC 3339 "
 "or a number of seconds, milliseconds or microseconds since 1970; without a "
-"zone they are UTC.",
+"zone they are UTC, or with local-times those of the daemon's own: of a time "
+"that comes twice, when clocks go back, the second one is meant, and of one "
+"that they leave out the moment at which they jump.",
 	.ops.format = &ops);
