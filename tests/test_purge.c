@@ -347,6 +347,32 @@ START_TEST(twelve_hundred_and_one_go_by_five_hundred)
 }
 END_TEST
 
+START_TEST(what_is_held_stays_and_goes_when_it_is_released)
+{
+	const struct purge_rule rule = { .now = NOW, .limit = 10 };
+
+	ledger_run(&book, "INSERT INTO prompt_records (id, message_id, "
+		"conversation_id, recorded_us, inserted_us, expires_us) "
+		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 "
+		"FROM n WHERE i < 4200) SELECT 19999 * 1099511627776 + i, "
+		"'m' || i, CASE WHEN i <= 4000 THEN 'case' END, 0, 0, "
+		"19999 * 86400000000 FROM n");
+	ledger_run(&book, "INSERT INTO bursar_hold_filters VALUES ('h', "
+	           "'conversation_id', 'case')");
+	ledger_run(&book, "INSERT INTO bursar_holds (name, id, reason, kind, "
+	           "since_us, until_us, added_us, added_by) VALUES ('h', 'h', "
+	           "'because', '', 0, 9000000000000000, 5, 'me')");
+	take(&rule);
+	ck_assert_uint_eq(purged.bodies, 200);
+	ck_assert_int_eq(rows("prompt_records"), 4000);
+
+	/* What is released meanwhile goes with the next purge. */
+	ledger_run(&book, "UPDATE bursar_holds SET released_us = 9");
+	take(&(struct purge_rule){ .now = NOW });
+	ck_assert_uint_eq(purged.bodies, 4000);
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("purge");
@@ -365,6 +391,8 @@ static Suite *suite(void)
 	tcase_add_test(purge, an_old_backlog_is_no_sign_of_a_wrong_clock);
 	tcase_add_test(purge, works_in_short_steps_and_can_be_cut_short);
 	tcase_add_test(purge, twelve_hundred_and_one_go_by_five_hundred);
+	tcase_add_test(purge,
+	               what_is_held_stays_and_goes_when_it_is_released);
 	suite_add_tcase(s, purge);
 	return s;
 }

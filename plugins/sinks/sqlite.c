@@ -45,6 +45,8 @@ struct bursar_sink {
 	size_t id_count;
 	size_t id_room;
 
+	struct purge_walk walk;
+
 	int64_t checkpoint_bytes;
 	int64_t checkpoint_at;	/* size of the log at which to try next */
 	bool    wal_large;	/* the warning was given */
@@ -774,21 +776,30 @@ static enum bursar_verdict sqlite_purge(struct bursar_sink *sink,
 	if (sink->damaged) {
 		return db_fail(NULL, SQLITE_CORRUPT, sink->path, DB_OURS, err);
 	}
+	rc = purge_find(sink->db, sink->host, what, &sink->walk);
+	if (rc != SQLITE_OK) {
+		return db_fail(sink->db, rc, sink->path, DB_OURS, err);
+	}
 	/* What is purged is to be gone from the file, not only from tables. */
 	db_exec(sink->db, "PRAGMA secure_delete = ON");
 	rc = begin(sink);
 	if (rc == SQLITE_OK) {
-		rc = purge_run(sink->db, sink->host, sink->keys, what, &now);
+		rc = purge_run(sink->db, sink->host, sink->keys, what,
+		               &sink->walk, &now);
 	}
 	verdict = end(sink, rc, err);
 	db_exec(sink->db, "PRAGMA secure_delete = OFF");
 	if (verdict != BURSAR_DONE) {
 		return verdict;
 	}
+	purge_settle(&sink->walk);
 	purged->bodies += now.bodies;
 	purged->facts += now.facts;
 	purged->keys += now.keys;
 	purged->more = now.more;
+	if (!now.more) {
+		purge_forget(&sink->walk);
+	}
 	if (now.bodies > 0 && !now.more) {
 		empty_log(sink);
 	}
@@ -861,6 +872,7 @@ static void sqlite_close(struct bursar_sink *sink)
 	keys_close(sink->keys);
 	sqlite3_finalize(sink->begin);
 	sqlite3_finalize(sink->commit);
+	purge_forget(&sink->walk);
 	clear_ids(sink);
 	free(sink->ids);
 	free(sink->places);

@@ -187,12 +187,38 @@ enum bursar_verdict statements_run(struct statements *statements,
 
 /* --- sqlite_purge.c ----------------------------------------------------- */
 
-/*
- * Within a transaction between keys_begin() and keys_end().  `keys_purge` of
- * what->limit counts too.
- */
+#define PURGE_KINDS 8
+#define PURGE_ROWS  10000u	/* of one step, however many it may take */
+
+/* What a step may take of a kind. */
+struct purge_found {
+	int64_t *ids;
+	size_t   count;
+	size_t   room;
+	bool     full;		/* there may be more */
+	int64_t  from;		/* ids that are looked at by the next step */
+};
+
+/* Where a purge stands that takes many steps. */
+struct purge_walk {
+	int64_t  now, facts_before;	/* that it is about */
+	struct purge_found kinds[PURGE_KINDS];
+	uint64_t left;		/* that the step may take of keys */
+	bool     more;
+};
+
+/* Finds the rows of the next step; not within a transaction. */
+int purge_find(sqlite3 *db, const struct bursar_host *host,
+               const struct bursar_purge *what, struct purge_walk *walk);
+/* Takes them, as far as they are not held by now, and keys; within one between
+ * keys_begin() and keys_end(). */
 int purge_run(sqlite3 *db, const struct bursar_host *host, struct keys *keys,
-              const struct bursar_purge *what, struct bursar_purged *purged);
+              const struct bursar_purge *what, const struct purge_walk *walk,
+              struct bursar_purged *purged);
+/* The step was committed: the next one goes on behind it. */
+void purge_settle(struct purge_walk *walk);
+/* The next step begins at the beginning; frees what was found. */
+void purge_forget(struct purge_walk *walk);
 int purge_count(sqlite3 *db, const struct bursar_host *host,
                 const struct bursar_purge *what, struct bursar_purged *purged);
 

@@ -3,11 +3,16 @@
 /*
  * What has expired goes: ranges of ids, a limited number of rows at a time.
  *
+ * Rows that are held may be many, and are passed by before the transaction:
+ * what is found by reading is then taken by its id.  The next step goes on
+ * where the last one ended.
+ *
  * The rollups stay.  Facts go by whole cells, so that what is left of a cell
  * is all of it, or what is held.
  */
 #include "config.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "sqlite.h"
@@ -59,61 +64,170 @@ static bool applies(const struct bursar_kind *kind,
 	return kind->fact ? what->facts_before != 0 : what->now != 0;
 }
 
-static int take_rows(sqlite3 *db, const struct bursar_kind *kind,
+/* --- finding ------------------------------------------------------------- */
+
+static int take_id(struct purge_found *found, int64_t id)
+{
+	if (found->count == found->room) {
+		const size_t room = found->room * 2 + 64;
+		int64_t *ids = reallocarray(found->ids, room, sizeof(*ids));
+
+		if (ids == NULL) {
+			return SQLITE_NOMEM;
+		}
+		found->ids = ids;
+		found->room = room;
+	}
+	found->ids[found->count++] = id;
+	return SQLITE_OK;
+}
+
+static int find_rows(sqlite3 *db, const struct bursar_kind *kind,
                      const struct bursar_purge *what, uint64_t limit,
-                     uint64_t *taken)
+                     struct purge_found *found)
 {
 	char *which = where(kind, what);
+	sqlite3_stmt *rows = NULL;
 	int rc = SQLITE_NOMEM;
 
 	if (which != NULL) {
-		rc = db_exec_take(db, sqlite3_mprintf(
-			"DELETE FROM \"%w\" WHERE id IN (SELECT id FROM \"%w\" "
-			"WHERE %s ORDER BY id LIMIT %lld)", kind->table,
-			kind->table, which, (long long)limit));
+		rc = db_prepare_take(db, sqlite3_mprintf(
+			"SELECT id FROM \"%w\" WHERE %s AND id >= %lld "
+			"ORDER BY id LIMIT %lld", kind->table, which,
+			(long long)found->from, (long long)limit), &rows);
 		sqlite3_free(which);
 	}
-	*taken = rc == SQLITE_OK ? (uint64_t)sqlite3_changes(db) : 0;
+	if (rc == SQLITE_OK) {
+		while ((rc = sqlite3_step(rows)) == SQLITE_ROW) {
+			rc = take_id(found, sqlite3_column_int64(rows, 0));
+			if (rc != SQLITE_OK) {
+				break;
+			}
+		}
+	}
+	sqlite3_finalize(rows);
+	found->full = found->count == limit;
+	return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+int purge_find(sqlite3 *db, const struct bursar_host *host,
+               const struct bursar_purge *what, struct purge_walk *walk)
+{
+	const struct bursar_schema *schema = host->schema;
+	uint64_t left = what->limit < PURGE_ROWS ? what->limit : PURGE_ROWS;
+	int rc = SQLITE_OK;
+
+	assert(schema->kind_count <= PURGE_KINDS);
+	if (walk->now != what->now ||
+	    walk->facts_before != what->facts_before) {
+		purge_forget(walk);
+		walk->now = what->now;
+		walk->facts_before = what->facts_before;
+	}
+	walk->more = false;
+	for (size_t i = 0; i < PURGE_KINDS; i++) {
+		walk->kinds[i].count = 0;
+		walk->kinds[i].full = false;
+	}
+	for (size_t i = 0; i < schema->kind_count && rc == SQLITE_OK; i++) {
+		struct purge_found *found = &walk->kinds[i];
+
+		if (!applies(&schema->kinds[i], what)) {
+			continue;
+		}
+		if (left == 0) {
+			walk->more = true;
+			break;
+		}
+		rc = find_rows(db, &schema->kinds[i], what, left, found);
+		walk->more |= found->full;
+		left -= found->count;
+	}
+	walk->left = left;
+	return rc;
+}
+
+void purge_settle(struct purge_walk *walk)
+{
+	for (size_t i = 0; i < PURGE_KINDS; i++) {
+		struct purge_found *found = &walk->kinds[i];
+
+		if (found->full) {
+			found->from = found->ids[found->count - 1] + 1;
+		}
+	}
+}
+
+void purge_forget(struct purge_walk *walk)
+{
+	for (size_t i = 0; i < PURGE_KINDS; i++) {
+		free(walk->kinds[i].ids);
+		walk->kinds[i] = (struct purge_found){ .from = INT64_MIN };
+	}
+}
+
+/* --- taking -------------------------------------------------------------- */
+
+/* Those that were found, as far as nobody has come to hold them since. */
+static int take_rows(sqlite3 *db, const struct bursar_kind *kind,
+                     const struct bursar_purge *what,
+                     const struct purge_found *found, uint64_t *taken)
+{
+	char *which = where(kind, what);
+
+	*taken = 0;
+	if (which == NULL) {
+		return SQLITE_NOMEM;
+	}
+	sqlite3_str *sql = sqlite3_str_new(db);
+	sqlite3_str_appendf(sql, "DELETE FROM \"%w\" WHERE %s AND id IN (",
+	                    kind->table, which);
+	for (size_t i = 0; i < found->count; i++) {
+		sqlite3_str_appendf(sql, "%s%lld", i > 0 ? "," : "",
+		                    (long long)found->ids[i]);
+	}
+	sqlite3_str_appendall(sql, ")");
+	sqlite3_free(which);
+	const int rc = db_exec_take(db, sqlite3_str_finish(sql));
+	if (rc == SQLITE_OK) {
+		*taken = (uint64_t)sqlite3_changes(db);
+	}
 	return rc;
 }
 
 int purge_run(sqlite3 *db, const struct bursar_host *host, struct keys *keys,
-              const struct bursar_purge *what, struct bursar_purged *purged)
+              const struct bursar_purge *what, const struct purge_walk *walk,
+              struct bursar_purged *purged)
 {
 	const struct bursar_schema *schema = host->schema;
-	uint64_t left = what->limit < INT32_MAX ? what->limit : INT32_MAX;
 	uint64_t taken = 0;
-	bool more = false;
 	int rc = SQLITE_OK;
 
+	purged->more = walk->more;
 	for (size_t i = 0; i < schema->kind_count && rc == SQLITE_OK; i++) {
 		const struct bursar_kind *kind = &schema->kinds[i];
 
-		if (!applies(kind, what)) {
-			continue;
+		if (walk->kinds[i].count > 0) {
+			rc = take_rows(db, kind, what, &walk->kinds[i],
+			               &taken);
+			*(kind->fact ? &purged->facts : &purged->bodies) +=
+				taken;
 		}
-		if (left == 0) {
-			more = true;
-			break;
-		}
-		rc = take_rows(db, kind, what, left, &taken);
-		more |= taken == left;
-		left -= taken;
-		*(kind->fact ? &purged->facts : &purged->bodies) += taken;
 	}
-	if (rc == SQLITE_OK && what->keys_before != 0 && left > 0) {
+	if (rc == SQLITE_OK && what->keys_before != 0 && walk->left > 0) {
 		bool more_keys;
 
-		rc = keys_purge(keys, columns_day(what->keys_before), left,
-		                &taken, &more_keys);
+		rc = keys_purge(keys, columns_day(what->keys_before),
+		                walk->left, &taken, &more_keys);
 		purged->keys += taken;
-		more |= more_keys;
+		purged->more |= more_keys;
 	} else {
-		more |= what->keys_before != 0;
+		purged->more |= what->keys_before != 0;
 	}
-	purged->more = more;
 	return rc;
 }
+
+/* --- counting ------------------------------------------------------------ */
 
 static int count(sqlite3 *db, char *sql, uint64_t *rows)
 {
