@@ -93,7 +93,7 @@ static const struct bursar_field *find_field(const char *kind, const char *name)
 /* As the ledger compares it; NULL: not one of that field. */
 static const char *value_of(const struct bursar_field *field, const char *text)
 {
-	char *end;
+	char number[24];
 
 	if (text[0] == '\0' || field->type == BURSAR_TEXT) {
 		return text;
@@ -105,9 +105,10 @@ static const char *value_of(const struct bursar_field *field, const char *text)
 		         strcmp(text, "no") == 0 || strcmp(text, "0") == 0
 		       ? "0" : NULL;
 	}
+	/* "007" is no other number, but another text. */
 	errno = 0;
-	strtoll(text, &end, 10);
-	return errno == 0 && *end == '\0' ? text : NULL;
+	snprintf(number, sizeof(number), "%lld", strtoll(text, NULL, 10));
+	return errno == 0 && strcmp(number, text) == 0 ? text : NULL;
 }
 
 static int add_filter(struct cli *cli, struct hold *hold, const char *text)

@@ -269,6 +269,13 @@ rm -f "$ledger"-*
 run 0 verify
 says out 'checked 1300 facts'
 
+# --- hold --------------------------------------------------------------------
+
+for value in 007 +7 ' 7' 7x 99999999999999999999; do
+	run 2 hold add case --reason why --where "input_tokens=$value"
+	says err 'no value of that field'
+done
+
 # --- purge -------------------------------------------------------------------
 
 # One prompt expired long ago, but came in when it had.
