@@ -666,6 +666,19 @@ START_TEST(a_link_goes_with_its_tool_call)
 }
 END_TEST
 
+START_TEST(as_many_links_go_as_may_come)
+{
+	reconcile();
+	ledger_run(&book, "INSERT INTO tool_links (tool_row, method, tries, "
+		"next_us) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL "
+		"SELECT i + 1 FROM n WHERE i < 1700) SELECT i, 'nothing', 1, "
+		"0 FROM n");
+	reconcile();
+	ck_assert_int_eq(ledger_ask(&book, "SELECT count(*) FROM tool_links"),
+	                 0);
+}
+END_TEST
+
 /* Somebody takes the lease over before the page is stored. */
 static bool steal(struct job_run *run)
 {
@@ -816,6 +829,7 @@ static Suite *suite(void)
 	tcase_add_test(t, the_surest_link_wins_and_then_the_nearest);
 	tcase_add_test(t, what_is_old_is_found_by_and_by);
 	tcase_add_test(t, a_link_goes_with_its_tool_call);
+	tcase_add_test(t, as_many_links_go_as_may_come);
 	tcase_add_test(t, links_of_who_was_taken_over_are_not_stored);
 	tcase_add_test(t, a_thread_runs_what_is_on_and_tells_how_it_goes);
 	suite_add_tcase(s, t);

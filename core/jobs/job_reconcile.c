@@ -314,8 +314,17 @@ static int sweep(struct reconcile *r)
 		? book_note_write(book, SWEPT_ID, r->at.id, r->err) : -1;
 }
 
-/* Links of tool calls that have expired and gone. */
-static int forget(struct reconcile *r)
+static int take_gone(void *context, const struct bursar_cell *cells,
+                     size_t count)
+{
+	(void)cells;
+	(void)count;
+	(*(size_t *)context)++;
+	return 0;
+}
+
+/* Some of the links of tool calls that have expired and gone. */
+static int forget_some(struct reconcile *r, size_t *gone)
 {
 	struct book_statement st;
 
@@ -328,7 +337,23 @@ static int forget(struct reconcile *r)
 	         "WHERE t.id = l.tool_row) ORDER BY l.tool_row LIMIT %d) AND ",
 	         GONE_ROWS);
 	lease_condition(&st, r->run->lease);
-	return book_ask(r->run->book, &st, NULL, NULL, r->err);
+	book_add(&st, " RETURNING tool_row");
+	*gone = 0;
+	return book_ask(r->run->book, &st, take_gone, gone, r->err);
+}
+
+/* As many as may have come in a run. */
+static int forget(struct reconcile *r)
+{
+	size_t gone = GONE_ROWS;
+
+	for (int i = 0; i < RECENT_PAGES && gone == GONE_ROWS &&
+	     r->run->go_on(r->run); i++) {
+		if (forget_some(r, &gone) != 0) {
+			return -1;
+		}
+	}
+	return 0;
 }
 
 static int reconcile(struct reconcile *r)
@@ -342,8 +367,7 @@ static int reconcile(struct reconcile *r)
 	if (r->run->ended == JOB_OK && sweep(r) != 0) {
 		return -1;
 	}
-	return r->run->ended == JOB_OK && r->run->go_on(r->run)
-		? forget(r) : 0;
+	return r->run->ended == JOB_OK ? forget(r) : 0;
 }
 
 enum job_result job_reconcile(struct job_run *run, struct bursar_error *err)
