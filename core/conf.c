@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <sodium.h>
@@ -582,6 +583,21 @@ static ssize_t read_all(int fd, char *bytes, size_t room)
 	return (ssize_t)size;
 }
 
+/* Who can write it says what is run and where secrets go.  A group that is
+ * ours, or root's, is not "others"; a pipe has no writers later. */
+static void check_writers(int fd, struct findings *findings)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	    ((st.st_mode & S_IWOTH) != 0 ||
+	     ((st.st_mode & S_IWGRP) != 0 && st.st_gid != 0 &&
+	      st.st_gid != getegid()))) {
+		findings_add(findings, 0, "others can write it (mode %04o): "
+		             "chmod go-w", (unsigned)(st.st_mode & 07777));
+	}
+}
+
 struct conf *conf_load(const char *path, struct findings *findings)
 {
 	assert(path != NULL && findings != NULL);
@@ -594,6 +610,7 @@ struct conf *conf_load(const char *path, struct findings *findings)
 		findings_add(findings, 0, "%s", strerror(errno));
 		return NULL;
 	}
+	check_writers(fd, findings);
 	char *bytes = malloc(CONF_MAX_BYTES + 1);
 	if (bytes == NULL) {
 		findings_add(findings, 0, "out of memory");

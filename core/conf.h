@@ -56,7 +56,7 @@ struct conf {
 
 /*
  * Reads a file; the root is a map.  Sets findings->file to `path`, which must
- * live as long as they do.
+ * live as long as they do.  That others can write the file is a finding.
  *
  * Returns the tree, to be given to conf_destroy(), also where findings were
  * added: so that what else is wrong can be said at once; or NULL with findings

@@ -6,6 +6,9 @@
  */
 #include "config.h"
 
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "conf_help.h"
@@ -326,6 +329,40 @@ START_TEST(reads_a_file_and_names_it)
 }
 END_TEST
 
+static const struct {
+	mode_t mode;
+	bool   foreign;		/* its group is neither ours nor root's */
+	bool   refused;
+} writers[] = {
+	{ 0644, false, false }, { 0664, false, false }, { 0666, false, true },
+	{ 0664, true, true }, { 0644, true, false },
+};
+
+START_TEST(refuses_a_file_that_others_can_write)
+{
+	char path[] = "test_conf.XXXXXX";
+	const int fd = mkstemp(path);
+	const bool moved = !writers[_i].foreign ||
+		fchown(fd, (uid_t)-1, getegid() + 1) == 0;
+
+	ck_assert_int_eq(write(fd, "a: 1\n", 5), 5);
+	ck_assert_int_eq(fchmod(fd, writers[_i].mode), 0);
+	close(fd);
+	struct conf *conf = conf_load(path, &findings);
+	unlink(path);
+	if (moved) {		/* only root gives a file away */
+		ck_assert_uint_eq(findings.count, writers[_i].refused);
+	}
+	if (moved && writers[_i].refused) {
+		char *got = said(&findings);
+
+		ck_assert_ptr_nonnull(strstr(got, ": others can write it "));
+		free(got);
+	}
+	conf_destroy(conf);
+}
+END_TEST
+
 START_TEST(names_a_file_that_it_cannot_read)
 {
 	ck_assert_ptr_null(conf_load("/no/such/file", &findings));
@@ -413,6 +450,8 @@ static Suite *suite(void)
 		refuses_what_it_does_not_understand_and_says_where, 0,
 		COUNT(refused));
 	tcase_add_test(refusals, goes_on_after_what_it_refuses);
+	tcase_add_loop_test(refusals, refuses_a_file_that_others_can_write, 0,
+	                    sizeof(writers) / sizeof(writers[0]));
 	tcase_add_test(refusals, names_a_file_that_it_cannot_read);
 	suite_add_tcase(s, refusals);
 
