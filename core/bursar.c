@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "secrecy.h"
 #include "text.h"
 
 static void print_help(FILE *out)
@@ -96,6 +97,7 @@ int main(int argc, char **argv)
 	struct cli cli;
 	int got;
 
+	secrecy_begin();
 	text_locale();
 	while ((got = getopt_long(argc, argv, "+c:hV", longs, NULL)) != -1) {
 		switch (got) {

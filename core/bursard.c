@@ -14,6 +14,7 @@
 #include "checkup.h"
 #include "daemon.h"
 #include "invocation.h"
+#include "secrecy.h"
 
 enum { USAGE = 2 };
 
@@ -38,6 +39,7 @@ int main(int argc, char **argv)
 {
 	const char *value[INVOCATION_OPTIONS];
 
+	secrecy_begin();
 	if (!invocation_parse(argc, argv, value, stderr)) {
 		return USAGE;
 	}

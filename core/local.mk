@@ -186,6 +186,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/sealing.h \
 	%D%/services.c \
 	%D%/services.h \
+	%D%/secrecy.h \
 	%D%/setup.c \
 	%D%/setup.h \
 	%D%/setup_budgets.c \

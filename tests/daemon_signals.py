@@ -4,7 +4,10 @@
 daemon says of itself."""
 import json
 import os
+import re
+import resource
 import signal
+import subprocess
 import sys
 import time
 
@@ -303,6 +306,32 @@ def once_reads_what_there_is_and_ends(ground):
     equal(ground.count(), 11, "once")
 
 
+def core_limit(pid):
+    with open("/proc/%d/limits" % pid, encoding="ascii") as file:
+        return re.search(r"core file size +(\w+)", file.read())[1]
+
+
+def leaves_no_core_dump(ground):
+    """Bodies in clear would outlive their expiry there."""
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    if before[1] == 0:
+        raise daemon.Skip("core dumps are not allowed here")
+    resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
+    ground.configure(source={"follow": True},
+                     crypto={"own": {"plugin": "none"}})
+    process = ground.start()
+    command = subprocess.Popen(
+        [daemon.BURSAR, "-c", ground.path("bursar.yaml"), "crypto", "open"],
+        stdin=subprocess.PIPE, env=daemon.environment())
+    resource.setrlimit(resource.RLIMIT_CORE, before)
+    for pid, name in ((process.pid, "bursard"), (command.pid, "bursar")):
+        daemon.wait_for(lambda pid=pid: core_limit(pid) == "0",
+                        "%s: its limit is 0" % name)
+        check(True, "%s leaves no core dump" % name)
+    command.communicate()
+    process.stop()
+
+
 daemon.main(term_drains,
             term_does_not_wait_for_ever,
             two_daemons_do_not_share_a_state_folder,
@@ -312,4 +341,5 @@ daemon.main(term_drains,
             usr1_logs_the_state,
             status_tells_what_it_does,
             exit_statuses,
+            leaves_no_core_dump,
             once_reads_what_there_is_and_ends)
