@@ -788,6 +788,19 @@ START_TEST(a_token_file_that_others_can_read_is_refused)
 }
 END_TEST
 
+START_TEST(a_client_key_that_others_can_read_is_refused)
+{
+	fakehost_set(&host, "client-key", in_folder("token"));
+	ck_assert_int_eq(chmod(in_folder("token"), 0604), 0);
+	fakehost_set(&host, "token-file", NULL);
+	crypto = ops->open(&host.host, &err);
+
+	ck_assert_ptr_null(crypto);
+	ck_assert_ptr_nonnull(strstr(err.text, "client-key "));
+	ck_assert_ptr_nonnull(strstr(err.text, "chmod 600"));
+}
+END_TEST
+
 START_TEST(a_token_is_renewed_before_it_ends)
 {
 	control("{\"token\":{\"" TOKEN "\":{\"ttl\":2,\"renewable\":true}}}");
@@ -1292,6 +1305,7 @@ static Suite *suite(void)
 	tcase_add_test(tokens, a_token_file_is_read_again_when_it_changes);
 	tcase_add_test(tokens, a_token_file_may_come_later);
 	tcase_add_test(tokens, a_token_file_that_others_can_read_is_refused);
+	tcase_add_test(tokens, a_client_key_that_others_can_read_is_refused);
 	tcase_add_test(tokens, a_token_is_renewed_before_it_ends);
 	tcase_add_test(tokens,
 		a_token_that_cannot_be_renewed_is_announced_to_end);

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -1656,6 +1657,29 @@ START_TEST(refuses_options_that_do_not_fit)
 }
 END_TEST
 
+START_TEST(refuses_a_key_that_others_can_read)
+{
+	char key[] = "test_source_amqp.XXXXXX";
+	const int fd = mkstemp(key);
+
+	close(fd);
+	fakehost_set(&host, "uri", "amqps://u:p@h");
+	fakehost_set(&host, "cert-file", key);
+	fakehost_set(&host, "key-file", key);
+	for (int i = 0; i < 2; i++) {
+		memset(&err, 0, sizeof(err));
+		ck_assert_int_eq(chmod(key, i == 0 ? 0640 : 0600), 0);
+		struct bursar_source *opened = ops->open(&host.host, &err);
+		ck_assert_msg((opened == NULL) == (i == 0), "%s", err.text);
+		ck_assert(i > 0 || strstr(err.text, "key-file: ") != NULL);
+		if (opened != NULL) {
+			ops->close(opened);
+		}
+	}
+	unlink(key);
+}
+END_TEST
+
 static int tls_port(void)
 {
 	const char *uri = getenv("BURSAR_TEST_AMQPS");
@@ -1900,6 +1924,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(login, warns_of_a_password_in_the_uri, 0, 2);
 	tcase_add_loop_test(login, refuses_a_uri_without_repeating_it, 0,
 	                    COUNT(bad_uris));
+	tcase_add_test(login, refuses_a_key_that_others_can_read);
 	tcase_add_loop_test(login, refuses_options_that_do_not_fit, 0,
 	                    COUNT(bad_options));
 	tcase_add_test(login, speaks_tls_to_whom_it_trusts);

@@ -20,6 +20,8 @@
 
 #include <curl/curl.h>
 
+#include "common/credential.h"
+
 #include "vault.h"
 
 #define USUAL_LIMIT ((size_t)1 << 20)	/* bytes of an answer */
@@ -152,6 +154,16 @@ static int read_namespace(struct vault_http *http, struct bursar_error *err)
 	return 0;
 }
 
+/* The rest of the file's faults are libcurl's to tell, when it reads it. */
+static int check_key(const struct bursar_host *host, struct bursar_error *err)
+{
+	const char *path = host->text(host, "client-key");
+
+	return path[0] == '\0' || credential_is_private(path) ? 0 :
+		bursar_fail(err, EPERM, "client-key %.150s: others than its "
+		            "owner can get at it; run: chmod 600", path);
+}
+
 struct vault_http *vault_http_create(const struct bursar_host *host,
                                      struct bursar_error *err)
 {
@@ -169,7 +181,8 @@ struct vault_http *vault_http_create(const struct bursar_host *host,
 		bursar_fail(err, ENOMEM, "out of memory");
 		goto fail;
 	}
-	if (read_address(http, err) != 0 || read_namespace(http, err) != 0) {
+	if (read_address(http, err) != 0 || read_namespace(http, err) != 0 ||
+	    check_key(host, err) != 0) {
 		goto fail;
 	}
 	return http;

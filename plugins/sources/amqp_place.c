@@ -11,6 +11,8 @@
 
 #include <sodium.h>
 
+#include "common/credential.h"
+
 #include "amqp_lib.h"
 #include "amqp_place.h"
 
@@ -129,6 +131,12 @@ static int check_files(const struct rq_place *place, struct bursar_error *err)
 	if (check_file("ca-file", place->ca_file, err) != 0 ||
 	    check_file("cert-file", place->cert_file, err) != 0) {
 		return -1;
+	}
+	if (place->key_file[0] != '\0' &&
+	    !credential_is_private(place->key_file)) {
+		return bursar_fail(err, EPERM, "key-file: %.150s: others can "
+		                   "get at it: make it chmod 600",
+		                   place->key_file);
 	}
 	return check_file("key-file", place->key_file, err);
 }
