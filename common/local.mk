@@ -35,7 +35,8 @@ endif
 	$(AM_CPPFLAGS) -I$(top_srcdir) \
 	$(CRYPTO_CLUSTER_CFLAGS) $(CRYPTO_VAULT_CFLAGS)
 %C%_libcluster_cipher_la_SOURCES  = \
-	%D%/cluster_cipher.c %D%/cluster_cipher.h
+	%D%/cluster_cipher.c %D%/cluster_cipher.h \
+	%D%/cluster_items.c %D%/cluster_items.h
 %C%_libcluster_cipher_la_LIBADD   = \
 	%D%/libbase64.la $(CRYPTO_CLUSTER_LIBS)
 

@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -239,12 +240,11 @@ static int64_t times(int64_t amount, int64_t days)
 		: product;
 }
 
-static void add_cell(const struct work *work, struct table *table,
-                     enum column column, const struct budget *budget,
-                     const struct budget_state *state)
+/* What is known of a budget, the future left aside; false: another column. */
+static bool add_present(struct table *table, enum column column,
+                        const struct budget *budget,
+                        const struct budget_state *state)
 {
-	const int64_t projected = budget_projected(state, work->now);
-
 	switch (column) {
 	case ID:
 		table_add_text(table, budget->id);
@@ -284,6 +284,22 @@ static void add_cell(const struct work *work, struct table *table,
 	case UNPRICED:
 		table_add_number(table, state->unpriced);
 		break;
+	default:
+		return false;
+	}
+	return true;
+}
+
+static void add_cell(const struct work *work, struct table *table,
+                     enum column column, const struct budget *budget,
+                     const struct budget_state *state)
+{
+	const int64_t projected = budget_projected(state, work->now);
+
+	if (add_present(table, column, budget, state)) {
+		return;
+	}
+	switch (column) {
 	case PROJECTED_COST:
 		table_add_number(table, times(state->last_day, work->days));
 		break;
@@ -306,9 +322,9 @@ static void add_cell(const struct work *work, struct table *table,
 		add_money(table, budget->limited,
 		          projected - budget->limit_nano);
 		break;
-	case LASTS:
+	default:
+		assert(column == LASTS);
 		add_days_left(table, budget, state);
-		break;
 	}
 }
 

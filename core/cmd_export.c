@@ -207,6 +207,28 @@ static int refuse(struct output *output, const struct opener_row *row,
 	                   why->code != 0 ? why->text : "");
 }
 
+/* Copies the row's cells to the output's, and lists those of them that are
+ * bodies, with their places.  Returns how many. */
+static size_t list_bodies(struct output *output,
+                          const struct bursar_cell *cells,
+                          struct opener_body bodies[BODIES_MAX],
+                          size_t places[BODIES_MAX])
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < output->count; i++) {
+		output->cells[i] = cells[i];
+		if ((output->fields[i]->flags & BURSAR_FIELD_BODY) != 0 &&
+		    cells[i].type == BURSAR_STRING && count < BODIES_MAX) {
+			bodies[count] = (struct opener_body){
+				output->fields[i], span_of(&cells[i]), 0,
+			};
+			places[count++] = i;
+		}
+	}
+	return count;
+}
+
 /*
  * Opens the bodies of a row that lies sealed.  *cells are its own, or become
  * the output's.  Returns 0, or -1 with output->err filled.
@@ -218,7 +240,6 @@ static int open_row(struct output *output, const struct bursar_cell **cells)
 	struct opener_body bodies[BODIES_MAX];
 	size_t places[BODIES_MAX];
 	struct bursar_error why = { 0 };
-	size_t count = 0;
 
 	memset(output->opened, 0, sizeof(output->opened));
 	if (key.data == NULL || output->opener == NULL) {
@@ -230,16 +251,8 @@ static int open_row(struct output *output, const struct bursar_cell **cells)
 		.dq_flags = book_get(cell_of(output, *cells,
 		                             BURSAR_DQ_FLAGS)),
 	};
-	for (size_t i = 0; i < output->count; i++) {
-		output->cells[i] = (*cells)[i];
-		if ((output->fields[i]->flags & BURSAR_FIELD_BODY) != 0 &&
-		    (*cells)[i].type == BURSAR_STRING && count < BODIES_MAX) {
-			bodies[count] = (struct opener_body){
-				output->fields[i], span_of(&(*cells)[i]), 0,
-			};
-			places[count++] = i;
-		}
-	}
+	const size_t count = list_bodies(output, *cells, bodies, places);
+
 	arena_clear(&output->arena);
 	if (opener_open(output->opener, &row, bodies, count, &output->arena,
 	                &why, &output->err) != 0) {

@@ -847,6 +847,31 @@ static bool may_send(const struct flight_message *m)
 	return true;
 }
 
+/* What the core adds to the records of a message; false: memory is short. */
+static bool complete_all(struct preparer *p, struct flight_message *m,
+                         bool legacy, int64_t now)
+{
+	uint64_t check;
+	size_t of = 0;
+	size_t n = 0;
+
+	if (!check_of(p, m->clear->body, &check)) {
+		return false;
+	}
+	for (struct flight_record *r = m->records; r != NULL; r = r->next) {
+		of++;
+	}
+	for (struct flight_record *r = m->records; r != NULL; r = r->next) {
+		if (legacy) {
+			bursar_set_flag(r->record, BURSAR_DQ_LEGACY_CIPHER);
+		}
+		if (!complete(p, m, r, n++, of, check, now)) {
+			return false;
+		}
+	}
+	return true;
+}
+
 static enum step decode(struct preparer *p, struct flight_message *m,
                         bool legacy, int64_t now, struct bursar_error *err)
 {
@@ -880,25 +905,9 @@ static enum step decode(struct preparer *p, struct flight_message *m,
 		m->records = NULL;
 		return letter(p, m, DEAD_NO_KIND, BURSAR_NOT_ALLOWED, err);
 	}
-
-	size_t of = 0;
-	uint64_t check;
-	for (struct flight_record *r = m->records; r != NULL; r = r->next) {
-		of++;
-	}
-	if (!check_of(p, m->clear->body, &check)) {
+	if (!complete_all(p, m, legacy, now)) {
 		m->records = NULL;
 		return STEP_MEMORY;
-	}
-	size_t n = 0;
-	for (struct flight_record *r = m->records; r != NULL; r = r->next) {
-		if (legacy) {
-			bursar_set_flag(r->record, BURSAR_DQ_LEGACY_CIPHER);
-		}
-		if (!complete(p, m, r, n++, of, check, now)) {
-			m->records = NULL;
-			return STEP_MEMORY;
-		}
 	}
 	const enum step step = route(p, m, err);
 	if (step != STEP_ON) {

@@ -302,6 +302,29 @@ static struct setup_item *resolve(const struct build *build,
 	return imply_item(build, kind, items, count, name, user, line);
 }
 
+/* What an option asks for that something else makes senseless. */
+static void check_sense(const struct build *build,
+                        const struct setup_source *source, const char *what)
+{
+	const struct options *options = source->item.options;
+	unsigned line;
+
+	if (source->require_encryption &&
+	    !options_given(options, "crypto", NULL)) {
+		options_given(options, "require-encryption", &line);
+		findings_add(build->findings, line, "%s: 'require-encryption' "
+		             "without 'crypto' would refuse every message",
+		             what);
+	}
+	if (source->cost_computed &&
+	    conf_get(build->root, "prices") == NULL) {
+		options_given(options, "cost-from", &line);
+		findings_add(build->findings, line, "%s: 'cost-from: computed' "
+		             "without a section 'prices' computes nothing",
+		             what);
+	}
+}
+
 static void finish_source(const struct build *build,
                           struct setup_source *source)
 {
@@ -320,26 +343,11 @@ static void finish_source(const struct build *build,
 		options_given(options, "kind", &line);
 		source->kind = build_kind(build, kind, what, line);
 	}
-
-	const bool names_crypto = options_given(options, "crypto", NULL);
-
 	source->require_encryption =
 		options_number(options, "require-encryption") != 0;
-	if (source->require_encryption && !names_crypto) {
-		options_given(options, "require-encryption", &line);
-		findings_add(build->findings, line, "%s: 'require-encryption' "
-		             "without 'crypto' would refuse every message",
-		             what);
-	}
 	source->cost_computed = strcmp(options_text(options, "cost-from"),
 	                               "computed") == 0;
-	if (source->cost_computed &&
-	    conf_get(build->root, "prices") == NULL) {
-		options_given(options, "cost-from", &line);
-		findings_add(build->findings, line, "%s: 'cost-from: computed' "
-		             "without a section 'prices' computes nothing",
-		             what);
-	}
+	check_sense(build, source, what);
 	source->window_messages =
 		(size_t)options_number(options, "window-messages");
 	source->window_bytes = (size_t)options_number(options, "window-bytes");

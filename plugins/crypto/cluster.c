@@ -18,16 +18,14 @@
 
 #include <bursar/crypto.h>
 
-#include "common/cluster_cipher.h"
+#include "common/cluster_items.h"
 #include "common/keyfile.h"
 
 #define NEW_SECRET_BYTES 32
 
 struct bursar_crypto {
-	const struct bursar_host *host;
 	struct cluster_ring *ring;
-	bool allow_cbc;
-	bool cbc_was_seen;
+	struct cluster_use   use;
 };
 
 static const char *const encodings[] = { CLUSTER_ENCODING, NULL };
@@ -90,8 +88,10 @@ static struct bursar_crypto *cluster_open(const struct bursar_host *host,
 		bursar_fail(err, ENOMEM, "out of memory");
 		return NULL;
 	}
-	crypto->host = host;
-	crypto->allow_cbc = host->number(host, "allow-legacy-cbc") != 0;
+	crypto->use = (struct cluster_use){
+		.host = host,
+		.allow_cbc = host->number(host, "allow-legacy-cbc") != 0,
+	};
 	crypto->ring = cluster_ring_create(err);
 	if (crypto->ring == NULL ||
 	    read_secrets(crypto->ring, host->secret(host, "secret"),
@@ -107,47 +107,6 @@ static struct bursar_crypto *cluster_open(const struct bursar_host *host,
 	return crypto;
 }
 
-static void note(struct bursar_crypto *crypto,
-                 const struct cluster_opened *opened)
-{
-	const struct bursar_host *host = crypto->host;
-
-	if (opened->which > 0) {
-		host->count(host, "older_key_messages_total", 1);
-	}
-	if (!opened->legacy) {
-		return;
-	}
-	host->count(host, "legacy_messages_total", 1);
-	if (!crypto->cbc_was_seen) {
-		crypto->cbc_was_seen = true;
-		host->log(host, BURSAR_WARNING, "legacy-cbc-opened",
-		          "remedy=\"have producers seal with GCM, then set "
-		          "allow-legacy-cbc to false\"");
-	}
-}
-
-static enum cluster_result unseal_one(struct bursar_crypto *crypto,
-                                      struct bursar_sealed *item,
-                                      struct bursar_arena *arena)
-{
-	const struct bursar_message *message = item->message;
-	struct cluster_opened opened = { 0 };
-	const enum cluster_result result =
-		cluster_ring_unseal(crypto->ring, message->body,
-		             bursar_header_get(message, "iv"),
-		             crypto->allow_cbc && !item->proven, arena,
-		             &opened);
-
-	if (result == CLUSTER_OPENED) {
-		note(crypto, &opened);
-	}
-	item->result = result == CLUSTER_OPENED ? BURSAR_OPENED : BURSAR_BROKEN;
-	item->plain = opened.plain;
-	item->legacy = opened.legacy;
-	return result;
-}
-
 static enum bursar_verdict cluster_unseal(struct bursar_crypto *crypto,
                                           struct bursar_sealed *items,
                                           size_t count,
@@ -159,7 +118,8 @@ static enum bursar_verdict cluster_unseal(struct bursar_crypto *crypto,
 	assert(crypto != NULL && items != NULL && count > 0);
 
 	for (size_t i = 0; i < count && verdict == BURSAR_DONE; i++) {
-		if (unseal_one(crypto, &items[i], arena) == CLUSTER_UNABLE) {
+		if (cluster_unseal_item(&crypto->use, crypto->ring, &items[i],
+		                        arena) == CLUSTER_UNABLE) {
 			bursar_fail(err, ENOMEM, "no memory to open messages");
 			verdict = BURSAR_RETRY;
 		}
@@ -169,36 +129,16 @@ static enum bursar_verdict cluster_unseal(struct bursar_crypto *crypto,
 }
 
 static enum bursar_verdict cluster_seal(struct bursar_crypto *crypto,
-                                            struct bursar_span plain,
-                                            struct bursar_seal *out,
-                                            struct bursar_arena *arena,
-                                            struct bursar_error *err)
+                                        struct bursar_span plain,
+                                        struct bursar_seal *out,
+                                        struct bursar_arena *arena,
+                                        struct bursar_error *err)
 {
-	struct bursar_span iv;
-
 	assert(crypto != NULL && out != NULL);
 
-	if (plain.size == 0 || plain.size > CLUSTER_MAX_PLAIN) {
-		bursar_fail(err, EINVAL, "%s", plain.size == 0
-		            ? "an empty text cannot be sealed"
-		            : "the text is too long to be sealed");
-		return BURSAR_REJECT;
-	}
-	*out = (struct bursar_seal){ .encoding = CLUSTER_ENCODING };
-	const int made = cluster_ring_seal(crypto->ring, plain, arena,
-	                                   &out->body, &iv, err);
-	cluster_ring_rest(crypto->ring);
-	if (made != 0) {
-		return BURSAR_RETRY;
-	}
-	out->headers[0] = (struct bursar_header){ { "iv", 2 }, iv };
-	out->header_count = 1;
-	out->key_id = cluster_ring_copy_id(crypto->ring, arena);
-	if (out->key_id.data == NULL) {
-		bursar_fail(err, ENOMEM, "no memory to seal");
-		return BURSAR_RETRY;
-	}
-	return BURSAR_DONE;
+	return cluster_may_seal(plain, CLUSTER_MAX_PLAIN, err)
+		? cluster_seal_item(crypto->ring, plain, out, arena, err)
+		: BURSAR_REJECT;
 }
 
 /* A secret has no name in its file, so id is of no use here. */

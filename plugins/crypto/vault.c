@@ -50,7 +50,10 @@ static struct bursar_crypto *vault_open(const struct bursar_host *host,
 		return NULL;
 	}
 	crypto->host = host;
-	crypto->allow_cbc = host->number(host, "allow-legacy-cbc") != 0;
+	crypto->use = (struct cluster_use){
+		.host = host,
+		.allow_cbc = host->number(host, "allow-legacy-cbc") != 0,
+	};
 	snprintf(crypto->why, sizeof(crypto->why), "Vault was not asked yet");
 	crypto->http = vault_http_create(host, err);
 	if (crypto->http == NULL || vault_login_init(crypto, err) != 0 ||
@@ -161,52 +164,17 @@ static int64_t vault_tick(struct bursar_crypto *crypto, bool *usable)
  * --- mode secret
  */
 
-static void note(struct bursar_crypto *crypto,
-                 const struct cluster_opened *opened)
-{
-	const struct bursar_host *host = crypto->host;
-
-	if (opened->which > 0) {
-		host->count(host, "older_key_messages_total", 1);
-	}
-	if (!opened->legacy) {
-		return;
-	}
-	host->count(host, "legacy_messages_total", 1);
-	if (!crypto->cbc_was_seen) {
-		crypto->cbc_was_seen = true;
-		host->log(host, BURSAR_WARNING, "legacy-cbc-opened",
-		          "remedy=\"have producers seal with GCM, then set "
-		          "allow-legacy-cbc to false\"");
-	}
-}
-
 static enum cluster_result unseal_one(struct bursar_crypto *crypto,
                                       struct bursar_sealed *item,
                                       struct bursar_arena *arena)
 {
-	const struct bursar_message *message = item->message;
-	struct cluster_opened opened = { 0 };
-
-	if (!vault_is_of_mode(crypto, message)) {
+	if (!vault_is_of_mode(crypto, item->message)) {
 		item->result = BURSAR_NO_KEY;
-		item->plain = opened.plain;
+		item->plain = (struct bursar_span){ 0 };
 		item->legacy = false;
 		return CLUSTER_BROKEN;
 	}
-	const enum cluster_result result =
-		cluster_ring_unseal(crypto->ring, message->body,
-		                    bursar_header_get(message, "iv"),
-		                    crypto->allow_cbc && !item->proven, arena,
-		                    &opened);
-
-	if (result == CLUSTER_OPENED) {
-		note(crypto, &opened);
-	}
-	item->result = result == CLUSTER_OPENED ? BURSAR_OPENED : BURSAR_BROKEN;
-	item->plain = opened.plain;
-	item->legacy = opened.legacy;
-	return result;
+	return cluster_unseal_item(&crypto->use, crypto->ring, item, arena);
 }
 
 /* Opens all, or only those that did not open before.  False: memory is short.
@@ -259,31 +227,6 @@ static enum bursar_verdict unseal_by_secret(struct bursar_crypto *crypto,
 	}
 	if (!able) {
 		bursar_fail(err, ENOMEM, "no memory to open messages");
-		return BURSAR_RETRY;
-	}
-	return BURSAR_DONE;
-}
-
-static enum bursar_verdict seal_by_secret(struct bursar_crypto *crypto,
-                                          struct bursar_span plain,
-                                          struct bursar_seal *out,
-                                          struct bursar_arena *arena,
-                                          struct bursar_error *err)
-{
-	struct bursar_span iv;
-
-	*out = (struct bursar_seal){ .encoding = CLUSTER_ENCODING };
-	const int made = cluster_ring_seal(crypto->ring, plain, arena,
-	                                   &out->body, &iv, err);
-	cluster_ring_rest(crypto->ring);
-	if (made != 0) {
-		return BURSAR_RETRY;
-	}
-	out->headers[0] = (struct bursar_header){ { "iv", 2 }, iv };
-	out->header_count = 1;
-	out->key_id = cluster_ring_copy_id(crypto->ring, arena);
-	if (out->key_id.data == NULL) {
-		bursar_fail(err, ENOMEM, "no memory to seal");
 		return BURSAR_RETRY;
 	}
 	return BURSAR_DONE;
@@ -351,10 +294,7 @@ static enum bursar_verdict vault_seal(struct bursar_crypto *crypto,
 	const size_t most = crypto->kv != NULL ? CLUSTER_MAX_PLAIN
 	                                       : VAULT_TRANSIT_MAX_PLAIN;
 
-	if (plain.size == 0 || plain.size > most) {
-		bursar_fail(err, EINVAL, "%s", plain.size == 0
-		            ? "an empty text cannot be sealed"
-		            : "the text is too long to be sealed");
+	if (!cluster_may_seal(plain, most, err)) {
 		return BURSAR_REJECT;
 	}
 	const enum bursar_verdict verdict = need_key(crypto, err);
@@ -362,7 +302,7 @@ static enum bursar_verdict vault_seal(struct bursar_crypto *crypto,
 		return verdict;
 	}
 	if (crypto->kv != NULL) {
-		return seal_by_secret(crypto, plain, out, arena, err);
+		return cluster_seal_item(crypto->ring, plain, out, arena, err);
 	}
 	vault_http_begin(crypto->http);
 	const enum vault_state state = vault_transit_seal(crypto, plain, out,

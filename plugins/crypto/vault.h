@@ -26,7 +26,7 @@
 
 #include <bursar/crypto.h>
 
-#include "common/cluster_cipher.h"
+#include "common/cluster_items.h"
 #include "common/json.h"
 
 /* What Vault is like. */
@@ -216,8 +216,7 @@ struct bursar_crypto {
 	struct vault_kv     *kv;
 	struct cluster_ring *ring;	/* NULL: no secret is at hand */
 	int64_t              ring_at;	/* us, monotonic: last confirmed */
-	bool                 allow_cbc;
-	bool                 cbc_was_seen;
+	struct cluster_use   use;
 	bool                 was_unlocked;
 
 	enum vault_state state;
