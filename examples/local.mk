@@ -14,3 +14,5 @@ nobase_dist_examples_DATA += \
 	examples/sink-shelf/sink_shelf.c \
 	examples/source-lines/Makefile \
 	examples/source-lines/source_lines.c
+
+nobase_dist_examples_SCRIPTS = examples/new-plugin

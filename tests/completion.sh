@@ -64,8 +64,9 @@ complete "$bursar" dead-letters ''
 offers list show
 complete "$bursar" report summary --by ''
 [ ! -s "$work/out" ] || complain "$said: nothing is known"
-complete "$bursar" plugins le
-offers ledger
+one=$("$bursar" plugins --format csv | sed -n '2s/^[a-z]*,\([a-z0-9_]*\),.*/\1/p')
+complete "$bursar" plugins "${one%?}"
+grep -qx "$one" "$work/out" || complain "$said: not $one"
 touch "$work/a-file"
 complete "$bursar" -c "$work/a-f"
 offers "$work/a-file"

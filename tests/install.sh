@@ -70,17 +70,19 @@ ${CC:-cc} $(pkg-config --cflags bursar) -Wall -Werror -shared -fPIC \
 # The examples, outside of the tree.
 kit=$top_builddir/tests/bursar-conformance
 strict='-O1 -g -Wall -Wextra -Werror -Wno-missing-field-initializers'
-check_example() # folder
+check_example() # folder, argument for make...
 {
-	said="the example ${1##*/}"
-	libs=$(sed -n 's/^LIBS *= *//p' "$1/Makefile")
+	folder=$1
+	shift
+	said="the example ${folder##*/}"
+	libs=$(sed -n 's/^LIBS *= *//p' "$folder/Makefile")
 	# shellcheck disable=SC2086
 	[ -z "$libs" ] || pkg-config --exists $libs || {
 		echo "skipped: $said: no $libs"
 		return
 	}
-	(cd "$1" && MAKEFLAGS='' make -s check CC="${CC:-cc}" \
-	    CONFORMANCE="$kit" CFLAGS="$strict") >"$work/out" 2>"$work/err" ||
+	(cd "$folder" && MAKEFLAGS='' make -s check CC="${CC:-cc}" \
+	    CONFORMANCE="$kit" CFLAGS="$strict" "$@") >"$work/out" 2>"$work/err" ||
 		complain 'it keeps its contract'
 	tail -n 1 "$work/out"
 }
@@ -88,21 +90,38 @@ examples=$(find "$root" -type d -name examples)
 [ "$(find "$examples" -name '*.c' | wc -l)" -ge 5 ] ||
 	complain 'there is an example of each kind'
 cp -r "$examples" "$work/examples"
-for example in "$work"/examples/*-*; do
+for example in "$work"/examples/*-*/; do
 	check_example "$example"
 	[ "$(wc -l <"$(echo "$example"/*.c)")" -lt 120 ] ||
 		complain "${example##*/} has fewer than 120 lines"
 done
-(cd "$work" && "$top_srcdir/bootstrap" new-plugin format mine_too) \
-    >"$work/out" 2>"$work/err" || complain 'bootstrap new-plugin'
+# A plugin of one's own: of one kind from the source, of the others as what is
+# installed makes it.
+making="$top_srcdir/bootstrap new-plugin"
+for kind in format source crypto sink service; do
+	said="new-plugin $kind mine_too"
+	# shellcheck disable=SC2086
+	(cd "$work" && $making $kind mine_too) >"$work/out" 2>"$work/err" ||
+		complain 'it begins one'
+	making=$examples/new-plugin
+	grep -rl 'lines_\|box_\|words_\|shelf_\|pulse_' "$work/$kind-mine_too" &&
+		complain 'it bears the new name'
+	grep -q '\.manual =' "$work/$kind-mine_too/"*.c ||
+		complain 'it is documented'
+done
 check_example "$work/format-mine_too"
+check_example "$work/source-mine_too" ONLY=open
+check_example "$work/crypto-mine_too" ONLY=open
+check_example "$work/sink-mine_too" ONLY=open
+check_example "$work/service-mine_too" ONLY=open
 if [ -x "$top_builddir/man/mkman" ]; then
 	said='the page of a new plugin'
-	(cd "$work/format-mine_too" &&
+	(cd "$work/sink-mine_too" &&
 	    make -s man MKMAN="$top_builddir/man/mkman") >"$work/out" \
 	    2>"$work/err" || complain 'it is made'
-	grep -q '^\.SH OPTIONS' "$work/format-mine_too/man/"*.5 ||
-		complain 'it has its options'
+	grep -q '^\.SH OPTIONS' "$work/sink-mine_too/man/"*.5 &&
+	    grep -q 'whatever its kind' "$work/sink-mine_too/man/"*.5 ||
+		complain 'it has its options and its manual'
 fi
 for wrong in 'colour blue' 'sink' 'sink 9' 'sink Blue' 'format mine_too'; do
 	# shellcheck disable=SC2086

@@ -115,4 +115,5 @@ static const struct bursar_crypto_ops ops = {
 
 BURSAR_PLUGIN_DEFINE(crypto_box, .kind = BURSAR_CRYPTO, .name = "box",
 	.summary = "messages sealed under one key",
+	.manual = "A body is 24 bytes of nonce, then XChaCha20-Poly1305 of the text.",
 	.options = options, .ops.crypto = &ops);

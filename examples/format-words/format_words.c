@@ -114,5 +114,5 @@ static const struct bursar_format_ops ops = {
 };
 
 BURSAR_PLUGIN_DEFINE(format_words, .kind = BURSAR_FORMAT, .name = "words",
-	.summary = "one call a line, as plain words", .options = options,
-	.ops.format = &ops);
+	.summary = "one call a line, as plain words", .options = options, .ops.format = &ops,
+	.manual = "Provider, model, tokens in and tokens out: openai gpt-4o 1200 80.");

@@ -96,4 +96,5 @@ static const struct bursar_service_ops ops = {
 BURSAR_PLUGIN_DEFINE(service_pulse,
 	.kind = BURSAR_SERVICE, .name = "pulse",
 	.summary = "writes now and then how many records were stored",
+	.manual = "The file has one number, and is replaced as a whole.",
 	.options = options, .ops.service = &ops);

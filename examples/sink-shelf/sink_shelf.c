@@ -26,10 +26,10 @@ static const char put_statement[] = "INSERT INTO shelf VALUES (?1, ?2, ?3, 0) "
 
 static enum bursar_verdict fail(const struct bursar_sink *sink, struct bursar_error *err)
 {
-	const int code = sqlite3_errcode(sink->db);
+	const int why = sqlite3_errcode(sink->db);
 
-	bursar_fail(err, EIO, "path: %s", sqlite3_errmsg(sink->db));
-	return code == SQLITE_CANTOPEN || code == SQLITE_NOTADB || code == SQLITE_READONLY
+	bursar_fail(err, why == SQLITE_CANTOPEN ? ENOENT : EIO, "path: %s", sqlite3_errstr(why));
+	return why == SQLITE_CANTOPEN || why == SQLITE_NOTADB || why == SQLITE_READONLY
 	       ? BURSAR_CONFIG : BURSAR_RETRY;
 }
 
@@ -114,6 +114,6 @@ static enum bursar_verdict shelf_write(struct bursar_sink *sink,
 static const struct bursar_sink_ops ops = {
 	.open = shelf_open, .write = shelf_write, .close = shelf_close };
 
-BURSAR_PLUGIN_DEFINE(sink_shelf, .kind = BURSAR_SINK, .name = "shelf",
-	.summary = "id and content of every record in one SQLite table",
-	.options = options, .ops.sink = &ops);
+BURSAR_PLUGIN_DEFINE(sink_shelf, .kind = BURSAR_SINK, .name = "shelf", .options = options,
+	.ops.sink = &ops, .summary = "id and content of every record in one SQLite table",
+	.manual = "The table shelf has key, hash and id of each record, whatever its kind.");

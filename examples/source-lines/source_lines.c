@@ -26,11 +26,11 @@ static const struct bursar_option options[] = {
 static void lines_close(struct bursar_source *source)
 {
 	if (source != NULL) {
+		if (source->file != NULL) {
+			fclose(source->file);
+		}
 		close(source->state);	/* or -1 */
 		free(source->line);
-	}
-	if (source != NULL && source->file != NULL) {
-		fclose(source->file);
 	}
 	free(source);
 }
@@ -65,7 +65,6 @@ static enum bursar_verdict lines_read(struct bursar_source *source, struct bursa
 	uint64_t at = (uint64_t)ftello(source->file);
 	unsigned char sum[32];
 	char digest[65];
-
 	(void)wake, (void)deadline, (void)err;	/* it has nothing to wait for */
 	for (ssize_t got; batch->room > 0 &&
 	     (got = getline(&source->line, &source->room, source->file)) > 0;) {
@@ -115,5 +114,6 @@ static enum bursar_verdict lines_settle(struct bursar_source *source,
 static const struct bursar_source_ops ops = {
 	.open = lines_open, .read = lines_read, .settle = lines_settle, .close = lines_close };
 
-BURSAR_PLUGIN_DEFINE(source_lines, .kind = BURSAR_SOURCE, .name = "lines",
-	.summary = "each line of a file is a message", .options = options, .ops.source = &ops);
+BURSAR_PLUGIN_DEFINE(source_lines, .kind = BURSAR_SOURCE, .name = "lines", .options = options,
+	.ops.source = &ops, .summary = "each line of a file is a message", .manual =
+	"The file is read to its end; how far it is settled stands in the state folder.");

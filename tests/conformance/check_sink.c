@@ -3,6 +3,7 @@
 /* What bursar/sink.h asks of write(): outcomes, keys, counted records. */
 #include "config.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -305,7 +306,52 @@ static void knows_counted_records_again(struct kit *kit)
 	sink_close(&open);
 }
 
+/* --- reading ------------------------------------------------------------- */
+
+/* Whether a sink that is opened to write makes what it needs. */
+static bool made_by_writing(struct kit *kit)
+{
+	struct bursar_error err = { 0 };
+	enum bursar_verdict verdict;
+	struct stand stand;
+
+	stand_init(&stand, kit, INSTANCE_RUN);
+	void *handle = stand_open(&stand, &verdict, &err);
+	stand_close(&stand, handle);
+	stand_finish(&stand);
+	return handle != NULL;
+}
+
+static void makes_nothing_to_read(struct kit *kit)
+{
+	enum bursar_verdict verdict = BURSAR_DONE;
+	struct bursar_error err = { 0 };
+	struct stand stand;
+
+	stand_init(&stand, kit, INSTANCE_READ);
+	const uint64_t before = kit_folder_print(kit);
+	struct bursar_sink *sink = kit->plugin->ops.sink->open(
+		stand.host, BURSAR_READ, &verdict, &err);
+	expect(kit_folder_print(kit) == before, "open() to read made a file");
+	if (sink == NULL) {
+		kit_expect_error(&err, "open() to read what is not there");
+		expect(verdict == BURSAR_CONFIG || verdict == BURSAR_DOWN ||
+		       verdict == BURSAR_RETRY,
+		       "open() to read what is not there says %s",
+		       verdict_name(verdict));
+		expect(err.code == ENOENT || !made_by_writing(kit),
+		       "open() to read what WRITE would make says code %d, "
+		       "not ENOENT: %s", err.code, err.text);
+	}
+	kit->plugin->ops.sink->close(sink);
+	stand_finish(&stand);
+}
+
 const struct kit_check sink_write_checks[] = {
+	{ "makes nothing where it is opened to read",
+	  "READ: never changes anything, makes no table.  Where READ finds "
+	  "nothing yet, and WRITE would make it, err->code is ENOENT.",
+	  makes_nothing_to_read },
 	{ "stores a batch of every kind",
 	  "outcomes[i] is set to STORED.", sink_works },
 	{ "stores batches of 1 and of 20,000",

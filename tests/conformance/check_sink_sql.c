@@ -411,28 +411,6 @@ static void refuses_wrong_statements(struct kit *kit)
 
 /* --- reading ------------------------------------------------------------- */
 
-static void makes_nothing_to_read(struct kit *kit)
-{
-	enum bursar_verdict verdict = BURSAR_DONE;
-	struct bursar_error err = { 0 };
-	struct stand stand;
-
-	stand_init(&stand, kit, INSTANCE_READ);
-	const uint64_t before = kit_folder_print(kit);
-	struct bursar_sink *sink = kit->plugin->ops.sink->open(
-		stand.host, BURSAR_READ, &verdict, &err);
-	if (sink == NULL) {
-		kit_expect_error(&err, "open() to read what is not there");
-		expect(verdict == BURSAR_CONFIG || verdict == BURSAR_DOWN ||
-		       verdict == BURSAR_RETRY,
-		       "open() to read what is not there says %s",
-		       verdict_name(verdict));
-	}
-	kit->plugin->ops.sink->close(sink);
-	expect(kit_folder_print(kit) == before, "open() to read made a file");
-	stand_finish(&stand);
-}
-
 static void changes_nothing_when_it_reads(struct kit *kit)
 {
 	static const char *const statements[] = {
@@ -517,9 +495,6 @@ const struct kit_check sink_sql_checks[] = {
 	  "NULL.", stops_when_it_is_told },
 	{ "refuses wrong statements",
 	  "REJECT: the statement is wrong.", refuses_wrong_statements },
-	{ "makes nothing where it is opened to read",
-	  "READ: never changes anything, makes no table.",
-	  makes_nothing_to_read },
 	{ "changes nothing where it is opened to read",
 	  "READ: never changes anything, makes no table.",
 	  changes_nothing_when_it_reads },
