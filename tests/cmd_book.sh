@@ -128,6 +128,17 @@ do
 	run 2 report summary $wrong
 	keeps_quiet out
 done
+for wrong in -1 0 100001 99999999999999999999 1x ''; do
+	run 2 report calls --limit "$wrong"
+	says err '--limit'
+	keeps_quiet out
+done
+run 0 report calls --limit 100000 --format csv
+run 0 report top --limit 1 --since 2026-03-01 --format csv
+[ "$(wc -l <"$work/out")" -eq 2 ] || complain "$said: not one"
+# An export has no end but that of the ledger.
+run 0 export --kind metering --format csv
+[ "$(wc -l <"$work/out")" -eq 60001 ] || complain "$said: not every record"
 run 2 report
 run 2 report nothing
 says err 'overview, summary'
