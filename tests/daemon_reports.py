@@ -603,6 +603,71 @@ def vectors_of_the_reference_hold(ground):
     check("unknown period 'fortnight'" in got, "an unknown period is refused")
 
 
+def two_calls_cost_what_a_tracker_says(ground):
+    ground.configure(prices={})
+    store(ground, a_few(
+        dict(provider="openai", model_id="gpt-4o", input_tokens=1000,
+             output_tokens=0, latency_ms=100),
+        dict(provider="openai", model_id="gpt-4o-mini", input_tokens=1000,
+             output_tokens=0, latency_ms=300)))
+    got = report(ground, "overview")[0]
+    equal((got["total_cost"], got["requests_count"],
+           got["average_latency_ms"], got["unknown_pricing_count"]),
+          (Decimal("0.00265"), 2, 200, 0), "their total and mean")
+    equal(columns(got["top_calls"], "model_id", "total_cost"),
+          [("gpt-4o", Decimal("0.0025")),
+           ("gpt-4o-mini", Decimal("0.00015"))], "the dearer one first")
+
+
+def hours(ground):
+    """What the view of hours says, and what the records say of it."""
+    epoch = "extract(epoch FROM hour)::bigint" if real.SINK == "postgres" \
+        else "CAST(strftime('%s', hour) AS INTEGER)"
+    said = (real.sql if real.SINK == "postgres" else ground.rows)(
+        "SELECT worker_id, provider, model_id, %s, total_calls, "
+        "total_cost_usd, avg_latency_ms FROM metering_hourly_rollup" % epoch)
+    return sorted((row[0] or "", row[1] or "", row[2] or "", int(row[3]),
+                   int(row[4]), Decimal(str(row[5] or 0)),
+                   Decimal(str(row[6]))) for row in said)
+
+
+def hours_of(facts):
+    rows = []
+    for hour in {one.at // HOUR * HOUR for one in facts}:
+        found = groups([one for one in facts if one.at // HOUR * HOUR == hour],
+                       "worker_id", "provider", "model_id")
+        rows += [tuple(part or "" for part in key) + (
+            hour, len(some), cost(some) or 0, average(some) or 0)
+            for key, some in found.items()]
+    return sorted(rows)
+
+
+def hours_are_whole_after_an_outage(ground):
+    """What came in while it happened, what came six hours later, and what came
+    again: each hour is that of its calls."""
+    pick = random.Random(daemon.SEED)
+    begin = second("2026-03-05")
+    facts = []
+    for n in range(400):
+        at = begin + pick.randrange(6 * HOUR)
+        one = any_fact(pick, n, at)
+        # The view rounds to millionths.
+        if one.nano is not None:
+            one.fields["nano"] = one.nano // 1000 * 1000
+        facts.append(one)
+    facts.sort(key=lambda one: one.at)
+    early = [one for one in facts if one.at < begin + HOUR]
+    store(ground, early[::2])
+    equal(hours(ground), hours_of(early[::2]), "the first hour")
+    ground.write("in/outage", [one.message() for one in facts[::-1]])
+    ground.once()
+    equal(ground.count(), len(facts), "all have come")
+    equal(hours(ground), hours_of(facts), "all hours, the first one anew")
+    ground.write("in/again", [one.message() for one in facts])
+    ground.once()
+    equal(hours(ground), hours_of(facts), "and once more nothing changes")
+
+
 def budgets_hold_the_vectors_of_the_reference(ground):
     old = int(time.time()) - 31 * DAY
     store(ground, a_few(
@@ -878,6 +943,8 @@ SCENARIOS = in_both(
     reports_on_use_say_what_was_sent,
     reports_on_cost_say_what_was_sent,
     vectors_of_the_reference_hold,
+    two_calls_cost_what_a_tracker_says,
+    hours_are_whole_after_an_outage,
     budgets_hold_the_vectors_of_the_reference,
     anomalies_hold_the_vectors_of_the_reference,
     cheaper_models_are_named,
