@@ -170,6 +170,22 @@ def what_no_book_knows_is_told_once_and_stored(ground):
               all(level in line for line in lines), word, lines)
 
 
+def a_model_is_told_of_once_whoever_sends_it(ground):
+    ground.configure(
+        sources={"other": {"plugin": "file", "path": ground.path("more/*")}},
+        prices={"book": write_book(ground, BOOK), "built-in": False})
+    long = "x" * 300
+    ground.write("in/a", [call("a%d" % n, model_id=model)
+                          for n, model in enumerate(("other", long) * 20)])
+    os.mkdir(ground.path("more"))
+    ground.write("more/a", [call("b%d" % n, model_id=model)
+                            for n, model in enumerate(("other", long) * 20)])
+    process = ground.once()
+    equal(ground.count(), 80, "all are stored")
+    lines = process.events("price-unknown")
+    equal(len(lines), 2, "one line for each model")
+
+
 def a_reload_takes_new_prices_and_keeps_the_old_where_they_are_wrong(ground):
     path = write_book(ground, BOOK)
     ground.configure(source={"follow": True}, prices={"book": path})
@@ -409,6 +425,7 @@ daemon.main(without_prices_nothing_is_computed,
             a_source_may_trust_the_book_more,
             overrides_come_first_then_the_file_then_the_built_in_book,
             what_no_book_knows_is_told_once_and_stored,
+            a_model_is_told_of_once_whoever_sends_it,
             a_reload_takes_new_prices_and_keeps_the_old_where_they_are_wrong,
             an_older_ledger_gets_the_columns,
             a_stored_record_is_explained,
