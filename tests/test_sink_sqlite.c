@@ -369,6 +369,31 @@ START_TEST(another_filter_size_is_taken_over)
 }
 END_TEST
 
+/* The ledger notes the size of its filter when there is one. */
+static int64_t filter_bytes(void)
+{
+	return integer("SELECT value FROM bursar_meta "
+	               "WHERE name = 'key_filter_bytes'");
+}
+
+START_TEST(who_takes_no_keys_has_no_filter)
+{
+	struct bursar_purge what = { .now = NOON, .limit = 100 };
+	struct bursar_purged purged = { 0 };
+
+	open_sink();
+	ck_assert_int_eq(ops->purge(sink, &what, &purged, &err), BURSAR_DONE);
+	ck_assert_int_eq(filter_bytes(), 0);
+	reopen();
+	what.keys_before = NOON;
+	ck_assert_int_eq(ops->purge(sink, &what, &purged, &err), BURSAR_DONE);
+	ck_assert_int_eq(filter_bytes(), 128 << 10);
+	add("a");
+	write_all();
+	ck_assert_int_eq(outcomes[0], BURSAR_STORED);
+}
+END_TEST
+
 /* --- opening ------------------------------------------------------------ */
 
 START_TEST(the_files_are_for_their_owner_alone)
@@ -1172,7 +1197,8 @@ int main(void)
 	     other_content_is_found_in_every_level,
 	     a_batch_that_fails_loses_no_key_of_others,
 	     two_writers_take_turns_and_know_each_others_keys,
-	     another_filter_size_is_taken_over);
+	     another_filter_size_is_taken_over,
+	     who_takes_no_keys_has_no_filter);
 	CASE(suite, "opening", the_files_are_for_their_owner_alone,
 	     a_missing_folder_is_said,
 	     a_file_that_is_no_database_is_refused_and_kept,

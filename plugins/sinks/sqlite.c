@@ -335,8 +335,7 @@ static enum bursar_verdict open_writer(struct bursar_sink *sink,
 		rc = set_cache(sink);
 	}
 	if (rc == SQLITE_OK) {
-		rc = keys_open(&sink->keys, sink->db, host, (size_t)
-		               host->number(host, "key-filter"));
+		rc = keys_open(&sink->keys, sink->db, host);
 	}
 	if (rc == SQLITE_OK) {
 		rc = rows_open(&sink->rows, sink->db, host);
@@ -408,14 +407,17 @@ static struct bursar_sink *sqlite_open(const struct bursar_host *host,
 
 /* --- a transaction ------------------------------------------------------ */
 
-static int begin(struct bursar_sink *sink)
+/* Begins one that takes keys, or takes some away. */
+static int begin_keys(struct bursar_sink *sink)
 {
-	int rc = db_run(sink->begin);
+	const struct bursar_host *host = sink->host;
+	int rc = keys_load(sink->keys,
+	                   (size_t)host->number(host, "key-filter"));
 
 	if (rc == SQLITE_OK) {
-		rc = keys_begin(sink->keys);
+		rc = db_run(sink->begin);
 	}
-	return rc;
+	return rc == SQLITE_OK ? keys_begin(sink->keys) : rc;
 }
 
 /* Commits where rc says that all went well, else takes all back. */
@@ -709,7 +711,7 @@ static enum bursar_verdict sqlite_write(struct bursar_sink *sink,
 		bursar_fail(err, ENOMEM, "out of memory");
 		return BURSAR_RETRY;
 	}
-	rc = begin(sink);
+	rc = begin_keys(sink);
 	if (rc == SQLITE_OK) {
 		rc = rows_begin(sink->rows);
 	}
@@ -782,7 +784,7 @@ static enum bursar_verdict sqlite_purge(struct bursar_sink *sink,
 	}
 	/* What is purged is to be gone from the file, not only from tables. */
 	db_exec(sink->db, "PRAGMA secure_delete = ON");
-	rc = begin(sink);
+	rc = what->keys_before != 0 ? begin_keys(sink) : db_run(sink->begin);
 	if (rc == SQLITE_OK) {
 		rc = purge_run(sink->db, sink->host, sink->keys, what,
 		               &sink->walk, &now);

@@ -110,11 +110,18 @@ struct keys;
 /* What the ledger has of a key. */
 enum key_state { KEY_NEW, KEY_SAME, KEY_OTHER };
 
-/* Prepares statements and loads the filters; `filter_bytes` is the option.
- * *keys is to be given to keys_close(), also when it fails. */
-int keys_open(struct keys **keys, sqlite3 *db, const struct bursar_host *host,
-              size_t filter_bytes);
+/* Prepares statements.  *keys is to be given to keys_close(), also when it
+ * fails. */
+int keys_open(struct keys **keys, sqlite3 *db, const struct bursar_host *host);
 void keys_close(struct keys *keys);
+
+/*
+ * Loads the filters, once, outside of a transaction and before the first
+ * keys_begin(): who takes no keys shall not pay for them.  `filter_bytes` is
+ * the option.  Where it fails it may leave a transaction open, and is to be
+ * called again.
+ */
+int keys_load(struct keys *keys, size_t filter_bytes);
 
 /*
  * Within a transaction, in this order: keys_begin(), any number of keys_take(),
@@ -210,8 +217,9 @@ struct purge_walk {
 /* Finds the rows of the next step; not within a transaction. */
 int purge_find(sqlite3 *db, const struct bursar_host *host,
                const struct bursar_purge *what, struct purge_walk *walk);
-/* Takes them, as far as they are not held by now, and keys; within one between
- * keys_begin() and keys_end(). */
+/* Takes them, as far as they are not held by now, and keys; within one, and
+ * where what->keys_before says that keys go, between keys_begin() and
+ * keys_end(). */
 int purge_run(sqlite3 *db, const struct bursar_host *host, struct keys *keys,
               const struct bursar_purge *what, const struct purge_walk *walk,
               struct bursar_purged *purged);

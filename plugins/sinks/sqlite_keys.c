@@ -85,6 +85,7 @@ struct keys {
 	bool           emptied[YOUNGS];	/* by this transaction */
 	struct filter *old;		/* MIDDLE_A, MIDDLE_B and OLD */
 	size_t         filter_bytes;	/* of old */
+	bool           loaded;		/* the filters are there */
 
 	int64_t writes;		/* that the filters know of */
 	int64_t writes_now;	/* of this transaction */
@@ -622,12 +623,9 @@ static int first_load(struct keys *keys, size_t filter_bytes)
 	return rc == SQLITE_OK ? store_state(keys) : rc;
 }
 
-int keys_open(struct keys **opened, sqlite3 *db,
-              const struct bursar_host *host, size_t filter_bytes)
+int keys_open(struct keys **opened, sqlite3 *db, const struct bursar_host *host)
 {
 	struct keys *keys = calloc(1, sizeof(*keys));
-	int64_t writes = 0;
-	int rc;
 
 	*opened = keys;
 	if (keys == NULL) {
@@ -636,25 +634,41 @@ int keys_open(struct keys **opened, sqlite3 *db,
 	keys->db = db;
 	keys->host = host;
 	keys->writes = NEVER_LOADED;
-	rc = prepare_all(keys);
+	return prepare_all(keys);
+}
+
+/* In a transaction of its own, as what is learnt must not be taken back. */
+static int load_filters(struct keys *keys, size_t bytes)
+{
+	int64_t writes = 0;
+	int rc = db_exec(keys->db, "BEGIN IMMEDIATE");
+
 	if (rc == SQLITE_OK) {
-		rc = db_exec(db, "BEGIN IMMEDIATE");
+		rc = first_load(keys, bytes / FILTER_CHUNK * FILTER_CHUNK);
 	}
-	if (rc != SQLITE_OK) {
-		return rc;
-	}
-	rc = first_load(keys, filter_bytes / FILTER_CHUNK * FILTER_CHUNK);
 	if (rc == SQLITE_OK) {
 		rc = get_meta(keys, "key_writes", &writes);
 	}
 	if (rc == SQLITE_OK) {
 		rc = catch_up(keys, writes);
 	}
-	if (rc == SQLITE_OK) {
-		rc = db_exec(db, "COMMIT");
+	return rc == SQLITE_OK ? db_exec(keys->db, "COMMIT") : rc;
+}
+
+int keys_load(struct keys *keys, size_t filter_bytes)
+{
+	int rc;
+
+	if (keys->loaded) {
+		return SQLITE_OK;
 	}
-	if (rc == SQLITE_OK) {
+	rc = load_filters(keys, filter_bytes);
+	keys->dirty = false;
+	keys->loaded = rc == SQLITE_OK;
+	if (keys->loaded) {
 		filter_settle(keys->old);
+	} else {
+		keys->writes = NEVER_LOADED;
 	}
 	return rc;
 }
@@ -707,8 +721,11 @@ static int start_run(struct keys *keys)
 int keys_begin(struct keys *keys)
 {
 	int64_t writes = 0;
-	int rc = get_meta(keys, "key_writes", &writes);
+	int rc;
 
+	assert(keys->loaded);
+
+	rc = get_meta(keys, "key_writes", &writes);
 	keys->fresh = 0;
 	keys->dirty = false;
 	if (rc == SQLITE_OK && writes != keys->writes) {
