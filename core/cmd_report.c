@@ -20,19 +20,21 @@ const struct report *const reports[] = {
 	&report_health, &report_circuit, &report_routing, &report_worker_costs,
 	&report_worker_report, &report_payroll, &report_forecast,
 	&report_cost_drivers, &report_anomalies, &report_data_quality,
-	&report_calls, NULL
+	&report_calls, &report_tags, NULL
 };
 
-enum { BY, WHERE, LIMIT, COMPARE, DAYS, PERIOD, SINCE, UNTIL, TZ, SINK,
+enum { BY, WHERE, TAG, LIMIT, COMPARE, DAYS, PERIOD, SINCE, UNTIL, TZ, SINK,
        FROM_RECORDS, FORMAT };
 
 static const struct cli_option options[] = {
 	[BY]     = { "by", 'b', "FIELD[,FIELD]", "Group by provider, model_id, "
 	             "worker, node, agent, tier, request_type, cost_center, "
-	             "budget_id, team or another text column; and by hour, "
-	             "day, week or month." },
+	             "budget_id, team, tag:KEY or another text column; and by "
+	             "hour, day, week or month." },
 	[WHERE]  = { "where", 'w', "FIELD=VALUE", "Only calls with that value; "
 	             "may be given four times." },
+	[TAG]    = { "tag", 0, "KEY=VALUE", "Only calls with that tag; with KEY "
+	             "alone, the tag whose values `report tags` lists." },
 	[LIMIT]  = { "limit", 'n', "N", "List the first N groups." },
 	[COMPARE] = { "compare", 0, NULL, "Also what the same groups cost in "
 	             "the window before (summary, top)." },
@@ -50,19 +52,45 @@ static const struct cli_option options[] = {
 	{ NULL }
 };
 
-static bool take_where(struct cli *cli, struct report_choice *choice)
+/* --tag KEY: no condition, but what `report tags` is about. */
+static bool take_tag(struct cli *cli, const struct report *report,
+                     struct report_choice *choice, const char *key)
+{
+	if (report != &report_tags || choice->tag != NULL) {
+		cli->status = cli_usage_error(
+			cli, choice->tag != NULL ? "--tag KEY is given twice"
+			: "--tag is KEY=VALUE here; --tag KEY is for report "
+			  "tags");
+		return false;
+	}
+	choice->tag = key;
+	return true;
+}
+
+static bool take_where(struct cli *cli, const struct report *report,
+                       struct report_choice *choice)
 {
 	for (size_t i = 0; i < cli->given_count; i++) {
-		if (cli->given[i].option != WHERE) {
+		const char *text = cli->given[i].value;
+		const bool tag = cli->given[i].option == TAG;
+
+		if (cli->given[i].option != WHERE && !tag) {
+			continue;
+		}
+		if (tag && strchr(text, '=') == NULL) {
+			if (!take_tag(cli, report, choice, text)) {
+				return false;
+			}
 			continue;
 		}
 		if (choice->where_count == QUERY_MAX_FILTERS) {
 			cli->status = cli_usage_error(
-				cli, "--where may be given %d times",
+				cli, "--where and --tag may be given %d times",
 				QUERY_MAX_FILTERS);
 			return false;
 		}
-		choice->where[choice->where_count++] = cli->given[i].value;
+		choice->is_tag[choice->where_count] = tag;
+		choice->where[choice->where_count++] = text;
 	}
 	return true;
 }
@@ -82,7 +110,7 @@ static int run_report(struct cli *cli, const struct report *report,
 	if (!cli_number(cli, "limit", value[LIMIT], 1, LINES_MAX,
 	                &choice.limit) ||
 	    !cli_number(cli, "days", value[DAYS], 1, 36500, &choice.days) ||
-	    !take_where(cli, &choice)) {
+	    !take_where(cli, report, &choice)) {
 		return cli->status;
 	}
 	int status = report_prepare(&run, report, cli, &choice);
@@ -184,7 +212,8 @@ const struct command command_report = {
 	         "provider PROVIDER\n"
 	         "health|circuit|routing [--period PERIOD]\n"
 	         "payroll|forecast|cost-drivers\n"
-	         "anomalies|data-quality|calls",
+	         "anomalies|data-quality|calls\n"
+	         "tags [--tag KEY]",
 	.options = options,
 	.manual =
 	"Tokens, costs and requests of the facts of a window of time, by the "
@@ -249,12 +278,17 @@ const struct command command_report = {
 	"of output, twenty calls at least of each; whether they are good enough "
 	"is for people to judge.  `anomalies` compares the last day of each "
 	"model with the seven before; `data-quality` counts what producers left "
-	"out; `calls` lists the most expensive calls.\n"
+	"out; `calls` lists the most expensive calls.  `tags` lists the tags "
+	"that calls bear, or the values of one; a tag that the configuration "
+	"names under `tags: {report: ...}` is answered at once, any other from "
+	"the records.\n"
 	"\n"
 	"\tbursar report forecast --days 90\n"
 	"\tbursar report cost-drivers --period month\n"
 	"\tbursar report anomalies --tz Europe/Vienna\n"
 	"\tbursar report data-quality\n"
-	"\tbursar report calls --where team=research --limit 20",
+	"\tbursar report calls --where team=research --limit 20\n"
+	"\tbursar report tags --tag feature\n"
+	"\tbursar report daily --tag customer=42",
 	.run = run,
 };

@@ -17,6 +17,7 @@ const struct command *const commands[] = {
 	&command_report,
 	&command_price,
 	&command_budget,
+	&command_tags,
 	&command_reprice,
 	&command_verify,
 	&command_purge,

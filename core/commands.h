@@ -27,6 +27,7 @@ extern const struct command command_purge;
 extern const struct command command_report;
 extern const struct command command_reseal;
 extern const struct command command_reprice;
+extern const struct command command_tags;
 extern const struct command command_team;
 extern const struct command command_token;
 extern const struct command command_verify;

@@ -47,6 +47,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/book/report_print.c \
 	%D%/book/report_provider.c \
 	%D%/book/report_quality.c \
+	%D%/book/report_tags.c \
 	%D%/book/report_time.c \
 	%D%/book/report_usage.c \
 	%D%/book/reprice.c \
@@ -79,6 +80,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/cmd_reseal.c \
 	%D%/cmd_reprice.c \
 	%D%/cmd_status.c \
+	%D%/cmd_tags.c \
 	%D%/cmd_team.c \
 	%D%/cmd_token.c \
 	%D%/cmd_verify.c \

@@ -192,7 +192,8 @@ def a_key_makes_a_request_the_same(ground):
 
 def tokens_are_held_to_what_they_may(ground):
     add = add_token(ground, "meter", "--kinds", "metering", "--set",
-                    "team=support", "--set", "cost_center=c1")
+                    "team=support", "--set", "cost_center=c1", "--set",
+                    "tag:customer=acme")
     server = Server(ground, source={"token-file": ground.path("tokens"),
                                     "kind": ""})
     del server.source["kind"]
@@ -200,7 +201,8 @@ def tokens_are_held_to_what_they_may(ground):
     server.start()
     equal(server.post(facts(1, 1))[0], 401, "401 without a token")
     equal(server.post(facts(1, 1), token="x")[0], 401, "401 with another")
-    forged = daemon.fact(2, team="finance")
+    forged = daemon.fact(2, team="finance", tags={
+        "customer": "other", "feature": "chat"})
     equal(server.post([forged], token=add)[0], 200, "its own kind is taken")
     status, _, told = server.post([daemon.prompt(1)], token=add)
     equal(status, 403, "403: another kind is not")
@@ -214,6 +216,10 @@ def tokens_are_held_to_what_they_may(ground):
                        "metering_records")
     equal([tuple(row) for row in rows], [("support", "c1")],
           "fixed fields win")
+    rows = ground.rows("SELECT tags FROM metering_records ORDER BY 1")
+    equal([row[0] for row in rows],
+          ['{"customer":"acme","feature":"chat"}', '{"customer":"acme"}'],
+          "and so do fixed tags")
     equal(ground.count("prompt") + ground.count("tool"), 0, "nothing else")
 
     both = add_token(ground, "both")

@@ -14,6 +14,7 @@ dist_check_SCRIPTS += \
 	%D%/daemon_routes.py \
 	%D%/daemon_samples.py \
 	%D%/daemon_seal_postgres.py \
+	%D%/daemon_tags.py \
 	%D%/daemon_teams.py \
 	%D%/daemon_sealed_vault.py
 

@@ -349,11 +349,116 @@ START_TEST(every_dimension_and_sum_is_a_field_of_metering)
 }
 END_TEST
 
+/* --- tags ---------------------------------------------------------------- */
+
+static void name_tags(void)
+{
+	const struct rollup_tag tags[] = {
+		{ "tag:feature", 0 }, { "tag:later", CELL + 1 },
+	};
+
+	rollup_set_tags(rollup, tags, 2);
+}
+
+static void add_tagged(const char *tags, int64_t cost)
+{
+	struct bursar_record *record = record_now();
+
+	if (tags != NULL) {
+		set_text(record, "tags", tags);
+	}
+	set_number(record, "cost_usd", cost);
+	ck_assert(rollup_add(rollup, record));
+}
+
+START_TEST(a_tag_that_is_named_is_a_dimension)
+{
+	name_tags();
+	add_tagged("{\"feature\":\"chat\",\"x\":\"y\"}", 1);
+	add_tagged("{\"x\":\"y\",\"feature\":\"chat\"}", 2);
+	add_tagged("{\"x\":\"y\"}", 4);
+	add_tagged(NULL, 8);
+
+	ck_assert_int_eq(column(find("tag:feature", "chat"), "cost_nano"), 3);
+	ck_assert_int_eq(column(find("tag:feature", "chat"), "request_count"),
+	                 2);
+	ck_assert_int_eq(column(find("tag:feature", ""), "cost_nano"), 12);
+	ck_assert_ptr_null(find("tag:x", "y"));
+}
+END_TEST
+
+START_TEST(a_tag_is_fed_from_the_cell_on_that_the_ledger_says)
+{
+	struct bursar_record *record = record_at((CELL + 1) * COLUMNS_CELL_US);
+
+	name_tags();
+	add_tagged("{\"later\":\"a\"}", 1);
+	set_text(record, "tags", "{\"later\":\"b\"}");
+	ck_assert(rollup_add(rollup, record));
+
+	ck_assert_ptr_null(find("tag:later", "a"));
+	ck_assert_ptr_nonnull(find("tag:later", "b"));
+}
+END_TEST
+
+START_TEST(a_value_with_escapes_is_what_it_says)
+{
+	name_tags();
+	add_tagged("{\"feature\":\"a\\n\\\"b\\u0007\"}", 1);
+	add_tagged("{\"feature\":{\"a\":\"\\\"\"}}", 1);
+
+	ck_assert_ptr_nonnull(find("tag:feature", "a\n\"b\a"));
+	ck_assert_ptr_nonnull(find("tag:feature", "{\"a\":\"\\\"\"}"));
+	rollup_clear(rollup);
+	name_tags();
+	add_tagged("{\"feature\":\"\\\\\"}", 1);
+	ck_assert_ptr_nonnull(find("tag:feature", "\\"));
+}
+END_TEST
+
+START_TEST(keys_are_counted_and_nothing_else)
+{
+	add_tagged("{\"a\":\"1\",\"b\":{\"c\":\"2\"},\"d e\":\"3\"}", 7);
+	add_tagged("{\"a\":\"2\"}", 7);
+	add_tagged(NULL, 7);
+
+	ck_assert_int_eq(column(find("tag", "a"), "request_count"), 2);
+	ck_assert_int_eq(column(find("tag", "a"), "cost_nano"), 0);
+	ck_assert_int_eq(column(find("tag", "a"), "cost_nano_n"), 0);
+	ck_assert_int_eq(column(find("tag", "b"), "request_count"), 1);
+	ck_assert_ptr_null(find("tag", "c"));
+	ck_assert_ptr_null(find("tag", "d e"));
+	ck_assert_int_eq(column(find("all", ""), "cost_nano"), 21);
+}
+END_TEST
+
+START_TEST(a_note_of_a_tag_is_a_good_key_or_none)
+{
+	struct rollup_tag tag;
+	char longest[ROLLUP_NAME_SIZE + 1] = "tag:";
+
+	ck_assert(rollup_tag_make(&tag, (struct bursar_span){ "tag:a", 5 }, 3));
+	ck_assert_str_eq(tag.name, "tag:a");
+	ck_assert_int_eq(tag.since, 3);
+	ck_assert(!rollup_tag_make(&tag, (struct bursar_span){ "tag:", 4 }, 0));
+	ck_assert(!rollup_tag_make(&tag, (struct bursar_span){ "tag:'", 5 },
+	                           0));
+	ck_assert(!rollup_tag_make(&tag, (struct bursar_span){ "tag:a\0b", 7 },
+	                           0));
+	memset(longest + 4, 'x', sizeof(longest) - 4);
+	ck_assert(rollup_tag_make(&tag, (struct bursar_span){
+		longest, 4 + TAGS_ASKED_MAX }, 0));
+	ck_assert(!rollup_tag_make(&tag, (struct bursar_span){
+		longest, 5 + TAGS_ASKED_MAX }, 0));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("rollup");
 	TCase *sums = tcase_create("sums");
 	TCase *cells = tcase_create("cells");
+	TCase *tags = tcase_create("tags");
 
 	tcase_add_checked_fixture(sums, set_up, tear_down);
 	tcase_add_test(sums, a_record_adds_to_a_cell_of_every_dimension);
@@ -372,6 +477,14 @@ int main(void)
 	tcase_add_test(cells, clearing_forgets_everything);
 	tcase_add_test(cells, every_dimension_and_sum_is_a_field_of_metering);
 	suite_add_tcase(suite, cells);
+
+	tcase_add_checked_fixture(tags, set_up, tear_down);
+	tcase_add_test(tags, a_tag_that_is_named_is_a_dimension);
+	tcase_add_test(tags, a_tag_is_fed_from_the_cell_on_that_the_ledger_says);
+	tcase_add_test(tags, a_value_with_escapes_is_what_it_says);
+	tcase_add_test(tags, keys_are_counted_and_nothing_else);
+	tcase_add_test(tags, a_note_of_a_tag_is_a_good_key_or_none);
+	suite_add_tcase(suite, tags);
 
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

@@ -243,6 +243,8 @@ static const char *const extra_sums[QUERY_EXTRAS] = {
 		"COALESCE(provider_response_id, '') = '' THEN 1 ELSE 0 END), 0)",
 	[QUERY_FLAGGED] = "COALESCE(SUM(CASE WHEN dq_flags <> 0 "
 		"THEN 1 ELSE 0 END), 0)",
+	[QUERY_UNTAGGED] = "COALESCE(SUM(CASE WHEN tags IS NULL "
+		"THEN 1 ELSE 0 END), 0)",
 };
 
 static const char *stored(const char *field, char name[COLUMNS_NAME_MAX])

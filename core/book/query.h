@@ -46,6 +46,7 @@ enum query_extra {
 	QUERY_LATENCY_MAX,	/* the highest; unknown where all are */
 	QUERY_NO_RESPONSE_ID,	/* facts without provider_response_id */
 	QUERY_FLAGGED,		/* facts with any flag in dq_flags */
+	QUERY_UNTAGGED,		/* facts without tags */
 	QUERY_EXTRAS
 };
 

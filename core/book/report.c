@@ -117,8 +117,8 @@ static int add_filter(struct report_run *run, const char *word, const char *valu
 	return CLI_OK;
 }
 
-/* Reads "team=red". */
-static int take_where(struct report_run *run, const char *text)
+/* Reads "team=red", or of a tag "customer=42". */
+static int take_where(struct report_run *run, const char *text, bool is_tag)
 {
 	const char *equals = strchr(text, '=');
 	char word[REPORT_WORD_SIZE];
@@ -127,7 +127,8 @@ static int take_where(struct report_run *run, const char *text)
 		return cli_usage_error(run->cli, "--where is FIELD=VALUE, not "
 		                       "'%.60s'", text);
 	}
-	snprintf(word, sizeof(word), "%.*s", (int)(equals - text), text);
+	snprintf(word, sizeof(word), "%s%.*s", is_tag ? TAGS_PREFIX : "",
+	         (int)(equals - text), text);
 	return add_filter(run, word, equals + 1);
 }
 
@@ -140,7 +141,7 @@ static int take_filters(struct report_run *run)
 		status = add_filter(run, run->report->field, choice->operand);
 	}
 	for (size_t i = 0; i < choice->where_count && status == CLI_OK; i++) {
-		status = take_where(run, choice->where[i]);
+		status = take_where(run, choice->where[i], choice->is_tag[i]);
 	}
 	return status;
 }

@@ -46,7 +46,9 @@ struct report_choice {
 	const char *by;
 	const char *since, *until, *period, *tz;
 	const char *where[QUERY_MAX_FILTERS];	/* "FIELD=VALUE" */
+	bool        is_tag[QUERY_MAX_FILTERS];	/* ... "KEY=VALUE" of a tag */
 	size_t      where_count;
+	const char *tag;	/* whose values are listed */
 	int64_t     limit;	/* 0: not said */
 	int64_t     days;	/* 0: not said */
 	bool        compare;

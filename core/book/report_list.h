@@ -13,6 +13,6 @@ extern const struct report report_summary, report_worker, report_team,
 	report_provider, report_worker_costs, report_payroll,
 	report_worker_report, report_forecast, report_cost_drivers,
 	report_period_totals, report_daily, report_anomalies,
-	report_data_quality, report_calls, report_overview;
+	report_data_quality, report_calls, report_overview, report_tags;
 
 #endif

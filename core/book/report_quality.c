@@ -22,6 +22,8 @@ static const struct shown quality_columns[] = {
 	    TABLE_COUNT }, FIGURE_EXTRA, QUERY_NO_RESPONSE_ID, SHOW_BOTH, 0 },
 	{ { "flagged_count", "flagged as odd", TABLE_COUNT }, FIGURE_EXTRA,
 	  QUERY_FLAGGED, SHOW_BOTH, 0 },
+	{ { "untagged_calls_count", "without tags", TABLE_COUNT },
+	  FIGURE_EXTRA, QUERY_UNTAGGED, SHOW_BOTH, 0 },
 	SUM("input_tokens", NULL, ROLLUP_INPUT_TOKENS),
 	SUM("output_tokens", NULL, ROLLUP_OUTPUT_TOKENS),
 	SUM("thinking_tokens", NULL, ROLLUP_THINKING_TOKENS),
