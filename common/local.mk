@@ -67,7 +67,10 @@ noinst_LTLIBRARIES += %D%/libcolumns.la %D%/librollup.la \
 %C%_librollup_la_SOURCES = %D%/rollup.c %D%/rollup.h
 %C%_librollup_la_LIBADD = %D%/libcolumns.la %D%/libtags.la
 
-noinst_LTLIBRARIES += %D%/libtags.la
+noinst_LTLIBRARIES += %D%/libtags.la %D%/libdescriptor.la
+%C%_libdescriptor_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
+%C%_libdescriptor_la_SOURCES = %D%/descriptor.c %D%/descriptor.h
+
 %C%_libtags_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
 %C%_libtags_la_SOURCES = %D%/tags.c %D%/tags.h
 

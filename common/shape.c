@@ -19,7 +19,7 @@
 
 #include "common/shape.h"
 
-#define MAX_NAMES   160
+#define MAX_NAMES   192
 #define MAX_GIVEN   24
 #define MAX_TEXTS   8
 #define MAX_STEPS   192

@@ -36,6 +36,13 @@
 	FIELD("request_id", TEXT, 0, "request"),                             \
 	FIELD("exchange_id", TEXT, 0, "exchange within the request")
 
+#define IDENTITY                                                             \
+	FIELD("identity_canonical_name", TEXT, 0, "name of who called"),     \
+	FIELD("identity_kind", TEXT, 0, "human, service ... or unknown"),    \
+	FIELD("identity_provider", TEXT, 0, "who vouches for the name"),     \
+	FIELD("identity_principal_id", INT, 0, "its number as a principal"), \
+	FIELD("identity_id", INT, 0, "its number as an identity")
+
 static const struct bursar_field metering_fields[] = {
 	COMMON(0),
 	CONTEXT,
@@ -84,6 +91,7 @@ static const struct bursar_field metering_fields[] = {
 	/* A format sets an object, or an array of objects of which the later
 	 * ones win; the core writes them anew, see common/tags.h. */
 	FIELD("tags", JSON, 0, "tags: texts, or objects of texts"),
+	IDENTITY,
 };
 
 static const struct bursar_field prompt_fields[] = {
@@ -119,6 +127,7 @@ static const struct bursar_field prompt_fields[] = {
 	FIELD("error_category", TEXT, 0, "kind of error"),
 	FIELD("error_code", TEXT, 0, "the provider's error code"),
 	FIELD("error_message", TEXT, BURSAR_FIELD_BODY, "error in words"),
+	IDENTITY,
 };
 
 static const struct bursar_field tool_fields[] = {
@@ -146,6 +155,7 @@ static const struct bursar_field tool_fields[] = {
 	FIELD("requires_human_approval", BOOL, 0, "a person had to agree"),
 	FIELD("tool_start_at", TIME, 0, "when the tool started"),
 	FIELD("tool_end_at", TIME, 0, "when the tool ended"),
+	IDENTITY,
 };
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))

@@ -33,7 +33,7 @@ fuzzers += %D%/fuzz_envelope %D%/fuzz_ledger %D%/fuzz_provider
 %C%_fuzz_envelope_LDADD    = $(fuzz_main) core/libcore.la
 
 # The plugin as objects: a loader has nothing to do with it.
-format_ledger_objects = common/libshape.la common/libjson.la \
+format_ledger_objects = common/libdescriptor.la common/libshape.la common/libjson.la \
 	common/librfc3339.la core/libcore.la
 
 %C%_fuzz_ledger_SOURCES  = %D%/fuzz_ledger.c plugins/formats/ledger.c

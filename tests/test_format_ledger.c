@@ -444,6 +444,73 @@ START_TEST(knows_the_caller)
 }
 END_TEST
 
+/* What an identity is in parts; golden. */
+static const struct {
+	const char *body;
+	const char *name, *kind, *provider;
+} descriptors[] = {
+	{ "{\"identity\":{\"identity\":\"user:matt\"}}",
+	  "matt", "human", "local" },
+	{ "{\"identity\":{\"identity\":\"service:system\","
+	  "\"type\":\"Service Account\"}}",
+	  "system", "service_account", "local" },
+	{ "{\"identity\":{\"identity\":\"gaia\"}}",
+	  "gaia", "unknown", "local" },
+	{ "{\"identity\":{\"identity\":\"spiffe://legion.internal/wl\"}}",
+	  "spiffe://legion.internal/wl", "unknown", "local" },
+	{ "{\"identity\":{\"identity\":\"spiffe://legion.internal/wl\","
+	  "\"type\":\"workload\"}}",
+	  "spiffe://legion.internal/wl", "workload", "local" },
+	{ "{\"identity\":{\"identity\":\"ana@example.com\","
+	  "\"type\":\"human\",\"credential\":\"entra_delegated\"}}",
+	  "ana@example.com", "human", "entra_delegated" },
+	{ "{\"identity\":{\"identity\":\"a:b@c\"}}",
+	  "a:b@c", "unknown", "local" },
+	{ "{\"identity\":{\"identity\":\"app:\"}}",
+	  "app:", "unknown", "local" },
+	{ "{\"identity\":{\"identity\":\"x:y:z\",\"type\":\"User:x\"}}",
+	  "y:z", "human", "local" },
+	{ "{\"caller\":{\"requested_by\":{\"identity\":\"system\","
+	  "\"type\":\"service\",\"credential\":\" Key Cloak! \"}}}",
+	  "system", "service", "key-cloak" },
+	{ "{\"caller\":{\"extension\":\"lex-metering\"}}",
+	  "lex-metering", "extension", "local" },
+	{ "{\"identity\":{\"credential\":\"x\"}}",
+	  "unset", "unset", "unset" },
+};
+
+START_TEST(an_identity_has_parts)
+{
+	decode_text("metering", descriptors[_i].body);
+	is("identity_canonical_name", descriptors[_i].name);
+	is("identity_kind", descriptors[_i].kind);
+	is("identity_provider", descriptors[_i].provider);
+}
+END_TEST
+
+static const struct {
+	const char *header;
+	const char *said;
+	const char *stored;
+} row_ids[] = {
+	{ "x-legion-identity-db-principal-id", "42", "42" },
+	{ "x-legion-identity-db-principal-id", "0", "unset" },
+	{ "x-legion-identity-db-principal-id", "-1", "unset" },
+	{ "x-legion-identity-db-principal-id", "4x", "unset" },
+	{ "x-legion-identity-db-principal-id", "9999999999999999999", "unset" },
+	{ "x-legion-identity-principal-id", "7", "7" },
+};
+
+START_TEST(a_number_of_an_identity_is_above_zero)
+{
+	decode_header(row_ids[_i].header, row_ids[_i].said);
+	decode_header("x-legion-identity-db-identity-id", "0");
+	decode_text("metering", "{}");
+	is("identity_principal_id", row_ids[_i].stored);
+	is("identity_id", "unset");
+}
+END_TEST
+
 START_TEST(completes_an_identity_for_a_kind_without_caller_type)
 {
 	decode_text("tool", callers[1].body);
@@ -1408,6 +1475,8 @@ static TCase *places_case(void)
 	tcase_add_test(t, takes_the_retention_label_from_the_header_first);
 	tcase_add_test(t, leaves_the_id_to_the_core_where_a_property_has_one);
 	LOOP(t, knows_the_caller, callers);
+	LOOP(t, an_identity_has_parts, descriptors);
+	LOOP(t, a_number_of_an_identity_is_above_zero, row_ids);
 	tcase_add_test(t, completes_an_identity_for_a_kind_without_caller_type);
 	return t;
 }

@@ -20,6 +20,7 @@
 
 #include <bursar/format.h>
 
+#include "common/descriptor.h"
 #include "common/json.h"
 #include "common/shape.h"
 #include "common/thinking.h"
@@ -169,6 +170,31 @@ static enum shape_result direct_extension(struct shape_run *run,
 	return has_requester(run) ? SHAPE_PASS : extension(run, in, value);
 }
 
+/* A number of somebody's database; what is not above zero is none. */
+static enum shape_result row_id(struct shape_run *run,
+                                const struct shape_input *in,
+                                struct bursar_value *value)
+{
+	const struct bursar_span text = in->given;
+	int64_t number = 0;
+
+	if (in->node != 0) {
+		return json_int(run->doc, in->node, &number) && number > 0
+			? shape_integer(run, in, value) : SHAPE_EMPTY;
+	}
+	if (text.size > 18) {
+		return SHAPE_EMPTY;
+	}
+	for (size_t i = 0; i < text.size; i++) {
+		if (text.data[i] < '0' || text.data[i] > '9') {
+			return SHAPE_EMPTY;
+		}
+		number = number * 10 + (text.data[i] - '0');
+	}
+	value->number = number;
+	return number > 0 ? SHAPE_SET : SHAPE_EMPTY;
+}
+
 /* A text, as it was written, becomes {"content":"..."}. */
 static bool wrap(struct shape_run *run, struct bursar_span inside,
                  struct bursar_value *value)
@@ -316,7 +342,15 @@ static enum shape_result more_tags(struct shape_run *run,
 	  "caller.id caller.canonical_name caller.identity "                 \
 	  "caller.username" },                                               \
 	{ "caller_identity", extension, "caller.requested_by.extension" },   \
-	{ "caller_identity", direct_extension, "caller.extension" }
+	{ "caller_identity", direct_extension, "caller.extension" },         \
+	{ "identity_provider", shape_present,                                \
+	  "identity.credential caller.requested_by.credential" },            \
+	{ "identity_provider", direct, "caller.credential" },                \
+	{ "identity_principal_id", row_id,                                   \
+	  "@x-legion-identity-db-principal-id "                              \
+	  "@x-legion-identity-principal-id" },                               \
+	{ "identity_id", row_id,                                             \
+	  "@x-legion-identity-db-identity-id @x-legion-identity-db-id" }
 
 #define HEALTH \
 	"classification.contains_phi contains_phi @x-legion-contains-phi"
@@ -528,6 +562,9 @@ struct layout {
 	int hidden;
 	int tags;
 	int metadata;
+	int identity_name;
+	int identity_kind;
+	int identity_provider;
 };
 
 struct bursar_format {
@@ -572,6 +609,61 @@ static bool complete_identity(const struct layout *layout,
 	return identity == NULL || !identity->is_set || type == NULL ||
 	       !type->is_set || !is_generic(identity) ||
 	       joined(&run, type->text, type->size, identity) == SHAPE_SET;
+}
+
+static struct bursar_span span_of(const struct bursar_value *value)
+{
+	return value != NULL && value->is_set
+		? (struct bursar_span){ value->text, value->size }
+		: (struct bursar_span){ "", 0 };
+}
+
+/* Writes a text in its simple form, or what stands for none. */
+static bool simplify(struct bursar_value *value, struct bursar_span text,
+                     size_t (*form)(struct bursar_span text, char *out),
+                     const char *none, struct bursar_arena *arena)
+{
+	char *out = arena->alloc(arena, text.size + 1);
+
+	if (out == NULL) {
+		return false;
+	}
+	const size_t size = form(text, out);
+	set_word(value, size > 0 ? out : none, size > 0 ? size : strlen(none));
+	value->is_set = true;
+	return true;
+}
+
+/* The parts of an identity, see common/descriptor.h; without one there are no
+ * parts. */
+static bool describe_identity(const struct layout *l,
+                              struct bursar_record *record,
+                              struct bursar_arena *arena)
+{
+	const struct bursar_value *identity = value_of(l, record,
+	                                               l->caller_identity);
+	struct bursar_value *name = value_of(l, record, l->identity_name);
+	struct bursar_value *kind = value_of(l, record, l->identity_kind);
+	struct bursar_value *provider = value_of(l, record,
+	                                         l->identity_provider);
+	struct bursar_span type = span_of(value_of(l, record, l->caller_type));
+	struct bursar_span before, text;
+
+	if (identity == NULL || name == NULL || kind == NULL ||
+	    provider == NULL) {
+		return true;
+	}
+	if (!identity->is_set) {
+		*provider = (struct bursar_value){ 0 };
+		return true;
+	}
+	descriptor_split(span_of(identity), &before, &text);
+	set_word(name, text.data, text.size);
+	name->is_set = true;
+	return simplify(kind, type.size > 0 ? type : before, descriptor_kind,
+	                DESCRIPTOR_KIND_UNKNOWN, arena) &&
+	       simplify(provider, span_of(provider), descriptor_provider,
+	                DESCRIPTOR_PROVIDER_LOCAL, arena);
 }
 
 static uint64_t number_of(const struct layout *layout,
@@ -741,6 +833,7 @@ static bool fill(const struct bursar_format *format,
 {
 	if (!shape_fill(layout->shape, doc, message, record, arena) ||
 	    !complete_identity(layout, record, arena) ||
+	    !describe_identity(layout, record, arena) ||
 	    !join_tags(layout, record, arena)) {
 		return false;
 	}
@@ -798,6 +891,11 @@ static bool layout_init(struct layout *layout, const struct bursar_kind *kind,
 	layout->hidden = bursar_field_find(kind, "hidden_output_tokens");
 	layout->tags = bursar_field_find(kind, "tags");
 	layout->metadata = shape_field(layout->shape, ".metadata");
+	layout->identity_name = bursar_field_find(kind,
+	                                          "identity_canonical_name");
+	layout->identity_kind = bursar_field_find(kind, "identity_kind");
+	layout->identity_provider = bursar_field_find(kind,
+	                                              "identity_provider");
 	return true;
 }
 
@@ -895,6 +993,9 @@ BURSAR_PLUGIN_DEFINE(format_ledger,
 "One message is one record: a JSON object whose members fill the fields of "
 "its kind, with headers such as x-legion-retention as a second place to look. "
 "Nothing has to be there. A count or a cost that is not given stays unknown.\n"
+"\n"
+"The objects `tags` and `metadata` of a metering record are its tags; where "
+"both have a key, that of `metadata` counts.\n"
 "\n"
 "Members that have no field, values of the wrong type and texts of more than "
 "1,024 bytes where a name is expected are kept as written in extra_json, at "

@@ -7,8 +7,8 @@ endif
 %C%_format_ledger_la_SOURCES  = %D%/ledger.c
 %C%_format_ledger_la_CPPFLAGS = $(plugin_cppflags)
 %C%_format_ledger_la_LDFLAGS  = $(plugin_ldflags)
-%C%_format_ledger_la_LIBADD   = common/libshape.la common/libjson.la \
-	common/librfc3339.la
+%C%_format_ledger_la_LIBADD   = common/libdescriptor.la common/libshape.la \
+	common/libjson.la common/librfc3339.la
 
 if BUILD_FORMAT_PROVIDER
 formats_LTLIBRARIES += %D%/format_provider.la
