@@ -10,19 +10,23 @@
 
 #include "common/tags.h"
 
-#define ASKED_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" \
-                    "0123456789_.-"
-
 /* --- keys ---------------------------------------------------------------- */
 
 bool tags_key_is_good(const char *key, size_t size)
 {
+	if (size == 0 || size > TAGS_ASKED_MAX) {
+		return false;
+	}
 	for (size_t i = 0; i < size; i++) {
-		if (key[i] == '\0' || strchr(ASKED_CHARS, key[i]) == NULL) {
+		const char c = key[i];
+		const char small = (char)(c | 0x20);
+
+		if (!(small >= 'a' && small <= 'z') && !(c >= '0' && c <= '9') &&
+		    c != '_' && c != '.' && c != '-') {
 			return false;
 		}
 	}
-	return size > 0 && size <= TAGS_ASKED_MAX;
+	return true;
 }
 
 const char *tags_key_of(const char *word)

@@ -6,6 +6,8 @@
  *	bench_sink sqlite   MILLIONS BATCH path=LEDGER.db [OPTION=VALUE ...]
  *	bench_sink postgres MILLIONS BATCH conninfo=... schema=...
  *
+ * With tags=N each record bears N tags, of 7, 100 or 1 values in turn.
+ *
  * Makes metering records (lengths and spread as a gateway sends them, 20 a
  * second, random ids), ordered by key as the daemon orders them, and times
  * nothing but write().  Prints a line for each million: rows a second, how much
@@ -79,6 +81,7 @@ static int64_t log_normal(double mu, double sigma)
 struct made {
 	struct bursar_record *record;
 	char texts[TEXTS][LONGEST];
+	char tags[1024];
 	size_t used;
 };
 
@@ -167,6 +170,27 @@ static void set_usage(struct made *made)
 	set_number(made, "cost_reported_usd", cost);
 }
 
+static unsigned tags;
+
+static void set_tags(struct made *made)
+{
+	const size_t room = sizeof(made->tags);
+	size_t size = 0;
+
+	for (unsigned i = 0; i < tags && i < 20; i++) {
+		size += (size_t)snprintf(
+			made->tags + size, room - size,
+			"%s\"key-%u\":\"value-%u\"", i == 0 ? "{" : ",", i,
+			(unsigned)(i % 3 == 2 ? 0 : chance() %
+			           (i % 3 == 0 ? 7 : 100)));
+	}
+	if (size > 0) {
+		made->tags[size++] = '}';
+		bursar_set_text(made->record, bursar_field_find(kind, "tags"),
+		                made->tags, size);
+	}
+}
+
 static void make(struct made *made, struct fakehost *host, uint64_t i)
 {
 	const int64_t at = INT64_C(1793491200000000) + (int64_t)i * 50000;
@@ -182,6 +206,7 @@ static void make(struct made *made, struct fakehost *host, uint64_t i)
 	set_context(made, i);
 	set_origin(made, i);
 	set_usage(made);
+	set_tags(made);
 	id = &made->record->values[BURSAR_MESSAGE_ID];
 	host->host.key(kind, id->text, id->size, made->record->key);
 	made->record->check = chance();
@@ -306,6 +331,10 @@ START_TEST(the_benchmark)
 
 		ck_assert_ptr_nonnull(value);
 		*value = '\0';
+		if (strcmp(words[i], "tags") == 0) {
+			tags = (unsigned)atoi(value + 1);
+			continue;
+		}
 		fakehost_set(host, words[i], value + 1);
 	}
 	kind = &schema.kinds[0];

@@ -30,6 +30,13 @@ def ask(ground, statement):
             for row in ground.rows(statement)]
 
 
+def change(ground, statement):
+    if real.SINK == "postgres":
+        real.sql(statement)
+    else:
+        ground.run_sql(statement + ";")
+
+
 def report(ground, *words):
     said = ground.bursar("report", *words, "--format", "json")
     return json.loads(said[:said.rindex("}") + 1],
@@ -161,6 +168,13 @@ def sums_of_tags_are_those_of_the_records(ground):
            for one in row["by_value"]}, want, "the values of a tag")
     equal((row["total_calls"], row["tagged_calls"], row["distinct_values"]),
           (MANY, len(bear), len(want)), "and how many bear it")
+
+    for dimension in ("tag", "tag:feature"):
+        for by in ("+ 1", "- 1"):
+            change(ground, "UPDATE rollup_cells SET request_count = "
+                   "request_count %s WHERE dimension = '%s'" % (by, dimension))
+            said = ground.bursar("verify", status=3 if by == "+ 1" else 0)
+        check("agrees" in said, "the dimension %s is verified" % dimension)
 
 
 def what_comes_late_is_repriced_or_purged_stays_right(ground):
