@@ -332,7 +332,7 @@ START_TEST(the_benchmark)
 		ck_assert_ptr_nonnull(value);
 		*value = '\0';
 		if (strcmp(words[i], "tags") == 0) {
-			tags = (unsigned)atoi(value + 1);
+			tags = (unsigned)strtoul(value + 1, NULL, 10);
 			continue;
 		}
 		fakehost_set(host, words[i], value + 1);
