@@ -77,6 +77,11 @@ static const char change_sums[] =
 	"SET cost_nano = rollup_cells.cost_nano + excluded.cost_nano, "
 	"cost_nano_n = rollup_cells.cost_nano_n + excluded.cost_nano_n";
 
+/* The days of what changed are open again, see rollup.h. */
+static const char open_days[] =
+	"DELETE FROM rollup_closed WHERE day IN (SELECT (row_id >> %d) / %d "
+	"FROM bursar_corrections WHERE batch = $1)";
+
 static const char count_notes[] =
 	"SELECT count(*) FROM bursar_corrections WHERE batch = $1";
 
@@ -268,6 +273,17 @@ static enum bursar_verdict change_cells(const struct corrections_db *db,
 	return verdict;
 }
 
+static enum bursar_verdict change_days(const struct corrections_db *db,
+                                       const struct bursar_cell *batch,
+                                       struct bursar_error *err)
+{
+	char statement[sizeof(open_days) + 20];
+
+	snprintf(statement, sizeof(statement), open_days, COLUMNS_ID_SHIFT,
+	         ROLLUP_DAY);
+	return run(db, statement, batch, 1, err);
+}
+
 static int take_count(void *context, const struct bursar_cell *cells,
                       size_t count)
 {
@@ -298,6 +314,9 @@ enum bursar_verdict corrections_run(const struct corrections_db *db,
 	}
 	if (verdict == BURSAR_DONE) {
 		verdict = change_cells(db, &batch, err);
+	}
+	if (verdict == BURSAR_DONE) {
+		verdict = change_days(db, &batch, err);
 	}
 	if (verdict == BURSAR_DONE) {
 		verdict = db->run(db->context, count_notes, &batch, 1,

@@ -11,6 +11,11 @@
  * NULL, '' for unknown), then ROLLUP_COLUMNS in this order.  A column `x_n`
  * counts the records that said anything of x, so that an average is over those
  * and unknown is not zero.
+ *
+ * Table rollup_days has the same for whole days: `day`, since 1970 (UTC), in
+ * place of `cell`.  A sink does not fill it.  But it makes both it and the table
+ * rollup_closed (day, fence, summed), from which it deletes the rows of the
+ * days of all cells that it adds to, after these, in the same transaction.
  */
 #ifndef COMMON_ROLLUP_H
 #define COMMON_ROLLUP_H
@@ -20,6 +25,7 @@
 #include "common/tags.h"
 
 #define ROLLUP_LATENCY_BUCKETS 20
+#define ROLLUP_DAY 96		/* cells of a day */
 
 /* Upper bounds in ms, inclusive; the last bucket has none. */
 extern const int64_t rollup_latency_bounds[ROLLUP_LATENCY_BUCKETS - 1];

@@ -27,7 +27,7 @@ static const struct cli_option options[] = {
 static const char *const check_names[] = {
 	[VERIFY_TIME] = "time", [VERIFY_CELL] = "cell",
 	[VERIFY_DIMENSION] = "dimension", [VERIFY_KEY] = "key",
-	[VERIFY_ROW] = "row",
+	[VERIFY_ROW] = "row", [VERIFY_DAY] = "day",
 };
 
 static const struct table_column columns[] = {
@@ -73,13 +73,15 @@ static void add_wide(struct table *table, bool there, int64_t number)
 
 static void add_place(struct table *table, const struct verify_place *place)
 {
-	const bool cell = place->check == VERIFY_CELL;
+	const bool day = place->check == VERIFY_DAY;
+	const bool cell = day || place->check == VERIFY_CELL;
 	const bool sums = cell || place->check == VERIFY_TIME ||
 	                  place->check == VERIFY_ROW;
 	const bool rollups = cell || place->check == VERIFY_DIMENSION;
 
 	table_add_text(table, check_names[place->check]);
-	table_add_text(table, rollups ? "rollup_cells" : place->kind->table);
+	table_add_text(table, day ? "rollup_days" : rollups ? "rollup_cells"
+	               : place->kind->table);
 	if (place->check == VERIFY_DIMENSION) {
 		add_span(table, place->value);
 		table_add_null(table);
@@ -123,9 +125,11 @@ static void print_text(FILE *out, struct bursar_span text)
 
 static void print_cell(FILE *out, const struct verify_place *place)
 {
+	const bool day = place->check == VERIFY_DAY;
 	char time[TABLE_TIME_SIZE];
 
-	fprintf(out, "rollup_cells: %s", place->dimension);
+	fprintf(out, "%s: %s", day ? "rollup_days" : "rollup_cells",
+	        place->dimension);
 	if (strcmp(place->dimension, "all") != 0) {
 		fputc(' ', out);
 		print_text(out, place->value);
@@ -134,8 +138,9 @@ static void print_cell(FILE *out, const struct verify_place *place)
 	print_text(out, place->provider);
 	fputs(" ", out);
 	print_text(out, place->model_id);
-	fprintf(out, ": %s is %" PRId64 ", the facts say %" PRId64 "\n",
-	        place->column, place->stored, place->computed);
+	fprintf(out, ": %s is %" PRId64 ", the %s say %" PRId64 "\n",
+	        place->column, place->stored, day ? "cells" : "facts",
+	        place->computed);
 }
 
 static void print_row(FILE *out, const struct verify_place *place)
@@ -163,6 +168,7 @@ static void print_place(FILE *out, const struct verify_place *place)
 {
 	switch (place->check) {
 	case VERIFY_CELL:
+	case VERIFY_DAY:
 		print_cell(out, place);
 		break;
 	case VERIFY_DIMENSION:
@@ -208,6 +214,10 @@ static void print_counts(FILE *out, const struct verify_counts *counts)
 	        "the rollups, %" PRIu64 " prompt and tool records, %" PRIu64
 	        " keys\n", counts->facts, counts->cells, counts->bodies,
 	        counts->keys);
+	if (counts->days > 0) {
+		fprintf(out, "checked %" PRIu64 " days against their cells\n",
+		        counts->days);
+	}
 	fprintf(out, "there are %" PRId64 " records and %" PRId64 " keys\n",
 	        counts->stored_records, counts->stored_keys);
 	if (counts->closed_us != INT64_MIN) {
@@ -232,6 +242,7 @@ static int print_table(const struct look *look,
 	head_text(head, "report", "verify");
 	head_number(head, "facts", (int64_t)counts->facts);
 	head_number(head, "cells", (int64_t)counts->cells);
+	head_number(head, "days", (int64_t)counts->days);
 	head_number(head, "bodies", (int64_t)counts->bodies);
 	head_number(head, "keys", (int64_t)counts->keys);
 	head_number(head, "stored_records", counts->stored_records);
@@ -300,13 +311,15 @@ const struct command command_verify = {
 	.options = options,
 	.manual =
 	"Sums all facts again and compares the sums with every column of every "
-	"cell of the rollups; looks for the key of every record, without which "
+	"cell of the rollups, and the sums of days with those of their cells; "
+	"looks for the key of every record, without which "
 	"it could be stored twice; and computes the hash of every prompt and "
 	"tool record again.  Each place that differs is named.  The daemon may "
 	"run meanwhile.\n"
 	"\n"
 	"Cells from before the purge of facts are closed: they stay, but "
-	"nothing is left that they could be compared with.\n"
+	"nothing is left that they could be compared with.  Where a day differs "
+	"from its cells, `bursar jobs run rollup --force` sums it again.\n"
 	"\n"
 	"Exit status: 0 the ledger agrees with itself, 1 it could not be "
 	"looked at, 3 something differs.",

@@ -25,6 +25,8 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/book/command.h \
 	%D%/book/export.c \
 	%D%/book/export.h \
+	%D%/book/days.c \
+	%D%/book/days.h \
 	%D%/book/named.c \
 	%D%/book/named.h \
 	%D%/book/priced.c \
@@ -56,6 +58,8 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/book/reseal.h \
 	%D%/book/verify.c \
 	%D%/book/verify.h \
+	%D%/book/verify_days.c \
+	%D%/book/verify_days.h \
 	%D%/book/window.c \
 	%D%/book/window.h \
 	%D%/book/words.c \
@@ -117,6 +121,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/jobs/job.h \
 	%D%/jobs/job_purge.c \
 	%D%/jobs/job_reconcile.c \
+	%D%/jobs/job_rollup.c \
 	%D%/jobs/jobs.c \
 	%D%/jobs/jobs.h \
 	%D%/jobs/lease.c \

@@ -210,6 +210,7 @@ static bool load_jobs(const struct build *build)
 	setup->purge_ms = options_number(options, "purge");
 	setup->facts_ms = options_number(options, "facts");
 	setup->reconcile_ms = options_number(options, "reconcile");
+	setup->rollup_ms = options_number(options, "rollup");
 	setup->lease_ms = options_number(options, "lease");
 	options_destroy(options);
 	return true;

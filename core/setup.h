@@ -89,6 +89,7 @@ struct setup {
 	int64_t purge_ms;		/* jobs: intervals; 0: off */
 	int64_t facts_ms;
 	int64_t reconcile_ms;
+	int64_t rollup_ms;
 	int64_t lease_ms;
 
 	size_t dead_letter_bytes;	/* at most */

@@ -73,6 +73,9 @@ const struct bursar_option setup_job_options[] = {
 	{ "reconcile", BURSAR_TYPE_DURATION, "2m",
 	  "How often tool calls are tied to prompts that came apart from them; "
 	  "0 is never.", 0, 30 * DAY },
+	{ "rollup", BURSAR_TYPE_DURATION, "15m",
+	  "How often days that are over are summed up, which makes reports of "
+	  "many days quick; 0 is never.", 0, 30 * DAY },
 	{ "lease", BURSAR_TYPE_DURATION, "1m",
 	  "After how long another daemon goes on with the job of one that "
 	  "died.", 1000, HOUR },

@@ -6,6 +6,7 @@ import calendar
 import json
 import os
 import re
+import subprocess
 import sys
 import time
 
@@ -17,7 +18,7 @@ from daemon import check, equal, wait_for  # noqa: E402
 real.SOURCE = "file"
 DAY = 86400
 NO = 3
-NEVER = {"purge": 0, "facts": 0, "reconcile": 0, "lease": "3s"}
+NEVER = {"purge": 0, "facts": 0, "reconcile": 0, "rollup": 0, "lease": "3s"}
 
 
 # --- the ledger, of either kind ------------------------------------------------
@@ -286,6 +287,72 @@ def a_job_that_is_off_is_not_run(ground):
 
 # --- several -------------------------------------------------------------------
 
+# --- days ----------------------------------------------------------------------
+
+def summary(ground, *more):
+    """Of the last thirty days, as of one moment."""
+    until = int(time.time()) // DAY * DAY
+    return json.loads(ground.bursar(
+        "report", "summary", "--by", "provider", "--since",
+        daemon.instant(until - 30 * DAY), "--until", daemon.instant(until),
+        "--format", "json", *more))["rows"]
+
+
+def closed(ground):
+    return number(ground, "SELECT count(*) FROM rollup_closed "
+                  "WHERE summed = 1")
+
+
+def days_are_summed_up(ground):
+    store(ground, old_facts(0, 200) + old_facts(1000, 200, days=18))
+    before = summary(ground)
+    configure(ground, {"rollup": "300ms"})
+    process = ground.follow()
+    wait_for(lambda: closed(ground) >= 18, "days are closed")
+    equal(summary(ground), before, "the report says what it said")
+    change(ground, "UPDATE rollup_days SET request_count = request_count * 2")
+    check(summary(ground) != before, "and is made of days")
+    out = ground.bursar("verify", status=NO)
+    check("rollup_days" in out, "verify finds what was changed", out)
+    change(ground, "DELETE FROM rollup_closed")
+    wait_for(lambda: closed(ground) >= 18, "days are summed up again")
+    sound(ground, "after that")
+    ground.append("in/a", old_facts(2000, 3, days=18))
+    wait_for(lambda: ground.count() == 403, "some come late")
+    after = summary(ground)
+    equal(sum(row["request_count"] for row in after), 403, "they are counted")
+    equal(after, summary(ground, "--from-records"), "as the records say")
+    wait_for(lambda: closed(ground) >= 18, "their day is closed again")
+    equal(summary(ground), after, "and says the same")
+    equal(process.stop(), 0, "TERM ends it")
+    sound(ground, "in the end")
+
+
+@on("postgres")
+def a_day_waits_for_who_writes(ground):
+    """Sums of a transaction that is not over yet belong to their day."""
+    store(ground, old_facts(0, 50))
+    session = real.Session(
+        "BEGIN",
+        "UPDATE rollup_cells SET request_count = request_count + 1",
+        "DELETE FROM rollup_closed WHERE day = 1")
+    waiting = subprocess.Popen(
+        [daemon.BURSAR, "-c", ground.config, "jobs", "run", "rollup"],
+        cwd=ground.folder, env=daemon.environment())
+    time.sleep(1.5)
+    equal((waiting.poll(), closed(ground)), (None, 0), "it waits")
+    session.say("COMMIT")
+    session.end()
+    equal(waiting.wait(60), 0, "it goes on")
+    check(closed(ground) >= 19, "days are closed")
+    equal(ask(ground, "SELECT sum(request_count), count(*) FROM (SELECT "
+              "sum(request_count) AS request_count FROM rollup_days "
+              "WHERE dimension = 'all' GROUP BY day) d"),
+          ask(ground, "SELECT sum(request_count), count(DISTINCT cell / 96) "
+              "FROM rollup_cells WHERE dimension = 'all'"),
+          "with all that was written")
+
+
 def second_daemon(ground):
     """Another one with the same ledger, and a state folder of its own."""
     with open(ground.config, encoding="utf-8") as file:
@@ -548,6 +615,7 @@ SCENARIOS = [one for scenario in (
     labels_and_health_data_say_when_a_prompt_goes,
     facts_go_when_that_is_asked_for,
     a_job_that_is_off_is_not_run,
+    days_are_summed_up,
     of_two_daemons_one_runs_it,
     two_idle_daemons_write_nothing,
     who_is_killed_is_taken_over,
@@ -557,7 +625,8 @@ SCENARIOS = [one for scenario in (
     a_hold_suspends_and_a_release_resumes,
     a_clock_that_jumps_empties_nothing) for one in both(scenario)]
 SCENARIOS += [on("postgres")(a_month_that_is_not_over_waits_for_nobody),
-              on("postgres")(a_month_that_should_be_gone_for_long_waits)]
+              on("postgres")(a_month_that_should_be_gone_for_long_waits),
+              a_day_waits_for_who_writes]
 
 if os.environ.get("BURSAR_TEST_PG") or real.shutil.which("psql"):
     real.main(*SCENARIOS, servers=("postgres",), plugins=("sink_postgres",))

@@ -176,6 +176,25 @@ void ledger_put(struct book *book, struct bursar_record *record)
 
 /* --- statements ---------------------------------------------------------- */
 
+bool ledger_go_on(struct job_run *run)
+{
+	return run->ended == JOB_OK;
+}
+
+void ledger_sum_days(struct book *book)
+{
+	struct lease lease = { "rollup", "test", INT64_C(60000000), 0 };
+	struct job_run run = { .book = book, .lease = &lease,
+	                       .go_on = ledger_go_on };
+	struct bursar_error err = { 0 };
+	bool taken;
+
+	ck_assert_int_eq(lease_take(book, &lease, &taken, &err), 0);
+	ck_assert(taken);
+	ck_assert_msg(job_rollup(&run, &err) == JOB_OK, "%s", err.text);
+	ck_assert_int_eq(lease_release(book, &lease, &err), 0);
+}
+
 void ledger_run(struct book *book, const char *sql)
 {
 	struct bursar_error err = { 0 };

@@ -10,6 +10,7 @@
 #define TESTS_LEDGER_H
 
 #include "book/book.h"
+#include "jobs/job.h"
 #include "schema.h"
 
 /* A ledger that is empty; it goes when it is closed. */
@@ -37,6 +38,11 @@ void ledger_write(struct book *book, struct bursar_record *const *records,
 
 /* The same for one, which is freed. */
 void ledger_put(struct book *book, struct bursar_record *record);
+
+/* Has the job rollup sum up all days that are over. */
+void ledger_sum_days(struct book *book);
+/* For runs of jobs that nobody stops. */
+bool ledger_go_on(struct job_run *run);
 
 /* Runs SQL that must work. */
 void ledger_run(struct book *book, const char *sql);

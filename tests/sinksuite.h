@@ -448,6 +448,39 @@ START_TEST(sums_of_every_dimension_are_those_of_all)
 }
 END_TEST
 
+START_TEST(the_days_of_what_is_stored_are_open_again)
+{
+	open_sink();
+	for (int64_t day = TODAY - 2; day <= TODAY + 2; day++) {
+		char sql[120];
+
+		snprintf(sql, sizeof(sql), "INSERT INTO rollup_closed (day, "
+		         "fence, summed) VALUES (%lld, 1, 1) RETURNING day",
+		         (long long)day);
+		ck_assert_int_eq(integer(sql), day);
+	}
+	add_record("prompt", "p1", 1);
+	write_all();
+	ck_assert_int_eq(integer("SELECT count(*) FROM rollup_closed"), 5);
+	clear_records();
+	add("a");
+	bursar_set_number(add("b"), BURSAR_RECORDED_AT,
+	                  NOON - COLUMNS_DAY_US);
+	write_all();
+	ck_assert_int_eq(integer("SELECT count(*) FROM rollup_closed"), 3);
+	ck_assert_int_eq(integer("SELECT sum(day) FROM rollup_closed"),
+	                 3 * TODAY + 1);
+
+	/* What is there already changes no sum. */
+	ck_assert_int_eq(integer("INSERT INTO rollup_closed (day, fence, "
+		"summed) SELECT recorded_us / 86400000000, 1, 1 FROM "
+		"metering_records WHERE message_id = 'a' RETURNING summed"), 1);
+	write_all();
+	ck_assert_uint_eq(outcome_count(BURSAR_DUPLICATE), 2);
+	ck_assert_int_eq(integer("SELECT count(*) FROM rollup_closed"), 4);
+}
+END_TEST
+
 START_TEST(only_facts_are_summed)
 {
 	open_sink();
@@ -586,6 +619,7 @@ static void sinksuite_add(Suite *suite)
 	     the_record_itself_is_left_as_it_was);
 	CASE(suite, "every sink: sums",
 	     sums_of_every_dimension_are_those_of_all,
+	     the_days_of_what_is_stored_are_open_again,
 	     only_facts_are_summed, the_hourly_view_sums_quarters,
 	     the_hourly_view_rounds_as_it_always_did,
 	     an_absurd_sum_stays_at_its_end_and_keeps_nobody_out,

@@ -16,10 +16,12 @@
 
 #include "book/query.h"
 #include "common/columns.h"
+#include "jobs/job.h"
 #include "ledger.h"
 
 #define START   (INT64_C(1774700000) * 1000000)	/* 2026-03-28T12:13:20Z */
-#define DAYS    3
+#define DAYS    8
+#define LATE    30	/* records after days were summed up */
 #define RECORDS 2000
 #define GROUPS  (RECORDS + 1)
 
@@ -63,7 +65,7 @@ static const char *const features_written[] = { "chat", "se\\\"arch", "\\n" };
 static const char *const keys[] = { "feature", "late", "customer" };
 static char tags[RECORDS][160];
 
-#define LATE ((START / COLUMNS_CELL_US) + DAYS * 48)
+#define NAMED_LATE ((START / COLUMNS_CELL_US) + DAYS * 48)
 
 static const char *any_tags(int i)
 {
@@ -120,7 +122,7 @@ static struct bursar_record *any_record(int i)
 	return record;
 }
 
-static void setup(void)
+static void make(void)
 {
 	const char *given = getenv("BURSAR_TEST_SEED");
 
@@ -130,11 +132,35 @@ static void setup(void)
 	printf("BURSAR_TEST_SEED=%u\n", seed);
 	ledger_open(&book);
 	ck_assert(book_note_write(&book, "tag:feature", 0, &err) == 0);
-	ck_assert(book_note_write(&book, "tag:late", LATE, &err) == 0);
+	ck_assert(book_note_write(&book, "tag:late", NAMED_LATE,
+	                          &err) == 0);
 	for (int i = 0; i < RECORDS; i++) {
 		records[i] = any_record(i);
 	}
+}
+
+static void setup(void)
+{
+	make();
 	ledger_write(&book, records, RECORDS);
+}
+
+static int64_t closed(void)
+{
+	return ledger_ask(&book, "SELECT count(*) FROM rollup_closed "
+	                  "WHERE summed = 1");
+}
+
+/* Days are summed up before the last records come; some are open again. */
+static void setup_days(void)
+{
+	const int late = any(2) == 0 ? LATE : 1;
+
+	make();
+	ledger_write(&book, records, RECORDS - (size_t)late);
+	ledger_sum_days(&book);
+	ck_assert_int_gt(closed(), DAYS);
+	ledger_write(&book, records + RECORDS - late, (size_t)late);
 }
 
 static void teardown(void)
@@ -684,6 +710,162 @@ START_TEST(whole_cells_are_answered_by_rollups_and_the_rest_by_records)
 }
 END_TEST
 
+/* Both ways, so that it shows which of them answers. */
+static int64_t requests_of_all_days(void)
+{
+	const struct query query = {
+		.window = { START, START + DAYS * COLUMNS_DAY_US },
+		.columns = QUERY_COUNT,
+	};
+
+	ask_engine(&query);
+	return engine.groups[0].columns[ROLLUP_REQUESTS];
+}
+
+START_TEST(a_day_is_summed_up_until_something_is_added_to_it)
+{
+	const int64_t before = requests_of_all_days();
+
+	ledger_sum_days(&book);
+	const int64_t days = closed();
+	ck_assert_int_eq(requests_of_all_days(), before);
+	ledger_run(&book, "UPDATE rollup_days SET request_count = "
+	           "request_count + 10000 WHERE day = (SELECT min(day) + 2 "
+	           "FROM rollup_closed) AND provider = 'openai' "
+	           "AND model_id = 'small'");
+	ck_assert_int_eq(requests_of_all_days(), before + 10000);
+
+	ledger_put(&book, ledger_record("metering", "late",
+	                                START + 2 * COLUMNS_DAY_US));
+	ck_assert_int_eq(closed(), days - 1);
+	ck_assert_int_eq(requests_of_all_days(), before + 1);
+	ledger_sum_days(&book);
+	ck_assert_int_eq(closed(), days);
+	ck_assert_int_eq(requests_of_all_days(), before + 1);
+}
+END_TEST
+
+START_TEST(a_correction_opens_its_day)
+{
+	const int64_t row = ledger_ask(&book, "SELECT max(id) FROM "
+	                               "metering_records WHERE id < (SELECT "
+	                               "max(id) FROM metering_records) - "
+	                               "100 * 1099511627776 AND cost_nano > 0");
+	const struct bursar_correction item = {
+		.row = row,
+		.old_cost = book_int(ledger_ask(&book, "SELECT cost_nano FROM "
+			"metering_records WHERE id = (SELECT max(id) FROM "
+			"metering_records WHERE id < (SELECT max(id) FROM "
+			"metering_records) - 100 * 1099511627776 "
+			"AND cost_nano > 0)")),
+		.cost = book_int(77), .computed = book_int(77),
+		.book = book_text("b"), .rule = book_text("r"),
+	};
+	const struct bursar_correct what = {
+		.batch = "one", .reason = "test", .items = &item, .count = 1,
+	};
+	const int64_t days = closed();
+	size_t corrected = 0;
+
+	ck_assert_int_eq(book.ops->correct(book.sink, &what, &corrected, &err),
+	                 BURSAR_DONE);
+	ck_assert_uint_eq(corrected, 1);
+	ck_assert_int_eq(closed(), days - 1);
+}
+END_TEST
+
+START_TEST(a_day_with_absurd_numbers_is_summed_up_to_their_end)
+{
+	struct query query = {
+		.window = { START, START + DAYS * COLUMNS_DAY_US },
+		.columns = (UINT64_C(1) << ROLLUP_COLUMNS) - 1,
+	};
+	const int64_t *sums =
+		&engine.groups[0].columns[ROLLUP_FIRST_SUM +
+		                          2 * ROLLUP_INPUT_TOKENS];
+
+	for (int i = 0; i < 2; i++) {
+		struct bursar_record *record = ledger_record("metering",
+			i == 0 ? "a" : "b", START + 2 * COLUMNS_DAY_US +
+			i * COLUMNS_CELL_US);
+
+		ledger_text(record, "provider", "absurd");
+		ledger_number(record, "input_tokens", INT64_MAX - 1000);
+		ledger_put(&book, record);
+	}
+	ledger_sum_days(&book);
+	ck_assert_int_eq(ledger_ask(&book, "SELECT count(*) FROM rollup_days d "
+		"JOIN rollup_closed c ON c.day = d.day AND c.summed = 1 "
+		"WHERE d.provider = 'absurd' AND d.dimension = 'all' "
+		"AND d.input_tokens = 9223372036854775807"), 1);
+	ask_engine(&query);
+	ck_assert_int_eq(sums[0], INT64_MAX);
+	query.filters[0] = (struct query_filter){ "provider", "openai" };
+	query.filter_count = 1;
+	assert_same(&query);
+}
+END_TEST
+
+/* As if the day had been opened after it was asked for. */
+START_TEST(a_day_that_is_open_is_never_answered_from_its_sum)
+{
+	const int64_t before = requests_of_all_days();
+
+	ledger_run(&book, "UPDATE rollup_days SET request_count = 99999");
+	ck_assert_int_ne(requests_of_all_days(), before);
+	ledger_run(&book, "UPDATE rollup_closed SET summed = 0 WHERE day = "
+	           "(SELECT min(day) + 4 FROM rollup_closed)");
+	ledger_run(&book, "DELETE FROM rollup_closed WHERE summed = 1");
+	ck_assert_int_eq(requests_of_all_days(), before);
+}
+END_TEST
+
+/* Between two statements of a question somebody adds to a day. */
+static const struct bursar_sink_ops *calm;
+
+static enum bursar_verdict add_meanwhile(struct bursar_sink *sink,
+                                         const char *statement,
+                                         const struct bursar_cell *parameters,
+                                         size_t count, bursar_row_fn *row,
+                                         void *context,
+                                         struct bursar_error *why)
+{
+	const enum bursar_verdict verdict = calm->sql(
+		sink, statement, parameters, count, row, context, why);
+
+	if (strncmp(statement, "SELECT day", 10) == 0) {
+		book.ops = calm;
+		ledger_put(&book, ledger_record("metering", "late",
+			START + DAYS / 2 * COLUMNS_DAY_US));
+	}
+	return verdict;
+}
+
+START_TEST(what_comes_while_it_is_asked_is_counted)
+{
+	const int64_t before = requests_of_all_days();
+	struct bursar_sink_ops busy = *book.ops;
+
+	calm = book.ops;
+	busy.sql = add_meanwhile;
+	book.ops = &busy;
+	ck_assert_int_eq(requests_of_all_days(), before + 1);
+	ck_assert_ptr_eq(book.ops, calm);
+}
+END_TEST
+
+START_TEST(who_was_taken_over_closes_no_day)
+{
+	struct lease lease = { "rollup", "gone", INT64_C(60000000), 7 };
+	struct job_run run = { .book = &book, .lease = &lease,
+	                       .go_on = ledger_go_on };
+
+	ledger_run(&book, "DELETE FROM rollup_closed");
+	ck_assert_int_eq(job_rollup(&run, &err), JOB_OK);
+	ck_assert_int_eq(closed(), 0);
+}
+END_TEST
+
 START_TEST(windows_that_touch_add_up)
 {
 	for (int i = 0; i < 50; i++) {
@@ -822,6 +1004,7 @@ static Suite *suite(void)
 {
 	Suite *s = suite_create("query");
 	TCase *query = tcase_create("query");
+	TCase *days = tcase_create("days");
 
 	tcase_set_timeout(query, 60);
 	tcase_add_checked_fixture(query, setup, teardown);
@@ -841,6 +1024,20 @@ static Suite *suite(void)
 	tcase_add_test(query, a_word_is_a_dimension_or_a_text_field);
 	tcase_add_test(query, an_error_names_the_sink);
 	suite_add_tcase(s, query);
+
+	tcase_set_timeout(days, 60);
+	tcase_add_checked_fixture(days, setup_days, teardown);
+	tcase_add_test(days, answers_are_those_of_the_records_for_any_question);
+	tcase_add_test(days, rollups_and_records_say_the_same);
+	tcase_add_test(days, windows_that_touch_add_up);
+	tcase_add_test(days, a_day_is_summed_up_until_something_is_added_to_it);
+	tcase_add_test(days, a_correction_opens_its_day);
+	tcase_add_test(days,
+	               a_day_with_absurd_numbers_is_summed_up_to_their_end);
+	tcase_add_test(days, a_day_that_is_open_is_never_answered_from_its_sum);
+	tcase_add_test(days, what_comes_while_it_is_asked_is_counted);
+	tcase_add_test(days, who_was_taken_over_closes_no_day);
+	suite_add_tcase(s, days);
 	return s;
 }
 

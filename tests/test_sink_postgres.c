@@ -992,7 +992,8 @@ START_TEST(an_older_ledger_gets_what_is_new)
 	open_sink();
 	close_sink();
 	behind("DROP VIEW tool_prompts; DROP TABLE bursar_jobs, bursar_holds, "
-	       "bursar_hold_filters, bursar_journal, tool_links; "
+	       "bursar_hold_filters, bursar_journal, tool_links, rollup_days, "
+	       "rollup_closed; "
 	       "DROP FUNCTION bursar_stays; DROP FUNCTION bursar_holds_journal; "
 	       "UPDATE bursar_meta SET value = '1' "
 	       "WHERE name = 'ledger_version'");

@@ -460,7 +460,7 @@ START_TEST(a_newer_ledger_is_refused)
 	close_sink();
 	plain_sql("PRAGMA user_version = 99");
 	refused(BURSAR_WRITE, BURSAR_CONFIG, "made by a newer bursar (ledger "
-	        "version 99, this one knows 3)");
+	        "version 99, this one knows 4)");
 	refused(BURSAR_READ, BURSAR_CONFIG, "made by a newer bursar");
 }
 END_TEST
@@ -630,11 +630,11 @@ START_TEST(an_older_ledger_is_brought_up_to_date)
 	free(sql);
 
 	refused(BURSAR_READ, BURSAR_CONFIG, "made by an older bursar (ledger "
-	        "version 1, this one reads 3)");
+	        "version 1, this one reads 4)");
 	open_sink();
 	ck_assert_uint_eq(fakehost_logged(host, "ledger-migrated"), 1);
 	ck_assert_uint_ge(fakehost_logged(host, "column-added"), 2);
-	ck_assert_int_eq(integer("PRAGMA user_version"), 3);
+	ck_assert_int_eq(integer("PRAGMA user_version"), 4);
 	ck_assert_int_eq(integer("SELECT count(*) FROM metering_hourly_rollup"),
 	                 1);
 	ck_assert_int_eq(integer("SELECT count(*) FROM record_keys"), 2);

@@ -88,8 +88,10 @@ static void note(void *context, const struct verify_place *place)
 	(void)context;
 	switch (place->check) {
 	case VERIFY_CELL:
-		snprintf(said + size, sizeof(said) - size, "cell %s:%.*s %"
+	case VERIFY_DAY:
+		snprintf(said + size, sizeof(said) - size, "%s %s:%.*s %"
 		         PRId64 " %.*s/%.*s %s %" PRId64 " %" PRId64 "\n",
+		         place->check == VERIFY_DAY ? "day" : "cell",
 		         place->dimension, (int)place->value.size,
 		         place->value.data, cell, (int)place->provider.size,
 		         place->provider.data, (int)place->model_id.size,
@@ -223,6 +225,32 @@ START_TEST(finds_a_cell_without_facts_and_facts_without_a_cell)
 	assert_said(" p/m request_count 1 0\n");
 	assert_said("cell all: ");
 	assert_said(" request_count 0 ");
+}
+END_TEST
+
+START_TEST(finds_a_day_that_is_not_the_sum_of_its_cells)
+{
+	ledger_sum_days(&book);
+	verify();
+	ck_assert_str_eq(said, "");
+	ck_assert_uint_gt(counts.days, 2);
+
+	ledger_run(&book, "UPDATE rollup_days SET cost_nano = cost_nano + 7 "
+	           "WHERE dimension = 'team' AND value = 'red' "
+	           "AND provider = 'openai' AND model_id = ''");
+	ledger_run(&book, "DELETE FROM rollup_days WHERE dimension = 'node'");
+	verify();
+	assert_said("day team:red ");
+	assert_said("openai/ cost_nano ");
+	assert_said("day node: ");
+	assert_said("anthropic/large request_count 0 ");
+	ck_assert_ptr_null(strstr(said, "cell "));
+
+	said[0] = '\0';
+	ledger_run(&book, "DELETE FROM rollup_closed");
+	ledger_sum_days(&book);
+	verify();
+	ck_assert_str_eq(said, "");
 }
 END_TEST
 
@@ -468,6 +496,7 @@ static Suite *suite(void)
 	tcase_add_test(verify_case, finds_a_cell_that_was_changed);
 	tcase_add_test(verify_case,
 	               finds_a_cell_without_facts_and_facts_without_a_cell);
+	tcase_add_test(verify_case, finds_a_day_that_is_not_the_sum_of_its_cells);
 	tcase_add_test(verify_case, finds_a_dimension_that_does_not_exist);
 	tcase_add_test(verify_case, finds_a_fact_in_the_wrong_quarter_hour);
 	tcase_add_test(verify_case, finds_a_key_that_is_missing);

@@ -3,10 +3,13 @@
 /*
  * One question, one statement.
  *
- * The window falls into up to three parts that do not overlap: the records
- * before its first whole cell, its whole cells, the records behind its last
- * whole cell.  Each part is summed by the same keys, and the sums are summed.
- * A part of records is a range of ids, whose high bits are the cell.
+ * The window falls into parts that do not overlap: the records before its first
+ * whole cell, its whole cells, the records behind its last whole cell.  Of the
+ * cells, those of days that are summed up make parts of their own, each of them
+ * twice: from the sums of days, and from the cells in case that a day was
+ * opened again since it was asked for; a guard leaves one of both empty.  Each
+ * part is summed by the same keys, and the sums are summed.  A part of records
+ * is a range of ids, whose high bits are the cell.
  *
  * Where the window is divided into periods, the number of a row's period is one
  * more key: CASEs that halve the periods until one is left.
@@ -18,9 +21,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "book/days.h"
 #include "book/named.h"
 #include "book/query.h"
 #include "common/columns.h"
+
+/* Of a question that is answered by days: its statement has each period twice
+ * for each run of them. */
+#define MAX_DAY_PERIODS 120
 
 /* A window in whole microseconds that ids can say. */
 struct bounds {
@@ -37,12 +45,14 @@ struct plan {
 	struct bounds bounds;
 	int64_t first;		/* whole cells [first, last) */
 	int64_t last;
+	struct days_run runs[DAYS_RUNS];	/* of days, within them */
+	size_t  run_count;
 	bool    skip;		/* go from value to value of the dimension */
 	bool    wide;		/* sum in halves that cannot overflow */
 };
 
-/* Where a statement takes a key from. */
-enum from { CELLS, RECORDS };
+/* Where a statement takes sums and keys from. */
+enum from { CELLS, DAYS, RECORDS };
 
 /* What is summed of a value: all of it, or a half of its bits. */
 enum piece { WHOLE, HIGH, LOW };
@@ -204,12 +214,39 @@ static void plan_init(struct plan *plan, const struct book *book,
 	if (plan->last <= plan->first) {
 		plan->dimension = NULL;
 	}
+}
+
+/* Whether a day has parts in two periods. */
+static bool divides_days(const struct query *query)
+{
+	for (size_t i = 1; i < query->period_count; i++) {
+		if (query->periods[i] % COLUMNS_DAY_US != 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Days that the plan can use; and how it goes through cells. */
+static void plan_days(struct plan *plan, struct book *book)
+{
+	const struct query *query = plan->query;
+
+	if (plan->dimension == NULL) {
+		return;
+	}
+	/* Days are summed up by the dimensions that every ledger has. */
+	if (plan->dimension != &plan->tag &&
+	    query->period_count <= MAX_DAY_PERIODS && !divides_days(query)) {
+		plan->run_count = days_find(book, plan->first, plan->last,
+		                            plan->runs);
+	}
 	/*
 	 * Cells are ordered by dimension, value and time: the window is not
 	 * one range but one of each value.
 	 */
-	plan->skip = plan->dimension != NULL &&
-	             plan->dimension->field != NULL && !plan->bounds.open &&
+	plan->skip = plan->dimension->field != NULL &&
+	             (!plan->bounds.open || plan->run_count > 0) &&
 	             !filters_on(query, plan->dimension->field);
 }
 
@@ -376,6 +413,12 @@ static void add_sums(struct book_statement *st, const struct plan *plan,
 	}
 }
 
+static const struct { const char *name; int64_t us; } times[] = {
+	[CELLS] = { "r.cell", COLUMNS_CELL_US },
+	[DAYS] = { "r.day", COLUMNS_DAY_US },
+	[RECORDS] = { "recorded_us", 1 },
+};
+
 /* The number of the period, of those in [first, last), that a time is in. */
 static void add_period(struct book_statement *st, const int64_t *periods,
                        size_t first, size_t last, enum from from)
@@ -385,10 +428,8 @@ static void add_period(struct book_statement *st, const int64_t *periods,
 		return;
 	}
 	const size_t middle = first + (last - first) / 2;
-	book_add(st, "CASE WHEN %s<%lld THEN ",
-	         from == CELLS ? "r.cell" : "recorded_us",
-	         (long long)(from == CELLS ? periods[middle] / COLUMNS_CELL_US
-	                     : periods[middle]));
+	book_add(st, "CASE WHEN %s<%lld THEN ", times[from].name,
+	         (long long)(periods[middle] / times[from].us));
 	add_period(st, periods, first, middle, from);
 	book_add(st, " ELSE ");
 	add_period(st, periods, middle, last, from);
@@ -548,28 +589,66 @@ static void add_records(struct book_statement *st, const struct plan *plan,
 	add_groups(st, plan->query, true);
 }
 
-static void add_cells(struct book_statement *st, const struct plan *plan)
+/* Sums of the cells, or of the days, [first, last); with a run only as it is
+ * to be found in them. */
+static void add_cells(struct book_statement *st, const struct plan *plan,
+                      enum from from, int64_t first, int64_t last,
+                      const struct days_run *run)
 {
+	const bool all = plan->bounds.open && plan->run_count == 0;
+
 	book_add(st, "SELECT ");
-	add_period_key(st, plan->query, plan->first * COLUMNS_CELL_US,
-	               plan->last * COLUMNS_CELL_US, CELLS);
+	add_period_key(st, plan->query, first * times[from].us,
+	               last * times[from].us, from);
 	add_keys(st, plan->query, false, true);
 	add_sums(st, plan, false);
-	book_add(st, " FROM %srollup_cells r WHERE r.dimension = '%s'",
-	         plan->skip ? "v CROSS JOIN " : "", plan->dimension->name);
+	book_add(st, " FROM ");
+	if (run != NULL) {
+		days_add_guard(st, run, from == CELLS);
+		book_add(st, " CROSS JOIN ");
+	}
+	book_add(st, "%s%s r WHERE r.dimension = '%s'",
+	         plan->skip ? "v CROSS JOIN " : "",
+	         from == DAYS ? "rollup_days" : "rollup_cells",
+	         plan->dimension->name);
 	if (plan->skip) {
 		book_add(st, " AND r.value = v.value");
 	} else if (plan->dimension->field == NULL) {
 		book_add(st, " AND r.value = ''");
 	}
-	if (!plan->bounds.open) {
-		book_add(st, " AND r.cell >= ");
-		book_add_value(st, book_int(plan->first));
-		book_add(st, " AND r.cell < ");
-		book_add_value(st, book_int(plan->last));
+	if (!all) {
+		book_add(st, " AND %s >= ", times[from].name);
+		book_add_value(st, book_int(first));
+		book_add(st, " AND %s < ", times[from].name);
+		book_add_value(st, book_int(last));
 	}
 	add_filters(st, plan->query, false);
 	add_groups(st, plan->query, false);
+}
+
+/* Whole cells, of which some are those of whole days. */
+static void add_all_cells(struct book_statement *st, const struct plan *plan)
+{
+	int64_t at = plan->first;
+
+	for (size_t i = 0; i < plan->run_count; i++) {
+		const struct days_run *run = &plan->runs[i];
+		const int64_t first = run->first * ROLLUP_DAY;
+		const int64_t last = run->last * ROLLUP_DAY;
+
+		if (at < first) {
+			add_cells(st, plan, CELLS, at, first, NULL);
+			book_add(st, " UNION ALL ");
+		}
+		add_cells(st, plan, DAYS, run->first, run->last, run);
+		book_add(st, " UNION ALL ");
+		add_cells(st, plan, CELLS, first, last, run);
+		book_add(st, "%s", last < plan->last ? " UNION ALL " : "");
+		at = last;
+	}
+	if (at < plan->last) {
+		add_cells(st, plan, CELLS, at, plan->last, NULL);
+	}
 }
 
 void query_add_values(struct book_statement *st, const char *dimension)
@@ -590,7 +669,7 @@ static void add_parts(struct book_statement *st, const struct plan *plan)
 		add_records(st, plan, b->since, b->until);
 		return;
 	}
-	add_cells(st, plan);
+	add_all_cells(st, plan);
 	if (b->since < plan->first * COLUMNS_CELL_US) {
 		book_add(st, " UNION ALL ");
 		add_records(st, plan, b->since, plan->first * COLUMNS_CELL_US);
@@ -604,7 +683,7 @@ static void add_parts(struct book_statement *st, const struct plan *plan)
 static bool has_parts(const struct plan *plan)
 {
 	return plan->dimension != NULL &&
-	       (plan->bounds.since < plan->first * COLUMNS_CELL_US ||
+	       (plan->run_count > 0 || plan->bounds.since < plan->first * COLUMNS_CELL_US ||
 	        plan->bounds.until > plan->last * COLUMNS_CELL_US);
 }
 
@@ -788,6 +867,7 @@ int query_run(struct book *book, const struct query *query, query_row_fn *row,
 		return -1;
 	}
 	plan_init(&plan, book, query);
+	plan_days(&plan, book);
 	if (ask(book, &plan, &answer, &why) == 0) {
 		return 0;
 	}

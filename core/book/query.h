@@ -4,9 +4,9 @@
  * query.h - sums of facts over a window, the one engine of all reports
  *
  * Answers from the rollups wherever they can say it, for the whole quarter
- * hours of the window, and from the records for the rest of it; the answer is
- * always that of the records.  One question is one statement, so it sees the
- * ledger as of one moment.
+ * hours of the window (of whole days at once, see days.h), and from the records
+ * for the rest of it; the answer is always that of the records.  One question
+ * is one statement, so it sees the ledger as of one moment.
  *
  * The rollups can answer when the fields that a question names are provider,
  * model_id and at most one dimension; any other text field of a fact is

@@ -18,6 +18,7 @@
 #include "book/named.h"
 #include "book/query.h"
 #include "book/verify.h"
+#include "book/verify_days.h"
 #include "book/words.h"
 #include "common/columns.h"
 #include "common/rollup.h"
@@ -913,6 +914,16 @@ static int count_all(struct verify *v)
 	return book_ask(v->book, &st, take_totals, &totals, v->err);
 }
 
+static bool take_day(void *context, const struct verify_place *place)
+{
+	struct verify *v = context;
+	struct verify_place whole = *place;
+
+	whole.kind = &schema.kinds[0];
+	found(v, &whole);
+	return !stopped(v);
+}
+
 static int walk(struct verify *v)
 {
 	int status = read_mark(v);
@@ -925,6 +936,10 @@ static int walk(struct verify *v)
 
 		status = kind->fact ? walk_facts(v, kind)
 			: walk_bodies(v, kind);
+	}
+	if (status == 0 && !stopped(v)) {
+		status = verify_days(v->book, take_day, v, &v->counts->days,
+		                     v->err);
 	}
 	return status == 0 ? count_all(v) : status;
 }

@@ -3,11 +3,12 @@
 /*
  * verify.h - whether a ledger agrees with itself
  *
- * Five checks:
+ * Six checks:
  *
  *	time	   a fact stands in the quarter hour that it was recorded in
  *	cell	   every column of every cell of the rollups is the sum over
  *		   the facts, in both directions, after the purge mark
+ *	day	   the sums of days that are closed are those of their cells
  *	dimension  the rollups have the dimensions that there are and no other
  *	key	   every record's key is there, so that it cannot come twice
  *	row	   the hash of a prompt or tool record is that of its columns
@@ -27,6 +28,7 @@
 
 enum verify_check {
 	VERIFY_TIME, VERIFY_CELL, VERIFY_DIMENSION, VERIFY_KEY, VERIFY_ROW,
+	VERIFY_DAY,
 };
 
 /* A place that differs; lent for the call. */
@@ -37,14 +39,14 @@ struct verify_place {
 	int64_t            id;		/* TIME, KEY, ROW: of the row */
 	struct bursar_span message_id;
 
-	const char        *dimension;	/* CELL */
+	const char        *dimension;	/* CELL, DAY: with its first cell */
 	struct bursar_span value;	/* DIMENSION: its name */
 	int64_t            cell;
 	struct bursar_span provider;
 	struct bursar_span model_id;
 	const char        *column;
 
-	int64_t stored;			/* TIME: cells; CELL: sums; */
+	int64_t stored;			/* TIME: cells; CELL, DAY: sums; */
 	int64_t computed;		/* ROW: hashes; KEY: none */
 };
 
@@ -54,6 +56,7 @@ struct verify_counts {
 	uint64_t bodies;	/* records with bodies: hashes */
 	uint64_t keys;		/* that were looked for */
 	uint64_t cells;		/* compared */
+	uint64_t days;		/* compared with their cells */
 	uint64_t closed;	/* cells before the purge mark, not compared */
 	int64_t  closed_us;	/* the purge mark; INT64_MIN: none */
 	int64_t  stored_keys;	/* in all */

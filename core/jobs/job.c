@@ -27,6 +27,11 @@ static int64_t reconcile_ms(const struct setup *setup)
 	return setup->reconcile_ms;
 }
 
+static int64_t rollup_ms(const struct setup *setup)
+{
+	return setup->rollup_ms;
+}
+
 /* Of every sink: what is routed elsewhere today may have been stored here. */
 static bool has_bodies(const struct setup *setup, size_t sink)
 {
@@ -52,6 +57,11 @@ static bool has_tools(const struct setup *setup, size_t sink)
 	return takes(setup, sink, "prompt") && takes(setup, sink, "tool");
 }
 
+static bool has_facts(const struct setup *setup, size_t sink)
+{
+	return takes(setup, sink, "metering");
+}
+
 const struct job jobs_all[] = {
 	{ "purge", "takes prompts and tool calls that have expired", purge_ms,
 	  has_bodies, job_purge },
@@ -59,6 +69,8 @@ const struct job jobs_all[] = {
 	  has_old_facts, job_facts },
 	{ "reconcile", "ties tool calls to their prompts", reconcile_ms,
 	  has_tools, job_reconcile },
+	{ "rollup", "sums up the days that are over", rollup_ms, has_facts,
+	  job_rollup },
 	{ .name = NULL }
 };
 

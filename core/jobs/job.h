@@ -7,6 +7,7 @@
  *	facts		takes facts older than facts-days, keys older than
  *			dedup-days
  *	reconcile	ties tool calls to the prompts that they belong to
+ *	rollup		sums up the days that are over
  *
  * A job works in short transactions, each of which leaves the ledger as it
  * should be, so that it can be cut short or killed at any moment and the next
@@ -71,5 +72,6 @@ bool jobs_is_on(const struct job *job, const struct setup *setup, size_t sink);
 enum job_result job_purge(struct job_run *run, struct bursar_error *err);
 enum job_result job_facts(struct job_run *run, struct bursar_error *err);
 enum job_result job_reconcile(struct job_run *run, struct bursar_error *err);
+enum job_result job_rollup(struct job_run *run, struct bursar_error *err);
 
 #endif

@@ -66,7 +66,7 @@ static void make_figures(struct entry *entry)
 	entry->good = metrics_get("bursar_job_last_success_timestamp_seconds",
 		"When the last run that went well ended, whoever ran it; 0: "
 		"none did.", false, "sink", entry->sink, "task", job, NULL);
-	if (entry->job->run != job_reconcile) {
+	if (entry->job->run == job_purge || entry->job->run == job_facts) {
 		entry->waiting = metrics_get("bursar_purge_waiting",
 			"Whether a purge waits for a person, as it would take "
 			"more than a week's worth.", false, "sink",
@@ -181,8 +181,8 @@ static int64_t look(const struct jobs *jobs, struct entry *entry,
 	return plan(jobs, entry, book);
 }
 
-/* The C library keeps what a thread freed: 30 MB of a ledger that was opened
- * for a job, until the next run. */
+/* The C library keeps what a thread freed: pages of a ledger that was opened for
+ * a job, until the next run. */
 static void give_memory_back(void)
 {
 #ifdef __GLIBC__

@@ -155,7 +155,7 @@ enum bursar_verdict connect_open(struct db *db, enum bursar_mode mode,
 
 /* --- postgres_schema.c --------------------------------------------------- */
 
-#define LEDGER_VERSION 3
+#define LEDGER_VERSION 4
 
 /* One who holds it makes tables or partitions; ends with the transaction. */
 enum bursar_verdict schema_lock(struct db *db, struct bursar_error *err);

@@ -95,6 +95,10 @@ static enum bursar_verdict prepare_sums(struct db *db, bool saturate,
 	enum bursar_verdict verdict = BURSAR_RETRY;
 	struct text sql = { 0 };
 
+	/* Their days are open again, see common/rollup.h. */
+	text_add(&sql, "WITH days AS (DELETE FROM rollup_closed "
+	         "WHERE day = ANY(ARRAY(SELECT DISTINCT cell / %d "
+	         "FROM unnest($3::bigint[]) c(cell)))) ", ROLLUP_DAY);
 	text_add(&sql, "INSERT INTO rollup_cells AS r (dimension, value, cell, "
 	         "provider, model_id");
 	for (size_t i = 0; i < ROLLUP_COLUMNS; i++) {

@@ -80,20 +80,24 @@ static void add_records(struct text *sql, const struct bursar_kind *kind)
 	}
 }
 
-/* Room is left in each page for the cells of the present to grow in. */
-static void add_rollups(struct text *sql)
+/*
+ * Sums by the number of a piece of time: `cell`, or `day`.  `fill` percent of
+ * each page are filled at first.
+ */
+static void add_rollups(struct text *sql, const char *table, const char *time,
+                        int fill)
 {
-	text_add(sql, "CREATE TABLE rollup_cells ("
+	text_add(sql, "CREATE TABLE %s ("
 		"dimension text COLLATE \"C\" NOT NULL, "
-		"value text COLLATE \"C\" NOT NULL, cell bigint NOT NULL, "
+		"value text COLLATE \"C\" NOT NULL, %s bigint NOT NULL, "
 		"provider text COLLATE \"C\" NOT NULL, "
-		"model_id text COLLATE \"C\" NOT NULL");
+		"model_id text COLLATE \"C\" NOT NULL", table, time);
 	for (size_t i = 0; i < ROLLUP_COLUMNS; i++) {
 		text_add(sql, ", %s bigint NOT NULL DEFAULT 0",
 		         rollup_columns[i]);
 	}
-	text_add(sql, ", PRIMARY KEY (dimension, value, cell, provider, "
-	         "model_id)) WITH (fillfactor = 50);");
+	text_add(sql, ", PRIMARY KEY (dimension, value, %s, provider, "
+	         "model_id)) WITH (fillfactor = %d);", time, fill);
 }
 
 /* bursar_row hands out the lower 40 bits of ids, so many at a time. */
@@ -139,7 +143,8 @@ static void step_tables(struct text *sql, const struct bursar_host *host)
 	for (size_t i = 0; i < schema->kind_count; i++) {
 		add_records(sql, &schema->kinds[i]);
 	}
-	add_rollups(sql);
+	/* Room is left for the cells of the present to grow in. */
+	add_rollups(sql, "rollup_cells", "cell", 50);
 	text_add(sql, "%s", other_tables);
 }
 
@@ -220,6 +225,18 @@ static void step_tags(struct text *sql, const struct bursar_host *host)
 {
 	(void)host;
 	text_add(sql, "%s", tags_function);
+}
+
+/* --- step 4: sums of days ------------------------------------------------- */
+
+static void step_days(struct text *sql, const struct bursar_host *host)
+{
+	(void)host;
+	add_rollups(sql, "rollup_days", "day", 100);
+	text_add(sql, "CREATE TABLE rollup_closed (day bigint PRIMARY KEY, "
+	         "fence bigint NOT NULL, summed bigint NOT NULL);"
+	         "CREATE INDEX rollup_closed_days "
+	         "ON rollup_closed (day, summed);");
 }
 
 /* --- every time: columns ------------------------------------------------- */
@@ -304,6 +321,7 @@ static step_fn *const steps[LEDGER_VERSION] = {
 	step_tables,
 	step_jobs,
 	step_tags,
+	step_days,
 };
 
 /* 0: nothing is there. */

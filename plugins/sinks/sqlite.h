@@ -57,7 +57,7 @@ int db_integer(sqlite3 *db, const char *sql, int64_t fallback, int64_t *value);
 
 /* --- sqlite_schema.c ---------------------------------------------------- */
 
-#define LEDGER_VERSION 3
+#define LEDGER_VERSION 4
 
 /*
  * Makes the tables that are missing, and migrates an older ledger, in one

@@ -40,6 +40,7 @@ struct rows {
 	sqlite3_stmt *set_next;
 	sqlite3_stmt *add_cell;
 	sqlite3_stmt *add_full_cell;
+	sqlite3_stmt *open_day;
 };
 
 /* --- life --------------------------------------------------------------- */
@@ -161,8 +162,12 @@ int rows_open(struct rows **opened, sqlite3 *db, const struct bursar_host *host)
 	if (rc == SQLITE_OK) {
 		rc = prepare_cell(db, false, &rows->add_cell);
 	}
-	return rc == SQLITE_OK ? prepare_cell(db, true, &rows->add_full_cell)
-	                       : rc;
+	if (rc == SQLITE_OK) {
+		rc = prepare_cell(db, true, &rows->add_full_cell);
+	}
+	return rc == SQLITE_OK
+		? db_prepare(db, "DELETE FROM rollup_closed WHERE day = ?1",
+		             &rows->open_day) : rc;
 }
 
 void rows_close(struct rows *rows)
@@ -179,6 +184,7 @@ void rows_close(struct rows *rows)
 	sqlite3_finalize(rows->set_next);
 	sqlite3_finalize(rows->add_cell);
 	sqlite3_finalize(rows->add_full_cell);
+	sqlite3_finalize(rows->open_day);
 	rollup_destroy(rows->rollup);
 	free(rows->kinds);
 	free(rows);
@@ -330,6 +336,29 @@ static int add_cell(struct rows *rows, const struct rollup_cell *cell)
 		? run_cell(rows->add_full_cell, cell) : rc;
 }
 
+/*
+ * The sums of the days that the cells are of no longer say all: see
+ * common/rollup.h.  Those of a dimension that has one value come in order.
+ */
+static int open_days(struct rows *rows, const struct rollup_cell *const *cells,
+                     size_t count)
+{
+	int64_t last = -1;
+	int rc = SQLITE_OK;
+
+	for (size_t i = 0; i < count && rc == SQLITE_OK; i++) {
+		const int64_t day = cells[i]->cell / ROLLUP_DAY;
+
+		if (cells[i]->dimension == rollup_dimensions[0].name &&
+		    day != last) {
+			sqlite3_bind_int64(rows->open_day, 1, day);
+			rc = db_run(rows->open_day);
+			last = day;
+		}
+	}
+	return rc;
+}
+
 int rows_end(struct rows *rows)
 {
 	const struct rollup_cell *const *cells = NULL;
@@ -349,5 +378,5 @@ int rows_end(struct rows *rows)
 	for (size_t i = 0; i < count && rc == SQLITE_OK; i++) {
 		rc = add_cell(rows, cells[i]);
 	}
-	return rc;
+	return rc == SQLITE_OK ? open_days(rows, cells, count) : rc;
 }

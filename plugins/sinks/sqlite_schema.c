@@ -67,20 +67,21 @@ static int make_records(sqlite3 *db, const struct bursar_kind *kind)
 	return db_exec_take(db, sqlite3_str_finish(sql));
 }
 
-static int make_rollups(sqlite3 *db)
+/* Sums by the number of a piece of time: `cell`, or `day`. */
+static int make_rollups(sqlite3 *db, const char *table, const char *time)
 {
 	sqlite3_str *sql = sqlite3_str_new(db);
 
-	sqlite3_str_appendall(sql,
-		"CREATE TABLE rollup_cells (dimension TEXT NOT NULL, "
-		"value TEXT NOT NULL, cell INTEGER NOT NULL, "
-		"provider TEXT NOT NULL, model_id TEXT NOT NULL");
+	sqlite3_str_appendf(sql,
+		"CREATE TABLE %s (dimension TEXT NOT NULL, "
+		"value TEXT NOT NULL, %s INTEGER NOT NULL, "
+		"provider TEXT NOT NULL, model_id TEXT NOT NULL", table, time);
 	for (size_t i = 0; i < ROLLUP_COLUMNS; i++) {
 		sqlite3_str_appendf(sql, ", %s INTEGER NOT NULL DEFAULT 0",
 		                    rollup_columns[i]);
 	}
-	sqlite3_str_appendall(sql, ", PRIMARY KEY (dimension, value, cell, "
-		"provider, model_id)) STRICT, WITHOUT ROWID");
+	sqlite3_str_appendf(sql, ", PRIMARY KEY (dimension, value, %s, "
+		"provider, model_id)) STRICT, WITHOUT ROWID", time);
 	return db_exec_take(db, sqlite3_str_finish(sql));
 }
 
@@ -140,7 +141,7 @@ static int step_tables(sqlite3 *db, const struct bursar_host *host)
 		rc = make_records(db, &schema->kinds[i]);
 	}
 	if (rc == SQLITE_OK) {
-		rc = make_rollups(db);
+		rc = make_rollups(db, "rollup_cells", "cell");
 	}
 	if (rc == SQLITE_OK) {
 		rc = db_exec(db, keys_tables);
@@ -272,6 +273,20 @@ static int step_jobs(sqlite3 *db, const struct bursar_host *host)
 	return db_exec(db, jobs_tables);
 }
 
+/* --- step 4: sums of days ------------------------------------------------ */
+
+static int step_days(sqlite3 *db, const struct bursar_host *host)
+{
+	const int rc = make_rollups(db, "rollup_days", "day");
+
+	(void)host;
+	return rc != SQLITE_OK ? rc : db_exec(db,
+		"CREATE TABLE rollup_closed (day INTEGER PRIMARY KEY, "
+		"fence INTEGER NOT NULL, summed INTEGER NOT NULL) STRICT;"
+		"CREATE INDEX rollup_closed_days "
+		"ON rollup_closed (day, summed);");
+}
+
 /* --- every time: columns ------------------------------------------------ */
 
 /*
@@ -397,6 +412,7 @@ static step_fn *const steps[LEDGER_VERSION] = {
 	step_tables,
 	step_views,
 	step_jobs,
+	step_days,
 };
 
 /* The version of the ledger; refuses what is none, and what is newer. */

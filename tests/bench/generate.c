@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * generate COUNT [FIRST] - metering records as JSON lines, for benchmarks
+ * generate COUNT [FIRST [STEP]] - metering records as JSON lines, for benchmarks
  *
- * The same lines for the same arguments: record n depends on n alone, from
- * FIRST (0) on.  About 720 bytes a line, ids at random, twenty records a second
- * of a month that began on 2026-11-01.
+ * The same lines for the same arguments: record n depends on n and STEP alone,
+ * from FIRST (0) on.  About 720 bytes a line, ids at random, a record every
+ * STEP microseconds (50,000) from 2025-01-01 on.
  */
 #include "config.h"
 
@@ -16,8 +16,8 @@
 
 #include "common/rfc3339.h"
 
-#define START_US INT64_C(1793491200000000)
-#define STEP_US  50000
+#define START_US INT64_C(1735689600000000)
+#define STEP_US  INT64_C(50000)
 
 static const struct {
 	const char *provider, *model;
@@ -55,7 +55,7 @@ static int skewed(int lo, int hi)
 	return lo + (int)((hi - lo) * u * u * u);
 }
 
-static void print_record(uint64_t n)
+static void print_record(uint64_t n, int64_t step)
 {
 	char at[RFC3339_SIZE];
 
@@ -67,7 +67,7 @@ static void print_record(uint64_t n)
 	const int64_t cost = (int64_t)in * models[m].in +
 		(int64_t)(out + thinking) * models[m].out;
 
-	rfc3339_format(START_US + (int64_t)n * STEP_US, at);
+	rfc3339_format(START_US + (int64_t)n * step, at);
 	printf("{\"message_id\":\"meter_%08x-%04x-4%03x-%04x-%012" PRIx64 "\","
 	       "\"correlation_id\":\"req_%013" PRIx64 "\","
 	       "\"message_context\":{\"conversation_id\":\"conv_%08x\","
@@ -99,14 +99,16 @@ static void print_record(uint64_t n)
 int main(int argc, char **argv)
 {
 	if (argc < 2) {
-		fputs("usage: generate COUNT [FIRST]\n", stderr);
+		fputs("usage: generate COUNT [FIRST [STEP]]\n", stderr);
 		return 2;
 	}
 	const uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 10) : 0;
 	const uint64_t count = strtoull(argv[1], NULL, 10);
 
+	const int64_t step = argc > 3 ? strtoll(argv[3], NULL, 10) : STEP_US;
+
 	for (uint64_t n = first; n < first + count; n++) {
-		print_record(n);
+		print_record(n, step);
 	}
 	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
