@@ -283,7 +283,9 @@ const struct setup *cli_setup(struct cli *cli)
 	struct findings findings = { .file = cli->config };
 
 	if (cli->setup == NULL) {
-		cli->setup = setup_load(cli->config, &findings, NULL);
+		cli->setup = cli->command != NULL && cli->command->book_only
+			? setup_load_book(cli->config, &findings)
+			: setup_load(cli->config, &findings, NULL);
 		findings_print(&findings, cli->err);
 	}
 	findings_finish(&findings);

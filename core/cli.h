@@ -89,6 +89,10 @@ struct command {
 				 * manual page; lines that begin with a tab are
 				 * examples, set as they stand; may be NULL */
 
+	/* Of the configuration it takes no more than sinks and what is said
+	 * of them: see setup_load_book(). */
+	bool book_only;
+
 	/* argv[0] is the command's name.  Returns an exit status. */
 	int (*run)(struct cli *cli, int argc, char **argv);
 };

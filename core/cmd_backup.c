@@ -78,5 +78,6 @@ const struct command command_backup = {
 	"Writes a copy that is consistent as of one moment, while the daemon "
 	"goes on.  A file that exists is never overwritten, and the copy has its "
 	"name when it is whole; until then it is FILE.part.",
+	.book_only = true,
 	.run = run,
 };

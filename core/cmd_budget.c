@@ -649,5 +649,6 @@ const struct command command_budget = {
 	"\n"
 	"\tbursar budget list\n"
 	"\tbursar budget forecast research --days 7",
+	.book_only = true,
 	.run = run,
 };

@@ -290,5 +290,6 @@ const struct command command_report = {
 	"\tbursar report calls --where team=research --limit 20\n"
 	"\tbursar report tags --tag feature\n"
 	"\tbursar report daily --tag customer=42",
+	.book_only = true,
 	.run = run,
 };

@@ -323,5 +323,6 @@ const struct command command_verify = {
 	"\n"
 	"Exit status: 0 the ledger agrees with itself, 1 it could not be "
 	"looked at, 3 something differs.",
+	.book_only = true,
 	.run = run,
 };

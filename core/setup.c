@@ -247,7 +247,8 @@ static void load_root(struct build *build)
 
 	if (top == NULL || !load_retention(build) ||
 	    !load_jobs(build) || !load_dead_letters(build) ||
-	    !build_items(build) || !build_prices(build) ||
+	    !build_items(build) ||
+	    (!build->book_only && !build_prices(build)) ||
 	    !build_tags(build)) {
 		goto done;
 	}
@@ -292,8 +293,8 @@ static char *folder_of(const char *file)
 		strndup(file, (size_t)(slash - file));
 }
 
-struct setup *setup_load(const char *file, struct findings *findings,
-                         struct findings *warnings)
+static struct setup *load(const char *file, bool book_only,
+                          struct findings *findings, struct findings *warnings)
 {
 	assert(file != NULL && findings != NULL);
 
@@ -302,6 +303,7 @@ struct setup *setup_load(const char *file, struct findings *findings,
 		.setup = calloc(1, sizeof(*build.setup)),
 		.findings = findings,
 		.warnings = warnings != NULL ? warnings : &unheard,
+		.book_only = book_only,
 	};
 	const size_t before = findings->count + findings->left_out;
 	struct conf *root = conf_load(file, findings);
@@ -332,6 +334,17 @@ done:
 		return NULL;
 	}
 	return build.setup;
+}
+
+struct setup *setup_load(const char *file, struct findings *findings,
+                         struct findings *warnings)
+{
+	return load(file, false, findings, warnings);
+}
+
+struct setup *setup_load_book(const char *file, struct findings *findings)
+{
+	return load(file, true, findings, NULL);
 }
 
 void setup_destroy(struct setup *setup)

@@ -152,6 +152,14 @@ const struct bursar_option *setup_common_options(enum bursar_plugin_kind kind);
  */
 struct setup *setup_load(const char *file, struct findings *findings,
                          struct findings *warnings);
+
+/*
+ * The same for who only asks ledgers: sources, crypto, formats, services, seals
+ * and prices are neither loaded nor checked, and are not there.  Plugins that
+ * open connections to the world bring libraries that take longer to load than a
+ * report to make, and whoever reads reports may not have them.
+ */
+struct setup *setup_load_book(const char *file, struct findings *findings);
 void setup_destroy(struct setup *setup);
 
 /* The file to read: `given`, else BURSAR_CONFIG, else the installed default. */

@@ -16,6 +16,7 @@ struct build {
 	char              *dir;		/* of the file; absolute */
 	struct findings   *findings;
 	struct findings   *warnings;
+	bool               book_only;	/* see setup_load_book() */
 };
 
 /*

@@ -360,28 +360,41 @@ static void finish_source(const struct build *build,
 	}
 }
 
+static bool load_sinks(const struct build *build)
+{
+	struct setup *setup = build->setup;
+
+	if (!load_items(build, BURSAR_SINK, &setup->sinks,
+	                sizeof(*setup->sinks), 0, &setup->sink_count)) {
+		return false;
+	}
+	for (size_t i = 0; i < setup->sink_count; i++) {
+		setup->sinks[i].required = options_number(
+			setup->sinks[i].item.options, "required") != 0;
+	}
+	return true;
+}
+
 /* Sources come last: they name formats and crypto. */
 bool build_items(const struct build *build)
 {
 	struct setup *setup = build->setup;
 
+	if (build->book_only) {
+		return load_sinks(build);
+	}
 	if (!load_items(build, BURSAR_CRYPTO, &setup->crypto,
 	                sizeof(*setup->crypto), SETUP_MAX_ITEMS,
 	                &setup->crypto_count) ||
 	    !load_items(build, BURSAR_FORMAT, &setup->formats,
 	                sizeof(*setup->formats), SETUP_MAX_ITEMS,
 	                &setup->format_count) ||
-	    !load_items(build, BURSAR_SINK, &setup->sinks,
-	                sizeof(*setup->sinks), 0, &setup->sink_count) ||
+	    !load_sinks(build) ||
 	    !load_items(build, BURSAR_SERVICE, &setup->services,
 	                sizeof(*setup->services), 0, &setup->service_count) ||
 	    !load_items(build, BURSAR_SOURCE, &setup->sources,
 	                sizeof(*setup->sources), 0, &setup->source_count)) {
 		return false;
-	}
-	for (size_t i = 0; i < setup->sink_count; i++) {
-		setup->sinks[i].required = options_number(
-			setup->sinks[i].item.options, "required") != 0;
 	}
 	for (size_t i = 0; i < setup->source_count; i++) {
 		finish_source(build, &setup->sources[i]);

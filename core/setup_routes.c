@@ -113,7 +113,7 @@ static struct setup_item *find_seal(const struct build *build,
 	const char *name = options_text(route, "seal");
 	unsigned line;
 
-	if (name[0] == '\0') {
+	if (name[0] == '\0' || build->book_only) {
 		return NULL;
 	}
 	options_given(route, "seal", &line);

@@ -550,6 +550,33 @@ START_TEST(the_book_is_the_first_sink_that_has_all_and_can_be_asked)
 }
 END_TEST
 
+START_TEST(who_only_asks_needs_no_more_than_sinks)
+{
+	make_file("x.yaml", "sources: {in: {plugin: not-there, format: x}}\n"
+	          "crypto: {v: {plugin: gone}}\nservices: {w: {plugin: no}}\n"
+	          "prices: {book: /nowhere}\n"
+	          "sinks:\n  a: {plugin: void}\n  b: {plugin: box}\n"
+	          "routes: [{kinds: [metering], sinks: [b]}, "
+	          "{kinds: [prompt, tool], sinks: [a, b], seal: v}]\n"
+	          "budgets: {x: {limit: 10, where: team=red}}\n");
+	setup = setup_load_book(file, &findings);
+	if (setup == NULL) {
+		ck_abort_msg("refused: %s", said(&findings));
+	}
+	ck_assert_str_eq(setup->book->item.name, "b");
+	ck_assert_uint_eq(setup->budget_count, 1);
+	ck_assert_uint_eq(setup->source_count + setup->crypto_count +
+	                  setup->format_count + setup->service_count, 0);
+	setup_destroy(setup);
+
+	/* What is wrong with these is told. */
+	make_file("x.yaml", SOURCES "sinks: {b: {plugin: gone}}\n");
+	setup = setup_load_book(file, &findings);
+	ck_assert_ptr_null(setup);
+	assert_lines(&findings, ":2: sink 'b': no sink plugin 'gone'\n");
+}
+END_TEST
+
 START_TEST(an_entry_comes_before_a_plugin_of_its_name)
 {
 	load_good("sources: {in: {plugin: tape, path: a}}\n" SINKS
@@ -772,6 +799,7 @@ int main(void)
 		a_discarded_kind_may_go_to_a_sink_that_is_not_required);
 	tcase_add_test(good,
 		the_book_is_the_first_sink_that_has_all_and_can_be_asked);
+	tcase_add_test(good, who_only_asks_needs_no_more_than_sinks);
 	tcase_add_test(good, an_entry_comes_before_a_plugin_of_its_name);
 	tcase_add_test(good, sources_share_what_they_name_alike);
 	tcase_add_test(good, the_text_of_an_entry_follows_its_meaning);

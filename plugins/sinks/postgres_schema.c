@@ -241,27 +241,42 @@ static void step_days(struct text *sql, const struct bursar_host *host)
 
 /* --- every time: columns ------------------------------------------------- */
 
-static bool has_column(const PGresult *columns, const char *name)
+static bool has_column(const PGresult *columns, const char *table,
+                       const char *name)
 {
 	for (int i = 0; i < PQntuples(columns); i++) {
-		if (strcmp(PQgetvalue(columns, i, 0), name) == 0) {
+		if (strcmp(PQgetvalue(columns, i, 1), name) == 0 &&
+		    strcmp(PQgetvalue(columns, i, 0), table) == 0) {
 			return true;
 		}
 	}
 	return false;
 }
 
-static enum bursar_verdict read_columns(struct db *db,
-                                        const struct bursar_kind *kind,
-                                        PGresult **columns,
+/* Table and column, of all kinds at once: each question is a way to the server
+ * and back. */
+static enum bursar_verdict read_columns(struct db *db, PGresult **columns,
                                         struct bursar_error *err)
 {
-	struct db_values values = { 0 };
+	const struct bursar_schema *schema = db->host->schema;
+	enum bursar_verdict verdict = BURSAR_RETRY;
+	struct text sql = { 0 };
 
-	db_add_text(&values, kind->table);
-	return db_query(db, "SELECT attname FROM pg_attribute WHERE "
-	                "attrelid = to_regclass($1) AND attnum > 0 "
-	                "AND NOT attisdropped", &values, false, columns, err);
+	text_add(&sql, "SELECT t.name, a.attname FROM (VALUES ");
+	for (size_t i = 0; i < schema->kind_count; i++) {
+		text_add(&sql, "%s('%s')", i == 0 ? "" : ", ",
+		         schema->kinds[i].table);
+	}
+	text_add(&sql, ") t (name) JOIN pg_attribute a "
+	         "ON a.attrelid = to_regclass(t.name) AND a.attnum > 0 "
+	         "AND NOT a.attisdropped");
+	if (sql.failed) {
+		bursar_fail(err, ENOMEM, "out of memory");
+	} else {
+		verdict = db_query(db, sql.data, NULL, false, columns, err);
+	}
+	text_finish(&sql);
+	return verdict;
 }
 
 /* Adds to sql what makes the columns that are missing; counts them. */
@@ -275,12 +290,13 @@ static size_t add_missing(struct text *sql, const struct bursar_kind *kind,
 		char name[COLUMNS_NAME_MAX];
 
 		columns_stored(field, name);
-		if (!has_column(columns, name)) {
+		if (!has_column(columns, kind->table, name)) {
 			text_add(sql, "ALTER TABLE \"%s\" ADD COLUMN \"%s\" "
 			         "%s;", kind->table, name, column_type(field));
 			missing++;
 		}
-		if (columns_differ(field) && !has_column(columns, field->name)) {
+		if (columns_differ(field) &&
+		    !has_column(columns, kind->table, field->name)) {
 			text_add(sql, "ALTER TABLE \"%s\" ADD COLUMN ",
 			         kind->table);
 			add_readable(sql, field);
@@ -293,23 +309,34 @@ static size_t add_missing(struct text *sql, const struct bursar_kind *kind,
 
 static enum bursar_verdict complete_kind(struct db *db,
                                          const struct bursar_kind *kind,
+                                         const PGresult *columns,
                                          struct bursar_error *err)
 {
-	PGresult *columns = NULL;
+	enum bursar_verdict verdict = BURSAR_DONE;
 	struct text sql = { 0 };
-	size_t missing = 0;
-	enum bursar_verdict verdict = read_columns(db, kind, &columns, err);
 
-	if (verdict == BURSAR_DONE) {
-		missing = add_missing(&sql, kind, columns);
-	}
-	PQclear(columns);
-	if (verdict == BURSAR_DONE && missing > 0) {
+	const size_t missing = add_missing(&sql, kind, columns);
+	if (missing > 0) {
 		verdict = db_exec_text(db, &sql, err);
 		db->host->log(db->host, BURSAR_INFO, "columns-added",
 		              "table=%s columns=%zu", kind->table, missing);
 	}
 	text_finish(&sql);
+	return verdict;
+}
+
+static enum bursar_verdict complete_kinds(struct db *db,
+                                          struct bursar_error *err)
+{
+	const struct bursar_schema *schema = db->host->schema;
+	PGresult *columns = NULL;
+	enum bursar_verdict verdict = read_columns(db, &columns, err);
+
+	for (size_t i = 0; i < schema->kind_count && verdict == BURSAR_DONE;
+	     i++) {
+		verdict = complete_kind(db, &schema->kinds[i], columns, err);
+	}
+	PQclear(columns);
 	return verdict;
 }
 
@@ -324,6 +351,13 @@ static step_fn *const steps[LEDGER_VERSION] = {
 	step_days,
 };
 
+static enum bursar_verdict ask_version(struct db *db, int64_t *version,
+                                       struct bursar_error *err)
+{
+	return db_integer(db, "SELECT value FROM bursar_meta WHERE name = "
+	                  "'ledger_version'", NULL, 0, version, err);
+}
+
 /* 0: nothing is there. */
 static enum bursar_verdict read_version(struct db *db, int64_t *version,
                                         struct bursar_error *err)
@@ -336,8 +370,7 @@ static enum bursar_verdict read_version(struct db *db, int64_t *version,
 	if (verdict != BURSAR_DONE || there == 0) {
 		return verdict;
 	}
-	verdict = db_integer(db, "SELECT value FROM bursar_meta WHERE name = "
-	                     "'ledger_version'", NULL, 0, version, err);
+	verdict = ask_version(db, version, err);
 	if (verdict == BURSAR_DONE && *version > LEDGER_VERSION) {
 		bursar_fail(err, EINVAL, "%s: made by a newer bursar (ledger "
 		            "version %lld, this one knows %d): update bursar",
@@ -387,7 +420,6 @@ static enum bursar_verdict find_schema(struct db *db, struct bursar_error *err)
 static enum bursar_verdict take_steps(struct db *db, int64_t version,
                                       struct bursar_error *err)
 {
-	const struct bursar_schema *schema = db->host->schema;
 	enum bursar_verdict verdict = BURSAR_DONE;
 	struct text sql = { 0 };
 
@@ -401,11 +433,7 @@ static enum bursar_verdict take_steps(struct db *db, int64_t version,
 		         LEDGER_VERSION);
 		verdict = db_exec_text(db, &sql, err);
 	}
-	for (size_t i = 0; i < schema->kind_count && verdict == BURSAR_DONE;
-	     i++) {
-		verdict = complete_kind(db, &schema->kinds[i], err);
-	}
-	return verdict;
+	return verdict == BURSAR_DONE ? complete_kinds(db, err) : verdict;
 }
 
 enum bursar_verdict schema_migrate(struct db *db, struct bursar_error *err)
@@ -446,33 +474,35 @@ static enum bursar_verdict count_missing(struct db *db, size_t *missing,
                                          struct bursar_error *err)
 {
 	const struct bursar_schema *schema = db->host->schema;
-	enum bursar_verdict verdict = BURSAR_DONE;
+	PGresult *columns = NULL;
+	const enum bursar_verdict verdict = read_columns(db, &columns, err);
 
 	*missing = 0;
 	for (size_t i = 0; i < schema->kind_count && verdict == BURSAR_DONE;
 	     i++) {
 		struct text unused = { 0 };
-		PGresult *columns = NULL;
 
-		verdict = read_columns(db, &schema->kinds[i], &columns, err);
-		if (verdict == BURSAR_DONE) {
-			*missing += add_missing(&unused, &schema->kinds[i],
-			                        columns);
-		}
-		PQclear(columns);
+		*missing += add_missing(&unused, &schema->kinds[i], columns);
 		text_finish(&unused);
 	}
+	PQclear(columns);
 	return verdict;
 }
 
 enum bursar_verdict schema_check(struct db *db, struct bursar_error *err)
 {
+	struct bursar_error unheard = { 0 };
+	enum bursar_verdict verdict;
 	int64_t version = 0;
 	size_t missing = 0;
-	enum bursar_verdict verdict = find_schema(db, err);
 
-	if (verdict == BURSAR_DONE) {
-		verdict = read_version(db, &version, err);
+	/* Where it is as it should be one question tells so. */
+	verdict = ask_version(db, &version, &unheard);
+	if (verdict != BURSAR_DONE || version != LEDGER_VERSION) {
+		verdict = find_schema(db, err);
+		if (verdict == BURSAR_DONE) {
+			verdict = read_version(db, &version, err);
+		}
 	}
 	if (verdict == BURSAR_DONE && version == LEDGER_VERSION) {
 		verdict = count_missing(db, &missing, err);
