@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """run.py [--rounds N] [--records N] [--growth N] [PATH ...] - measure, with the machine's floor beside it
 
-Paths: decode price null memory sqlite http growth postgres amqp purge (all), and summary, budget, growth-postgres.  Those with a
-server are run between servers of this machine's distribution that end with the run.  Every figure is the median of interleaved
-rounds on this machine, now; goals are ratios to a floor of the same run wherever there is one.  Nothing here passes or fails: it
-prints."""
+Paths: decode price null memory sqlite http growth questions postgres amqp purge questions-postgres (all), and growth-postgres.
+Those with a server are run between servers of this machine's distribution that end with the run.  Every figure is the median of
+interleaved rounds on this machine, now; goals are ratios to a floor of the same run wherever there is one.  Nothing here passes or
+fails: it prints.  The ledgers of `growth` and `questions` take 6 GB of the folder."""
 import argparse
 import json
 import os
@@ -36,10 +36,10 @@ def program(name):
     return str(BUILD / name)
 
 
-def generate(folder, name, count, first=0):
+def generate(folder, name, count, first=0, step=50000):
     path = folder / name
     with open(path, "wb") as out:
-        subprocess.run([program("tests/bench/generate"), str(count), str(first)], stdout=out, check=True)
+        subprocess.run([program("tests/bench/generate"), str(count), str(first), str(step)], stdout=out, check=True)
     return path
 
 
@@ -136,23 +136,38 @@ def bench_growth(folder, options):
     row("growth", f"{cost[-1]:.1f} us a record at {options.growth} million", f"{cost[0]:.1f} us at 1 million",
         f"{last:.2f}", "<= 1.5 at 10 million")
     row("memory, SQLite", f"{peak / 1024:.0f} MB", "32 MB of it SQLite's cache", "", "<= 64 MB without caches")
-    bench_summary(folder, options, grown=True)
-    bench_budget(folder, options, grown=True)
 
 
-def some_ledger(folder, options):
-    """One to ask, unless a path before left one."""
-    if not (folder / "ledger.db").exists():
-        lines = generate(folder, "summary.jsonl", options.records)
-        once(folder, "{plugin: sqlite, path: ledger.db}", lines)
+# --- questions ----------------------------------------------------------------------------------------------------------------
+
+# Records of three months are asked for one of them.
+SINCE, UNTIL = "2025-02-01", "2025-03-01"
+MONTHS_US = 90 * 86400 * 1000000
+DAYS = "day >= 20120 AND day < 20148"
+SUMMARY = f"SELECT provider, {{}} FROM {{}} WHERE dimension = 'all' AND value = '' AND {DAYS} GROUP BY provider"
+BUDGET = f"SELECT sum(request_count), sum(cost_nano) FROM {{}} WHERE dimension = 'budget_id' AND value = 'budget_7' AND {DAYS}"
+SUMS = ("input_tokens", "output_tokens", "thinking_tokens", "total_tokens", "cost_nano", "latency_ms", "request_count",
+        "error_count")
+
+
+def months(folder, options, sink):
+    """A ledger of so many million records, its days summed up by the job."""
+    shutil.rmtree(folder / "grown", ignore_errors=True)
+    step = MONTHS_US // (options.growth * 1000000)
+    for million in range(options.growth):
+        lines = generate(folder, f"months-{million}.jsonl", 1000000, million * 1000000, step)
+        once(folder, sink, lines, state="grown", keep_state=True)
         lines.unlink()
+    begin = time.monotonic()
+    run_command("-c", str(folder / "bench.yaml"), "jobs", "run", "rollup", env=ENVIRONMENT)
+    print(f"    {options.growth} million, days summed up in {time.monotonic() - begin:.0f} s", flush=True)
 
 
-def run_command(*arguments):
+def run_command(*arguments, command=None, env=None):
     """Seconds of the command, and of those the processor's."""
     begin = time.monotonic()
-    process = subprocess.Popen([program("core/bursar"), *arguments], env=ENVIRONMENT, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.PIPE)
+    process = subprocess.Popen([command or program("core/bursar"), *arguments], env=env or ENVIRONMENT,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     errors = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
     if os.waitstatus_to_exitcode(status) not in (0, 3):
@@ -160,31 +175,32 @@ def run_command(*arguments):
     return time.monotonic() - begin, usage.ru_utime + usage.ru_stime
 
 
-def bench_question(folder, options, name, goal, *arguments):
-    """A command, above what starting one takes."""
-    ours, idle = [], []
-    for _ in range(max(options.rounds, 11)):
+def bench_question(folder, options, name, goal, floor_of, *arguments):
+    """What a person sees who runs the command: wall, from its start to its end.  Beside it the database's own program with no
+    more than the sum, and that program with nothing to do but to start, and to connect."""
+    ours, theirs, idle = [], [], []
+    for _ in range(max(options.rounds, 21)):
         ours.append(run_command("-c", str(folder / "bench.yaml"), *arguments))
-        idle.append(run_command("--version"))
-    wall, cpu = [median([one[i] for one in ours]) - median([one[i] for one in idle]) for i in (0, 1)]
-    row(name, f"{median([one[0] for one in ours]) * 1e3:.1f} ms",
-        f"{median([one[0] for one in idle]) * 1e3:.1f} ms (process start)",
-        f"{wall * 1e3:.1f} ms more, {cpu * 1e3:.1f} ms of the processor", goal)
+        theirs.append(run_command(*floor_of[1:-1], floor_of[-1], command=floor_of[0]))
+        idle.append(run_command(*floor_of[1:-1], "SELECT 1", command=floor_of[0]))
+    a, b, c = [[median([one[i] for one in of]) * 1e3 for i in (0, 1)] for of in (ours, theirs, idle)]
+    row(name, f"{a[0]:.1f} ms ({a[1]:.1f} of the processor)",
+        f"{b[0]:.1f} ms ({os.path.basename(floor_of[0])}; {c[0]:.1f} to start)", f"{b[0] / a[0]:.2f}", goal)
 
 
-def bench_summary(folder, options, grown=False):
-    if not grown:
-        some_ledger(folder, options)
-    bench_question(folder, options, "month's summary by provider", "<= 20 ms over 10 million", "report", "summary",
-                   "--by", "provider", "--since", "2026-11-01T00:00:00Z", "--until", "2026-12-01T00:00:00Z",
-                   "--format", "json")
+def ask(folder, options, title, tool, prefix=""):
+    sums = ", ".join(f"sum({one})" for one in SUMS)
+    window = ("--since", SINCE, "--until", UNTIL, "--format", "json")
+    bench_question(folder, options, f"month's summary by provider, {title}", "<= 20 ms over 10 million",
+                   [*tool, SUMMARY.format(sums, prefix + "rollup_days")], "report", "summary", "--by", "provider", *window)
+    bench_question(folder, options, f"one budget, {title}", "<= 5 ms over 10 million",
+                   [*tool, BUDGET.format(prefix + "rollup_days")], "budget", "check", "budget_7", "--limit", "1000", *window)
 
 
-def bench_budget(folder, options, grown=False):
-    if not grown:
-        some_ledger(folder, options)
-    bench_question(folder, options, "one budget", "<= 5 ms over 10 million", "budget", "check", "budget_7", "--limit",
-                   "1000", "--since", "2026-11-01", "--until", "2026-12-01", "--format", "json")
+def bench_questions(folder, options):
+    fresh(folder)
+    months(folder, options, "{plugin: sqlite, path: ledger.db}")
+    ask(folder, options, "SQLite", [shutil.which("sqlite3"), "-readonly", str(folder / "ledger.db")])
 
 
 def bench_memory(folder, options):
@@ -317,8 +333,12 @@ def bench_growth_postgres(folder, options):
     last = median(cost[-3:]) / median(cost[:2])
     row("growth, PostgreSQL", f"{cost[-1]:.1f} us a record at {options.growth} million", f"{cost[0]:.1f} us at 1 million",
         f"{last:.2f}", "<= 1.5 at 10 million")
-    bench_summary(folder, options, grown=True)
-    bench_budget(folder, options, grown=True)
+
+
+def bench_questions_postgres(folder, options):
+    fresh_postgres()
+    months(folder, options, postgres_sink())
+    ask(folder, options, "PostgreSQL", [shutil.which("psql"), "-qAtX", os.environ["BURSAR_TEST_PG"], "-c"], "bursar.")
 
 
 def expired_bodies(folder, count):
@@ -443,10 +463,10 @@ def have_servers(arguments):
 
 
 PATHS = {"decode": bench_decode, "price": bench_price, "null": bench_null, "sqlite": bench_sqlite, "growth": bench_growth,
-         "memory": bench_memory, "http": bench_http, "summary": bench_summary, "budget": bench_budget,
-         "postgres": bench_postgres, "amqp": bench_amqp,
+         "memory": bench_memory, "http": bench_http, "questions": bench_questions,
+         "questions-postgres": bench_questions_postgres, "postgres": bench_postgres, "amqp": bench_amqp,
          "purge": bench_purge, "growth-postgres": bench_growth_postgres}
-NEED_SERVERS = {"postgres", "amqp", "purge", "growth-postgres"}
+NEED_SERVERS = {"postgres", "amqp", "purge", "growth-postgres", "questions-postgres"}
 
 
 def main():
@@ -457,7 +477,8 @@ def main():
     parser.add_argument("--folder", help="where to work (default: a temporary folder)")
     parser.add_argument("paths", nargs="*", metavar="PATH")
     options = parser.parse_args()
-    wanted = options.paths or ["decode", "price", "null", "memory", "sqlite", "http", "growth", "postgres", "amqp", "purge"]
+    wanted = options.paths or ["decode", "price", "null", "memory", "sqlite", "http", "growth", "questions", "postgres",
+                               "amqp", "purge", "questions-postgres"]
     for path in wanted:
         if path not in PATHS:
             sys.exit(f"run.py: no path '{path}'; there are {', '.join(PATHS)}")
