@@ -354,6 +354,7 @@ static enum bursar_verdict write_offered(struct writer *w, size_t count,
 	const int64_t begin = clock_mono_us();
 
 	*culprit = SIZE_MAX;
+	w->outcomes[0] = BURSAR_STORED;
 	atomic_store(&w->busy_since, begin);
 	const enum bursar_verdict verdict =
 		w->ops->write(w->sink, w->records, count, w->outcomes, culprit,
@@ -365,9 +366,11 @@ static enum bursar_verdict write_offered(struct writer *w, size_t count,
 	if (verdict == BURSAR_DONE) {
 		histogram_add(w->m.commit_time, took, 1);
 	}
-	/* By any other verdict nothing was stored: calls that are equal and
-	 * came without ids must not be taken for each other then. */
-	for (size_t i = 0; verdict == BURSAR_DOWN && i < count; i++) {
+	/* Else nothing was stored: calls that are equal and came without ids
+	 * must not be taken for each other then. */
+	const bool unknown = verdict == BURSAR_DOWN &&
+		w->outcomes[0] != BURSAR_RETURNED;
+	for (size_t i = 0; unknown && i < count; i++) {
 		w->records[i]->flags |= BURSAR_RECORD_AGAIN;
 	}
 	return verdict;

@@ -58,6 +58,7 @@ static struct {
 		int    opens, closes, writes;
 		enum bursar_verdict open_says, write_says;
 		int    says_times;	/* then DONE again; -1: for ever */
+		bool   is_sure;		/* that nothing was stored */
 		bool   knows_culprit;
 		bool   dies_of_bad;	/* DOWN instead of REJECT for "bad" */
 		bool   refuses_all;
@@ -502,6 +503,9 @@ static enum bursar_verdict sink_write(struct bursar_sink *sink,
 		world->says_times -= world->says_times > 0;
 		verdict = world->write_says;
 		bursar_fail(err, EIO, "not today");
+		if (world->is_sure) {
+			outcomes[0] = BURSAR_RETURNED;
+		}
 	} else {
 		verdict = look_for_bad(world, records, count, culprit, err);
 	}
@@ -1630,10 +1634,11 @@ END_TEST
 START_TEST(what_was_not_stored_for_certain_is_not_offered_again)
 {
 	static const enum bursar_verdict says[] = {
-		BURSAR_RETRY, BURSAR_CONFIG, BURSAR_REJECT,
+		BURSAR_RETRY, BURSAR_CONFIG, BURSAR_REJECT, BURSAR_DOWN,
 	};
 
 	w.sinks[0].write_says = says[_i];
+	w.sinks[0].is_sure = says[_i] == BURSAR_DOWN;
 	w.sinks[0].says_times = 2;
 	send_many("metering", 0, 10);
 	start();
@@ -1859,7 +1864,7 @@ static void add_tests(TCase *t)
 	               what_writers_still_have_takes_its_part_of_the_window);
 	tcase_add_test(t, what_one_sink_did_to_a_record_is_nothing_to_another);
 	tcase_add_loop_test(
-		t, what_was_not_stored_for_certain_is_not_offered_again, 0, 3);
+		t, what_was_not_stored_for_certain_is_not_offered_again, 0, 4);
 	tcase_add_test(t, a_sink_that_died_of_its_last_record_is_opened_again);
 	tcase_add_test(t, what_comes_too_late_for_a_writer_is_given_back);
 	tcase_add_test(t, tells_its_state_whatever_characters_a_reason_has);

@@ -721,7 +721,10 @@ START_TEST(a_connection_that_was_ended_is_gone)
 	       "AND pid <> pg_backend_pid()");
 	clear_records();
 	add_many("a", 10, 1);
+	outcomes[0] = BURSAR_STORED;
 	expect_verdict(write_to(sink), BURSAR_DOWN, "write");
+	/* That was known before anything was to be committed. */
+	ck_assert_int_eq(outcomes[0], BURSAR_RETURNED);
 	expect_verdict(ops->sql(sink, "SELECT 1", NULL, 0, NULL, NULL, &err),
 	               BURSAR_DOWN, "sql");
 	struct bursar_purged purged = { 0 };
@@ -746,7 +749,7 @@ static const char *through(const struct proxy *proxy)
 }
 
 /* What a batch that was cut left behind: all or nothing. */
-static void expect_all_or_nothing(size_t count, bool done)
+static void expect_all_or_nothing(size_t count, bool done, bool nothing)
 {
 	const int64_t rows = integer("SELECT count(*) FROM metering_records");
 	const int64_t keys = integer("SELECT count(*) FROM record_keys");
@@ -754,6 +757,8 @@ static void expect_all_or_nothing(size_t count, bool done)
 	ck_assert_int_eq(rows, keys);
 	ck_assert_msg(rows == (int64_t)count || (rows == 0 && !done),
 	              "%lld rows of %zu", (long long)rows, count);
+	ck_assert_msg(!nothing || rows == 0, "%lld rows where there were none "
+	              "for certain", (long long)rows);
 	for (size_t i = 0; i < record_count; i++) {
 		records[i]->flags |= AGAIN;
 	}
@@ -786,14 +791,17 @@ static bool cut_write(struct fakehost *far, struct proxy *proxy, int64_t up,
 	struct bursar_sink *cut = open_with(far, BURSAR_WRITE);
 
 	proxy_arm(proxy, up, down, PROXY_CUT);
+	outcomes[0] = BURSAR_STORED;
 	const enum bursar_verdict verdict = write_to(cut);
+	const bool nothing = verdict == BURSAR_DOWN &&
+		outcomes[0] == BURSAR_RETURNED;
 	ck_assert_msg(verdict == BURSAR_DOWN || verdict == BURSAR_DONE,
 	              "cut after %lld and %lld: verdict %d: %s", (long long)up,
 	              (long long)down, (int)verdict, err.text);
 	ops->close(cut);
 	proxy_disarm(proxy);
 	wait_for_cut();
-	expect_all_or_nothing(record_count, verdict == BURSAR_DONE);
+	expect_all_or_nothing(record_count, verdict == BURSAR_DONE, nothing);
 	empty_ledger();
 	return verdict == BURSAR_DOWN;
 }

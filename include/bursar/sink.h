@@ -111,7 +111,9 @@ struct bursar_sink_ops {
 	 * Returns DONE; or, with nothing stored and *err filled:
 	 *	RETRY	locked, deadlock, disk full, out of memory
 	 *	DOWN	no connection; also when the commit's result is unknown:
-	 *		all of the batch is then offered AGAIN
+	 *		all of the batch is then offered AGAIN, unless
+	 *		outcomes[0] was set to RETURNED, as nothing was stored
+	 *		for certain
 	 *	REJECT	*culprit can never be stored; SIZE_MAX if the sink does
 	 *		not know which one: the core then halves the batch
 	 *	CONFIG	no permission, no table, not a database, corrupt

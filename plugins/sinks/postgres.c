@@ -139,6 +139,7 @@ struct attempt {
 	bool copy_keys;		/* on the assumption that all are new */
 	bool saturate;
 	bool again;		/* it failed, and the other way may do */
+	bool committing;	/* COMMIT was sent */
 };
 
 static bool make_room(struct bursar_sink *sink, size_t count)
@@ -252,6 +253,7 @@ static enum bursar_verdict try(struct bursar_sink *sink, struct batch *batch,
 		verdict = add_sums(sink, attempt, err);
 	}
 	if (verdict == BURSAR_DONE) {
+		attempt->committing = true;
 		verdict = commit(sink, err);
 	}
 	db_rollback(&sink->db);
@@ -294,6 +296,9 @@ static enum bursar_verdict postgres_write(struct bursar_sink *sink,
 		                     : "batches_with_care_total", 1);
 	} else {
 		bursar_fail(err, why.code, "%s", why.text);
+	}
+	if (verdict == BURSAR_DOWN && !attempt.committing) {
+		outcomes[0] = BURSAR_RETURNED;
 	}
 	return verdict;
 }

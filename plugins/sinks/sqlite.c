@@ -702,6 +702,7 @@ static enum bursar_verdict sqlite_write(struct bursar_sink *sink,
 
 	*culprit = SIZE_MAX;
 	if (!is_in_place(sink, err)) {
+		outcomes[0] = BURSAR_RETURNED;
 		return BURSAR_DOWN;
 	}
 	if (sink->damaged) {
