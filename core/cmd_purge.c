@@ -11,6 +11,7 @@
 #include "book/command.h"
 #include "book/purge.h"
 #include "commands.h"
+#include "jobs/job.h"
 #include "table.h"
 
 enum { DRY_RUN, FORCE, SINK, FORMAT };
@@ -91,8 +92,7 @@ static int take(struct cli *cli, struct book *book,
 
 static int purge(struct cli *cli, struct book *book, bool dry_run, bool force)
 {
-	const struct purge_rule rule = {
-		.now = clock_wall_us(),
+	struct purge_rule rule = {
 		.facts_days = cli->setup->facts_days,
 		.dedup_days = cli->setup->dedup_days,
 	};
@@ -101,6 +101,9 @@ static int purge(struct cli *cli, struct book *book, bool dry_run, bool force)
 	const char *what = NULL;
 	int64_t due = INT64_MAX, held = 0;
 
+	if (jobs_purge_now(book, &rule.now, &err) != 0) {
+		return cli_fail(cli, "%s", err.text);
+	}
 	if (dry_run) {
 		return purge_count(book, &rule, &purged, &err) == 0 &&
 		       purge_count_held(book, &rule, &held, &err) == 0

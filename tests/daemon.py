@@ -275,13 +275,14 @@ class Ground:
                 got, status))
         return daemon
 
-    def bursar(self, *arguments, status=0):
+    def bursar(self, *arguments, status=0, env=None):
         """The command; what it printed."""
         done = subprocess.run(
             [BURSAR, "-c", self.config] + list(arguments),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, cwd=self.folder, env=environment(),
-            timeout=PATIENCE, check=False)
+            stderr=subprocess.PIPE, cwd=self.folder,
+            env=dict(environment(), **(env or {})), timeout=PATIENCE,
+            check=False)
         out = done.stdout.decode("utf-8", "replace")
         err = done.stderr.decode("utf-8", "replace")
         if status is not None and done.returncode != status:

@@ -68,6 +68,10 @@ const struct job *jobs_find(const char *name, const char **nearest);
 /* Whether it is to be run by itself on that sink. */
 bool jobs_is_on(const struct job *job, const struct setup *setup, size_t sink);
 
+/* The time that a purge goes by: of a clock that is ahead the other one is
+ * believed, that of the ledger's database or ours.  -1 with *err filled. */
+int jobs_purge_now(struct book *book, int64_t *now, struct bursar_error *err);
+
 /* The jobs. */
 enum job_result job_purge(struct job_run *run, struct bursar_error *err);
 enum job_result job_facts(struct job_run *run, struct bursar_error *err);

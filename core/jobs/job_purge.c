@@ -18,14 +18,12 @@
 /* The database's clock has whole seconds. */
 #define SECOND_US INT64_C(1000000)
 
-/* Of a clock that is ahead the other one is believed. */
-static int rule_now(struct job_run *run, int64_t *now,
-                    struct bursar_error *err)
+int jobs_purge_now(struct book *book, int64_t *now, struct bursar_error *err)
 {
 	int64_t theirs = 0;
 
 	*now = clock_wall_us();
-	if (lease_now(run->book, &theirs, err) != 0) {
+	if (lease_now(book, &theirs, err) != 0) {
 		return -1;
 	}
 	if (theirs + SECOND_US < *now) {
@@ -51,7 +49,7 @@ static enum job_result take(struct job_run *run, struct purge_rule *rule,
 	int64_t due = INT64_MAX;
 
 	run->ended = JOB_OK;
-	if (rule_now(run, &rule->now, err) != 0 ||
+	if (jobs_purge_now(run->book, &rule->now, err) != 0 ||
 	    (!run->force &&
 	     purge_look(run->book, rule, &due, &what, err) != 0)) {
 		return JOB_FAILED;
