@@ -305,7 +305,7 @@ const struct command command_team = {
 	.usage = "list [TEAM] [--all]\n"
 	         "set TEAM WORKER...\n"
 	         "remove WORKER...\n"
-	         "import FILE [--replace]",
+	         "import FILE [--replace] [--dry-run]",
 	.options = options,
 	.manual =
 	"A call of which nobody said a team is of the team that its worker "
