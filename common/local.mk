@@ -83,7 +83,8 @@ noinst_LTLIBRARIES += %D%/libhttp.la
 	%D%/http_pair.c \
 	%D%/http_pair.h \
 	%D%/http_place.c \
-	%D%/http_place.h
+	%D%/http_place.h \
+	%D%/http_tls.h
 %C%_libhttp_la_LIBADD = $(SODIUM_LIBS)
 
 # Users name libjson.la, libkeyfile.la and libtags.la as well.

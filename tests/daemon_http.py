@@ -627,7 +627,7 @@ def in_ipv6(ground):
     server.process.stop()
 
 
-def make_certificate(ground, name):
+def make_certificate(ground, name, move=("key", "cert")):
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
          "ec_paramgen_curve:P-256", "-nodes", "-days", TLS_DAYS, "-subj",
@@ -635,8 +635,8 @@ def make_certificate(ground, name):
          ground.path("key.new"), "-out", ground.path("cert.new")],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
     os.chmod(ground.path("key.new"), 0o600)
-    os.rename(ground.path("key.new"), ground.path("key"))
-    os.rename(ground.path("cert.new"), ground.path("cert"))
+    for one in move:
+        os.rename(ground.path(one + ".new"), ground.path(one))
 
 
 def with_tls_and_a_renewed_certificate(ground):
@@ -664,6 +664,18 @@ def with_tls_and_a_renewed_certificate(ground):
     daemon.wait_for(lambda: serial() not in (None, old),
                     "the new certificate is shown")
     equal(post(2), 200, "a client that knows the new one is served")
+    shown = serial()
+    held = len(server.process.events("source-held"))
+    make_certificate(ground, "third", move=["cert"])
+    server.process.wait_event("certificate-not-renewed")
+    time.sleep(0.5)
+    equal(serial(), shown, "one without its key changes nothing")
+    equal(len(server.process.events("source-held")), held,
+          "it goes on listening")
+    os.rename(ground.path("key.new"), ground.path("key"))
+    daemon.wait_for(lambda: serial() not in (None, shown),
+                    "with its key it is shown")
+    equal(post(3), 200, "and served")
     server.process.stop()
     os.chmod(ground.path("key"), 0o644)
     out = ground.bursar("check", status=1)

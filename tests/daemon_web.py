@@ -482,7 +482,7 @@ def a_reload_goes_on_counting(ground):
     web.process.stop()
 
 
-def make_certificate(ground, name):
+def make_certificate(ground, name, move=("key", "cert")):
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
          "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
@@ -490,8 +490,8 @@ def make_certificate(ground, name):
          ground.path("key.new"), "-out", ground.path("cert.new")],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
     os.chmod(ground.path("key.new"), 0o600)
-    os.rename(ground.path("key.new"), ground.path("key"))
-    os.rename(ground.path("cert.new"), ground.path("cert"))
+    for one in move:
+        os.rename(ground.path(one + ".new"), ground.path(one))
 
 
 def with_tls_and_a_renewed_certificate(ground):
@@ -511,6 +511,11 @@ def with_tls_and_a_renewed_certificate(ground):
         except OSError:
             return False
     daemon.wait_for(is_renewed, "the new certificate is shown")
+    make_certificate(ground, "third", move=["key"])
+    web.process.wait_event("certificate-not-renewed")
+    time.sleep(0.5)
+    equal(web.ask("/livez", tls=renewed)[0], 200,
+          "a key without its certificate changes nothing")
     equal(web.process.stop(), 0, "TERM ends it")
 
 

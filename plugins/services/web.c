@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/http_tls.h"
 #include "web.h"
 
 #define LOOK_US INT64_C(1000000)	/* between two looks at files */
@@ -125,6 +126,23 @@ static void look_at_tokens(struct web *web)
 	          tokens_count(web->tokens));
 }
 
+/* One that it cannot listen with is none. */
+static bool has_new_certificate(struct web *web)
+{
+	const struct bursar_host *host = web->host;
+	struct bursar_error err = { 0 };
+
+	if (!http_pair_has_changed(&web->pair, host->now(host))) {
+		return false;
+	}
+	if (http_tls_try(&web->pair, &err) != 0) {
+		host->log(host, BURSAR_ERROR, "certificate-not-renewed",
+		          "why=\"%s\"", err.text);
+		return false;
+	}
+	return true;
+}
+
 /* False: it cannot listen any more. */
 static bool look_at_files(struct web *web, struct bursar_error *err)
 {
@@ -133,7 +151,7 @@ static bool look_at_files(struct web *web, struct bursar_error *err)
 	}
 	web->look_at = web_now() + LOOK_US;
 	look_at_tokens(web);
-	if (!http_pair_has_changed(&web->pair, web->host->now(web->host))) {
+	if (!has_new_certificate(web)) {
 		return true;
 	}
 	web_server_stop(web);

@@ -20,6 +20,7 @@
 
 #include <sodium.h>
 
+#include "common/http_tls.h"
 #include "http_source.h"
 
 #define TEND_US        INT64_C(100000)	/* between two looks at times */
@@ -212,12 +213,23 @@ static bool has_changed(const char *path, struct http_look *old)
 	return true;
 }
 
-/* A certificate is renewed by listening anew. */
+/* A certificate is renewed by listening anew; who cannot do so with it stays
+ * where he is. */
 static bool has_new_certificate(struct bursar_source *source)
 {
-	return source->server.daemon != NULL &&
-	       http_pair_has_changed(&source->pair,
-	                             source->host->now(source->host));
+	const struct bursar_host *host = source->host;
+	struct bursar_error err = { 0 };
+
+	if (source->server.daemon == NULL ||
+	    !http_pair_has_changed(&source->pair, host->now(host))) {
+		return false;
+	}
+	if (http_tls_try(&source->pair, &err) != 0) {
+		host->log(host, BURSAR_ERROR, "certificate-not-renewed",
+		          "why=\"%s\"", err.text);
+		return false;
+	}
+	return true;
 }
 
 /* --- listening ------------------------------------------------------------ */
