@@ -760,6 +760,9 @@ static const char *const two_lengths[] = {
 	"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
 	"Transfer-Encoding: identity\r\nContent-Length: 2\r\n\r\n{}",
 	"Host: y\r\nContent-Length: 2\r\n\r\n{}",
+	"Content-Length : 90\r\n\r\n",
+	"Transfer-Encoding : chunked\r\n\r\n",
+	"X: a\rContent-Length: 90\r\n\r\n",
 };
 
 static void send_two_ways(const char *lengths)

@@ -36,49 +36,65 @@ static const char *header(const struct http_request *r, const char *name)
 
 /* --- header --------------------------------------------------------------- */
 
-struct counted {
-	const char *name;
-	unsigned    times;
+/* What the header says of where the body ends. */
+struct framing {
+	unsigned hosts, lengths, codings;
+	bool     odd;		/* a name or value that is none */
 };
 
-static enum MHD_Result count_header(void *context, enum MHD_ValueKind kind,
-                                    const char *name, const char *value)
+/* RFC 9110, 5.6.2: no blank before the colon, above all. */
+static bool is_token(const char *text, size_t size)
 {
-	struct counted *counted = context;
+	for (size_t i = 0; i < size; i++) {
+		const char c = text[i];
 
-	(void)kind, (void)value;
-	counted->times += strcasecmp(name, counted->name) == 0;
+		if (c <= ' ' || c > '~' || strchr("\"(),/:;<=>?@[\\]{}", c)) {
+			return false;
+		}
+	}
+	return size > 0;
+}
+
+static enum MHD_Result look_at_header(void *context, enum MHD_ValueKind kind,
+                                      const char *name, size_t name_size,
+                                      const char *value, size_t value_size)
+{
+	struct framing *framing = context;
+
+	(void)kind;
+	framing->hosts += strcasecmp(name, "Host") == 0;
+	framing->lengths += strcasecmp(name, "Content-Length") == 0;
+	framing->codings += strcasecmp(name, "Transfer-Encoding") == 0;
+	framing->odd |= !is_token(name, name_size) ||
+		(value_size > 0 && (memchr(value, '\r', value_size) != NULL ||
+		                    memchr(value, '\0', value_size) != NULL));
 	return MHD_YES;
 }
 
-static unsigned times(const struct http_request *r, const char *name)
-{
-	struct counted counted = { .name = name };
-
-	MHD_get_connection_values(r->connection, MHD_HEADER_KIND, count_header,
-	                          &counted);
-	return counted.times;
-}
-
 /*
- * Where the library takes one of several lengths, a proxy before us may take
- * another, and what it holds for the end of one sender's request would be read
- * as the next one (RFC 9112, 6.1 and 6.3).  So the connection ends with the
- * answer, and the body is not waited for.
+ * Where the library takes one of several lengths, or none where a blank stands
+ * before the colon, a proxy before us may take another, and what it holds for
+ * the end of one sender's request would be read as the next one (RFC 9112, 5.1,
+ * 6.1 and 6.3).  So the connection ends with the answer, and the body is not
+ * waited for.
  */
 static void check_framing(struct http_request *r)
 {
 	const char *coding = header(r, "Transfer-Encoding");
+	struct framing framing = { 0 };
 
-	if (times(r, "Host") <= 1 &&
-	    times(r, "Content-Length") + times(r, "Transfer-Encoding") <= 1 &&
+	MHD_get_connection_values_n(r->connection, MHD_HEADER_KIND,
+	                            look_at_header, &framing);
+	if (!framing.odd && framing.hosts <= 1 &&
+	    framing.lengths + framing.codings <= 1 &&
 	    (coding == NULL || strcasecmp(coding, "chunked") == 0)) {
 		return;
 	}
 	r->misframed = true;
 	r->keeps_open = false;
 	http_refuse(r, 400, "say Host once, and the length of the body once, as"
-	            " Content-Length or as Transfer-Encoding: chunked");
+	            " Content-Length or as Transfer-Encoding: chunked, and no"
+	            " header with a blank in its name");
 }
 
 static void check_token(struct http_request *r)
