@@ -153,6 +153,22 @@ static void append(struct line *line, const char *fmt, ...)
 	}
 }
 
+/* The bytes of a character at text that a terminal obeys: C1, as which it
+ * takes commands, and what turns the direction of writing.  0: none is there. */
+static size_t commands(const char *text)
+{
+	const unsigned char *p = (const unsigned char *)text;
+
+	if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f) {
+		return 2;
+	}
+	if (p[0] != 0xe2) {
+		return 0;
+	}
+	return (p[1] == 0x80 && p[2] >= 0xaa && p[2] <= 0xae) ||
+	       (p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9) ? 3 : 0;
+}
+
 /* The form of one byte in a value: itself, or its escape. */
 static size_t escape(unsigned char c, char out[5])
 {
@@ -182,6 +198,7 @@ __attribute__((format(printf, 2, 0)))
 static void append_members(struct line *line, const char *fmt, va_list ap)
 {
 	char members[LINE_SIZE];
+	size_t hidden = 0;	/* bytes from here on that are not shown */
 
 	if (vsnprintf(members, sizeof(members), fmt, ap) <= 0) {
 		return;
@@ -189,8 +206,14 @@ static void append_members(struct line *line, const char *fmt, va_list ap)
 	append(line, " ");
 	for (const char *at = members; *at != '\0'; at++) {
 		char out[5];
-		const size_t size = escape((unsigned char)*at, out);
 
+		hidden = hidden > 0 ? hidden : commands(at);
+		const size_t size = hidden > 0
+			? (size_t)snprintf(out, sizeof(out), "\\x%02x",
+			                   (unsigned char)*at)
+			: escape((unsigned char)*at, out);
+
+		hidden -= hidden > 0;
 		if (size >= room(line)) {
 			return;
 		}
@@ -263,7 +286,8 @@ static bool needs_quotes(const char *text)
 	for (; *text != '\0'; text++) {
 		const unsigned char c = (unsigned char)*text;
 
-		if (c <= ' ' || c == 0x7f || strchr("\"=\\", c) != NULL) {
+		if (c <= ' ' || c == 0x7f || strchr("\"=\\", c) != NULL ||
+		    commands(text) > 0) {
 			return true;
 		}
 	}
@@ -298,7 +322,7 @@ const char *log_quote(const char *text, char *out, size_t size)
 	out[used++] = '"';
 	while (*text != '\0') {
 		char piece[8];
-		size_t taken = sequence(text);
+		size_t taken = commands(text) > 0 ? 1 : sequence(text);
 		size_t wide = taken;
 
 		if (taken > 1) {

@@ -91,6 +91,17 @@ START_TEST(keeps_a_line_a_line)
 }
 END_TEST
 
+/* U+009B begins a command as ESC [ does, U+202E turns what follows. */
+START_TEST(shows_what_a_terminal_would_obey)
+{
+	log_event(BURSAR_INFO, NULL, "odd", "path=\"%s\"",
+	          "\xc2\x9b" "2J\xe2\x80\xae\xc3\xbc");
+
+	ck_assert_ptr_nonnull(strstr(logged(), "path=\"\\xc2\\x9b2J"
+	                             "\\xe2\\x80\\xae\xc3\xbc\"\n"));
+}
+END_TEST
+
 START_TEST(cuts_a_line_that_is_too_long)
 {
 	static char text[10000];
@@ -145,6 +156,9 @@ static const struct {
 	{ "1234567890 1234567890123\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc",
 	  "\"1234567890 1234567890123\xc3\xbc\xe2\x80\xa6\"" },
 	{ " \xff\xc3", "\" \\xff\\xc3\"" },
+	{ "a\xc2\x9bm\xc2\xa0", "\"a\\xc2\\x9bm\xc2\xa0\"" },
+	{ "\xe2\x80\xaex", "\"\\xe2\\x80\\xaex\"" },
+	{ "\xe2\x81\xa6 \xe2\x80\xa9", "\"\\xe2\\x81\\xa6 \xe2\x80\xa9\"" },
 };
 
 START_TEST(quotes_what_needs_it)
@@ -166,6 +180,7 @@ static Suite *suite(void)
 	tcase_add_test(t, leaves_out_what_was_not_given);
 	tcase_add_test(t, leaves_the_time_to_the_journal);
 	tcase_add_test(t, keeps_a_line_a_line);
+	tcase_add_test(t, shows_what_a_terminal_would_obey);
 	tcase_add_test(t, cuts_a_line_that_is_too_long);
 	tcase_add_test(t, holds_back_what_is_below_the_level);
 	tcase_add_test(t, holds_back_a_flood_of_one_event_of_one_instance);
