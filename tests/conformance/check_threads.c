@@ -98,6 +98,7 @@ static void works_beside_another(struct kit *kit)
 	needs_two_places(kit);
 	kit_prepare(&other);
 	needs_room_for_two(kit, &other);
+	relay_meet_when_open(2);
 	if (pthread_create(&threads[0], NULL, work_in_thread, kit) != 0 ||
 	    pthread_create(&threads[1], NULL, work_in_thread, &other) != 0) {
 		kit_broken("threads");

@@ -180,6 +180,9 @@ const struct bursar_plugin *relay_make(const struct bursar_plugin *plugin);
 bool relay_is_inside(void);
 /* From now on every operation of the check runs in a new thread. */
 void relay_from_any_thread(void);
+/* From now on a thread that has opened an instance waits until so many have;
+ * once for each thread. */
+void relay_meet_when_open(unsigned threads);
 
 /* --- secrets ------------------------------------------------------------- */
 

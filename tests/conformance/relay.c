@@ -29,6 +29,10 @@ static struct bursar_plugin relayed;
 static atomic_bool each_in_a_thread;
 static _Thread_local unsigned depth;
 
+/* Where threads wait for each other when they have opened; NULL: they do not. */
+static pthread_barrier_t *meeting;
+static _Thread_local bool has_met;
+
 bool relay_is_inside(void)
 {
 	return depth > 0;
@@ -37,6 +41,25 @@ bool relay_is_inside(void)
 void relay_from_any_thread(void)
 {
 	atomic_store(&each_in_a_thread, true);
+}
+
+void relay_meet_when_open(unsigned threads)
+{
+	static pthread_barrier_t barrier;
+
+	if (pthread_barrier_init(&barrier, NULL, threads) != 0) {
+		kit_broken("a barrier");
+	}
+	meeting = &barrier;
+}
+
+/* Once for each thread. */
+static void meet(void)
+{
+	if (meeting != NULL && !has_met) {
+		has_met = true;
+		pthread_barrier_wait(meeting);
+	}
 }
 
 static void *make(void *arg)
@@ -118,6 +141,7 @@ static struct bursar_source *source_open(const struct bursar_host *host,
 	struct arguments a = { .host = host, .err = err };
 
 	pass_on(make_source_open, &a);
+	meet();
 	return a.instance;
 }
 
@@ -217,6 +241,7 @@ static struct bursar_crypto *crypto_open(const struct bursar_host *host,
 	struct arguments a = { .host = host, .err = err };
 
 	pass_on(make_crypto_open, &a);
+	meet();
 	return a.instance;
 }
 
@@ -320,6 +345,7 @@ static struct bursar_format *format_open(const struct bursar_host *host,
 	struct arguments a = { .host = host, .err = err };
 
 	pass_on(make_format_open, &a);
+	meet();
 	return a.instance;
 }
 
@@ -386,6 +412,7 @@ static struct bursar_sink *sink_open(const struct bursar_host *host,
 	                       .err = err };
 
 	pass_on(make_sink_open, &a);
+	meet();
 	return a.instance;
 }
 
@@ -537,6 +564,7 @@ static struct bursar_service *service_open(const struct bursar_host *host,
 	struct arguments a = { .host = host, .house = house, .err = err };
 
 	pass_on(make_service_open, &a);
+	meet();
 	return a.instance;
 }
 
