@@ -94,7 +94,9 @@ const char pages_plugin_build[] =
 	"-o sink_mine.so mine.c\n"
 	"\n"
 	"`BURSAR_PLUGIN_PATH` names a folder to try it from.  "
-	"`bursar-conformance` runs it through the contract of its kind.";
+	"`bursar-conformance` runs it through the contract of its kind.  The "
+	"program `new-plugin KIND NAME`, in the folder that pkg-config knows as "
+	"`examplesdir`, begins one that does all of this.";
 
 const char pages_bursar[] =
 	"`bursar` reads what the daemon `bursard` has stored, and does the "
