@@ -121,7 +121,7 @@ static void look(struct bursar_crypto *crypto)
 
 static bool may_look(const struct bursar_crypto *crypto)
 {
-	return vault_now() >= crypto->next_look;
+	return monotonic_us() >= crypto->next_look;
 }
 
 /* Sees to it that there is a key, if that can be.  Returns DONE, or the verdict
@@ -155,7 +155,7 @@ static int64_t vault_tick(struct bursar_crypto *crypto, bool *usable)
 	const int64_t old = crypto->ring_at +
 		host->number(host, "max-age") * 1000;
 	const int64_t next = crypto->next_look;
-	const int64_t soon = vault_now() + 1000;
+	const int64_t soon = monotonic_us() + 1000;
 	const int64_t first = crypto->ring != NULL && old < next ? old : next;
 	return first > soon ? first : soon;
 }
@@ -201,7 +201,7 @@ static bool unseal_some(struct bursar_crypto *crypto,
 static bool found_newer(struct bursar_crypto *crypto)
 {
 	const struct cluster_ring *before = crypto->ring;
-	const int64_t now = vault_now();
+	const int64_t now = monotonic_us();
 
 	if (crypto->state != VAULT_READY ||
 	    now < crypto->sought_at + LOOK_FOR_NEWER_US) {

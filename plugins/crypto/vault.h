@@ -28,6 +28,7 @@
 
 #include "common/cluster_items.h"
 #include "common/json.h"
+#include "common/monotonic.h"
 
 /* What Vault is like. */
 enum vault_state {
@@ -83,6 +84,9 @@ struct vault_answer {
 					 * until the next request */
 };
 
+/* What speaks to the Vault of the options, to be given to
+ * vault_http_destroy(), or NULL with *err filled; asks nothing yet.  All of it
+ * is for the one thread that has the crypto. */
 struct vault_http *vault_http_create(const struct bursar_host *host,
                                      struct bursar_error *err);
 void vault_http_destroy(struct vault_http *http);
@@ -139,6 +143,8 @@ struct vault_login {
 	int64_t     renew_at;
 };
 
+/* From the options, without asking anybody; finish gives it back, also half
+ * made.  Returns 0, or -1 with *err filled: no way to log in, or two. */
 int vault_login_init(struct bursar_crypto *crypto, struct bursar_error *err);
 void vault_login_finish(struct vault_login *login);
 
@@ -166,6 +172,7 @@ int vault_token_file_read(const char *path, struct stat *seen,
 
 struct vault_kv;
 
+/* As vault_login_init(); sets crypto->kv. */
 int vault_kv_init(struct bursar_crypto *crypto, struct bursar_error *err);
 void vault_kv_finish(struct bursar_crypto *crypto);
 
@@ -184,6 +191,7 @@ struct vault_transit {
 	char *encrypt_path;
 };
 
+/* As vault_login_init(); sets the paths of crypto->transit. */
 int vault_transit_init(struct bursar_crypto *crypto, struct bursar_error *err);
 void vault_transit_finish(struct bursar_crypto *crypto);
 
@@ -227,8 +235,6 @@ struct bursar_crypto {
 	int64_t          sought_at;	/* ... for a newer secret */
 	int64_t          next_look;
 };
-
-int64_t vault_now(void);	/* us, monotonic */
 
 /* `us` less or more by up to a tenth, by chance. */
 int64_t vault_jitter(int64_t us);

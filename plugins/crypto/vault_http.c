@@ -207,7 +207,7 @@ void vault_http_destroy(struct vault_http *http)
 
 void vault_http_begin(struct vault_http *http)
 {
-	http->deadline = vault_now() +
+	http->deadline = monotonic_us() +
 		http->host->number(http->host, "timeout") * 1000;
 	http->wait = 0;
 }
@@ -342,7 +342,7 @@ static CURLcode transfer(const struct vault_http *http, const char *base,
                          const struct vault_request *request,
                          struct vault_answer *answer)
 {
-	const int64_t left_ms = (http->deadline - vault_now()) / 1000;
+	const int64_t left_ms = (http->deadline - monotonic_us()) / 1000;
 	struct curl_slist *list = headers(http, request);
 	CURLcode code = CURLE_OUT_OF_MEMORY;
 	char *url = NULL;

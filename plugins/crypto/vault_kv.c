@@ -136,7 +136,7 @@ static void put(struct vault_kv *kv, int64_t number, struct bursar_span text)
 		(text.size > 0 && memcmp(v->text, text.data, text.size) != 0);
 	sodium_memzero(v->text, sizeof(v->text));
 	v->number = number;
-	v->read_at = vault_now();
+	v->read_at = monotonic_us();
 	v->size = text.size;
 	if (text.size > 0) {
 		memcpy(v->text, text.data, text.size);
@@ -421,7 +421,7 @@ static bool is_fresh(const struct bursar_crypto *crypto,
 {
 	const int64_t age = crypto->host->number(crypto->host, "max-age");
 
-	return v != NULL && vault_now() - v->read_at < age * 1000 / 2;
+	return v != NULL && monotonic_us() - v->read_at < age * 1000 / 2;
 }
 
 static enum vault_state read_v2(struct bursar_crypto *crypto, int64_t *newest,
@@ -474,6 +474,6 @@ enum vault_state vault_kv_read(struct bursar_crypto *crypto,
 			          cluster_ring_count(crypto->ring));
 		}
 	}
-	crypto->ring_at = vault_now();
+	crypto->ring_at = monotonic_us();
 	return VAULT_READY;
 }

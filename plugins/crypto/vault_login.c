@@ -110,7 +110,7 @@ void vault_login_finish(struct vault_login *login)
 static void set_lease(struct vault_login *login, int64_t seconds,
                       bool renewable)
 {
-	const int64_t now = vault_now();
+	const int64_t now = monotonic_us();
 
 	login->lease = seconds > 0 ? seconds * SECOND : 0;
 	login->renewable = renewable;
@@ -152,7 +152,7 @@ static void warn_of_end(struct bursar_crypto *crypto)
 {
 	struct vault_login *login = &crypto->login;
 	const struct bursar_host *host = crypto->host;
-	const int64_t left = login->ends_at - vault_now();
+	const int64_t left = login->ends_at - monotonic_us();
 
 	login->renew_at = 0;
 	if (login->ending) {
@@ -373,7 +373,7 @@ enum vault_state vault_login_ensure(struct bursar_crypto *crypto,
 	} else if (login->token.size == 0) {
 		return log_in(crypto, err);
 	}
-	if (login->renew_at == 0 || vault_now() < login->renew_at) {
+	if (login->renew_at == 0 || monotonic_us() < login->renew_at) {
 		return VAULT_READY;
 	}
 	return login->renewable ? renew(crypto, err) : replace(crypto, err);

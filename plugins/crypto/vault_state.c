@@ -31,14 +31,6 @@ static const struct {
 	[VAULT_REFUSED] = { BURSAR_WARNING, "vault-refused" },
 };
 
-int64_t vault_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
-
 /* A number from 0 to below `limit`. */
 static int64_t chance(int64_t limit)
 {
@@ -112,7 +104,7 @@ static void figures(struct bursar_crypto *crypto)
 		host->count(host, "vault_failures_total", 1);
 	}
 	if (crypto->login.ends_at > 0) {
-		const int64_t left = crypto->login.ends_at - vault_now();
+		const int64_t left = crypto->login.ends_at - monotonic_us();
 
 		host->gauge(host, "vault_token_ttl_seconds",
 		            left > 0 ? left / 1000000 : 0);
@@ -129,7 +121,7 @@ void vault_state_set(struct bursar_crypto *crypto, enum vault_state state,
 
 	crypto->state = state;
 	crypto->failures = state == VAULT_READY ? 0 : crypto->failures + 1;
-	crypto->looked_at = vault_now();
+	crypto->looked_at = monotonic_us();
 	crypto->next_look = next_look(crypto);
 	snprintf(crypto->why, sizeof(crypto->why), "%s",
 	         state == VAULT_READY ? "" : err->text);
@@ -157,7 +149,7 @@ void vault_state_age(struct bursar_crypto *crypto)
 	if (crypto->ring == NULL) {
 		return;
 	}
-	const int64_t age = vault_now() - crypto->ring_at;
+	const int64_t age = monotonic_us() - crypto->ring_at;
 	host->gauge(host, "secret_age_seconds", age / 1000000);
 	if (age <= most) {
 		crypto->was_stale = false;

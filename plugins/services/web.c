@@ -146,10 +146,10 @@ static bool has_new_certificate(struct web *web)
 /* False: it cannot listen any more. */
 static bool look_at_files(struct web *web, struct bursar_error *err)
 {
-	if (web_now() < web->look_at) {
+	if (monotonic_us() < web->look_at) {
 		return true;
 	}
-	web->look_at = web_now() + LOOK_US;
+	web->look_at = monotonic_us() + LOOK_US;
 	look_at_tokens(web);
 	if (!has_new_certificate(web)) {
 		return true;

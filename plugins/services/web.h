@@ -16,6 +16,7 @@
 
 #include "common/http_pair.h"
 #include "common/http_place.h"
+#include "common/monotonic.h"
 #include "common/tokens.h"
 
 /* --- texts ---------------------------------------------------------------- */
@@ -29,6 +30,8 @@ struct web_text {
 	bool   failed;			/* memory was short, or it is too long */
 };
 
+/* Bytes, and text by a format, behind what is there; notes in `failed` that
+ * memory was short or the text too long. */
 void web_text_put(struct web_text *text, const char *data, size_t size);
 void web_text_add(struct web_text *text, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -119,7 +122,5 @@ void web_server_work(struct web *web);
 /* What to poll, and for how long at most. */
 int web_server_descriptor(const struct web *web);
 int web_server_patience_ms(const struct web *web);
-
-int64_t web_now(void);
 
 #endif

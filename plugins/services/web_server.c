@@ -35,14 +35,6 @@ struct web_link {
 	uint64_t network;		/* of its client, see http_place.h */
 };
 
-int64_t web_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
 /* --- connections ------------------------------------------------------------ */
 
 /* Whether its client's network has as many already as an address may have: the
@@ -69,7 +61,7 @@ static void open_link(struct web *web, int fd, uint64_t network,
 		return;
 	}
 	link->fd = fd;
-	link->since = web_now();
+	link->since = monotonic_us();
 	link->network = network;
 	if (is_one_too_many(web, network)) {
 		link->cut = true;
@@ -113,7 +105,7 @@ static void on_connection(void *web, struct MHD_Connection *connection,
 
 static void cut_slow_links(struct web *web)
 {
-	const int64_t now = web_now();
+	const int64_t now = monotonic_us();
 
 	for (struct web_link *link = web->links; link != NULL;
 	     link = link->next) {
@@ -254,7 +246,7 @@ void web_server_work(struct web *web)
 
 void web_server_stop(struct web *web)
 {
-	const int64_t until = web_now() + LAST_WORDS_US;
+	const int64_t until = monotonic_us() + LAST_WORDS_US;
 
 	if (web->daemon == NULL) {
 		return;
@@ -263,7 +255,7 @@ void web_server_stop(struct web *web)
 	if (listener != MHD_INVALID_SOCKET) {
 		close(listener);
 	}
-	while (web->links != NULL && web_now() < until) {
+	while (web->links != NULL && monotonic_us() < until) {
 		struct pollfd fd = {
 			.fd = web_server_descriptor(web), .events = POLLIN,
 		};

@@ -348,7 +348,7 @@ static enum step identify_some(struct bursar_source *source,
 static int watch(struct bursar_source *source, struct bursar_error *err)
 {
 	struct file_set *set = &source->set;
-	const int64_t now = file_now();
+	const int64_t now = monotonic_us();
 
 	if (set->scan == 0 || set->scan_again ||
 	    (set->follow && now >= source->next_scan)) {
@@ -356,7 +356,7 @@ static int watch(struct bursar_source *source, struct bursar_error *err)
 			return -1;
 		}
 
-		const int64_t end = file_now();
+		const int64_t end = monotonic_us();
 		const int64_t least = (end - now) * SCAN_SHARE;
 		source->next_scan = end + (set->scan_gap > least ?
 		                           set->scan_gap : least);
@@ -451,7 +451,7 @@ static struct bursar_source *file_open(const struct bursar_host *host,
 /* Whether poll() says that the core wants its thread back. */
 static bool is_woken(int wake, int64_t until)
 {
-	const int64_t now = file_now();
+	const int64_t now = monotonic_us();
 	struct pollfd pollfd = { .fd = wake, .events = POLLIN };
 	const int64_t ms = until <= now ? 0 : (until - now + 999) / 1000;
 
@@ -463,7 +463,7 @@ static bool rest(struct bursar_source *source, enum step why, int wake,
                  int64_t deadline)
 {
 	struct file_set *set = &source->set;
-	const int64_t now = file_now();
+	const int64_t now = monotonic_us();
 	int64_t until = deadline;
 
 	if (set->dirty && now >= set->next_save &&
@@ -476,7 +476,7 @@ static bool rest(struct bursar_source *source, enum step why, int wake,
 	if (why == STEP_LATER && until > now + LATER_GAP) {
 		until = now + LATER_GAP;
 	}
-	return is_woken(wake, until) || file_now() >= deadline ||
+	return is_woken(wake, until) || monotonic_us() >= deadline ||
 	       why == STEP_LATER;
 }
 
@@ -523,7 +523,7 @@ static enum step read_some(struct bursar_source *source,
 		case STEP_RETRY:
 			return step;
 		case STEP_MORE:
-			if (is_woken(wake, 0) || file_now() >= deadline) {
+			if (is_woken(wake, 0) || monotonic_us() >= deadline) {
 				return step;
 			}
 			break;
@@ -567,7 +567,7 @@ static enum bursar_verdict file_settle(struct bursar_source *source,
 		file_set_settle(set, &settled[i]);
 	}
 
-	if (set->dirty && (has_ended(source) || file_now() >= set->next_save) &&
+	if (set->dirty && (has_ended(source) || monotonic_us() >= set->next_save) &&
 	    file_set_save(set, err) != 0) {
 		return BURSAR_RETRY;
 	}

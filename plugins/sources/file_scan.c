@@ -349,7 +349,7 @@ void file_truncated(struct file_set *set, struct file *file,
 	file->position = file->read_end = 0;
 	file->size = st->st_size;
 	file->changed = st->st_mtim;
-	file->active = file_now();
+	file->active = monotonic_us();
 }
 
 /* Looks at it as if it had just been found. */
@@ -402,14 +402,14 @@ static void look_at_change(struct file_set *set, struct file *file,
 	}
 	file->size = st->st_size;
 	file->changed = st->st_mtim;
-	file->active = file_now();
+	file->active = monotonic_us();
 }
 
 /* A file without a name is let go once nobody seems to write it. */
 static void look_at_rest(struct file_set *set, struct file *file,
                          const struct stat *st)
 {
-	const int64_t quiet = file_now() - file->active;
+	const int64_t quiet = monotonic_us() - file->active;
 	const bool deleted = st->st_nlink == 0;
 
 	if (file->ready || file->returning || file->mark_count > 0) {
@@ -633,7 +633,7 @@ static void prune(struct file_set *set, struct file **unseen, size_t count)
 	const int64_t oldest = set->host->now(set->host) / 1000000 -
 	                       INT64_C(86400) * UNSEEN_DAYS;
 
-	set->pruned = file_now();
+	set->pruned = monotonic_us();
 	qsort(unseen, count, sizeof(*unseen), compare_seen);
 	for (size_t i = 0; i < count; i++) {
 		if (count - i <= MAX_UNSEEN &&
@@ -668,7 +668,7 @@ static void settle_order(struct file_set *set, struct file **order,
 		}
 	}
 	if (unseen_count > MAX_UNSEEN || set->pruned == 0 ||
-	    file_now() - set->pruned > PRUNE_GAP) {
+	    monotonic_us() - set->pruned > PRUNE_GAP) {
 		prune(set, unseen, unseen_count);
 	}
 

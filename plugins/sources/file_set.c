@@ -31,14 +31,6 @@
 /* Times that a name may lead elsewhere before its file is set aside. */
 #define VANISH_LIMIT 3u
 
-int64_t file_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
 /* --- the table ------------------------------------------------------------ */
 
 static struct file **bucket_of(const struct file_set *set, uint64_t device,
@@ -287,7 +279,7 @@ enum file_opened file_set_open(struct file_set *set, struct file *file,
 	file->fd = fd;
 	file->size = st.st_size;
 	file->changed = st.st_mtim;
-	file->active = file_now();
+	file->active = monotonic_us();
 	file->vanished = 0;
 	set->open[set->open_count++] = file;
 	return FILE_OPEN;
@@ -490,7 +482,7 @@ struct file *file_set_succeed(struct file_set *set, struct file *file)
 int file_set_save(struct file_set *set, struct bursar_error *err)
 {
 	struct file_state state = { .floor = set->floor };
-	const int64_t start = file_now();
+	const int64_t start = monotonic_us();
 
 	if (set->host->state_dir == NULL) {
 		goto saved;
@@ -517,7 +509,7 @@ saved:
 	set->dirty = false;
 	set->must_save = false;
 
-	const int64_t end = file_now();
+	const int64_t end = monotonic_us();
 	const int64_t gap = (end - start) * SAVE_SHARE;
 	set->next_save = end + (gap > SAVE_GAP ? gap : SAVE_GAP);
 	return 0;

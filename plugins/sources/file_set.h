@@ -19,6 +19,7 @@
 
 #include <bursar/source.h>
 
+#include "common/monotonic.h"
 #include "file_reader.h"
 #include "file_state.h"
 
@@ -132,13 +133,12 @@ struct file_set {
 
 /* --- file_set.c: files, outcomes, descriptors, offsets -------------------- */
 
-int64_t file_now(void);		/* us, monotonic */
-
 /* Loads the offsets.  Returns 0, to be given to finish; or -1 with *err. */
 int file_set_init(struct file_set *set, const struct bursar_host *host,
                   struct bursar_error *err);
 void file_set_finish(struct file_set *set);
 
+/* The file of that identity, lent; NULL: there is none. */
 struct file *file_set_find(const struct file_set *set, uint64_t device,
                            uint64_t inode);
 /* NULL: memory is short. */
@@ -235,6 +235,7 @@ void file_cut(struct file_set *set, struct file *file,
 void file_fail(struct file_set *set, struct file *file,
                enum file_failure failure, int code, const char *why);
 
+/* What was said once of files that cannot be read may be said again. */
 void file_set_forget_troubles(struct file_set *set);
 
 #endif

@@ -261,7 +261,7 @@ static bool rest(int wake, int bell, int64_t until)
 		{ .fd = wake, .events = POLLIN },
 		{ .fd = bell, .events = POLLIN },
 	};
-	const int64_t left = until - http_now();
+	const int64_t left = until - monotonic_us();
 
 	poll(fds, 2, left > 0 ? (int)((left + 999) / 1000) : 0);
 	return fds[0].revents != 0;
@@ -277,8 +277,8 @@ static enum bursar_verdict begin(struct bursar_source *source, int wake,
 	int listener;
 
 	while ((listener = http_place_listen(&source->place, &why)) < 0 &&
-	       why.code == EADDRINUSE && http_now() < deadline &&
-	       !rest(wake, -1, later(http_now(), deadline))) {
+	       why.code == EADDRINUSE && monotonic_us() < deadline &&
+	       !rest(wake, -1, later(monotonic_us(), deadline))) {
 		why = (struct bursar_error){ 0 };
 	}
 	if (listener < 0) {
@@ -330,7 +330,7 @@ static void tell_figures(struct bursar_source *source)
 /* True: listen anew. */
 static bool tend(struct bursar_source *source)
 {
-	const int64_t now = http_now();
+	const int64_t now = monotonic_us();
 
 	if (now < source->tend_at) {
 		return false;
@@ -364,7 +364,7 @@ static bool read_some(struct bursar_source *source, struct bursar_batch *batch,
 		}
 		http_silence(server->bell);
 		http_hand_out(server, batch);
-		if (batch->room < room || http_now() >= deadline) {
+		if (batch->room < room || monotonic_us() >= deadline) {
 			return true;
 		}
 		const int64_t until = source->tend_at < deadline

@@ -282,7 +282,7 @@ struct http_request *http_request_begin(struct http_server *server,
 	pthread_mutex_lock(&server->lock);
 	server->figures.requests++;
 	link->phase = HTTP_BODY;
-	link->since = http_now();
+	link->since = monotonic_us();
 	pthread_mutex_unlock(&server->lock);
 	check_header(r, url, method);
 	r->body.most = said_length(r) > 0 ? said_length(r)
@@ -476,7 +476,7 @@ void http_request_end(struct http_request *r, bool sent)
 	pthread_mutex_lock(&server->lock);
 	const int fd = r->link->fd;
 	r->link->phase = HTTP_IDLE;
-	r->link->since = http_now();
+	r->link->since = monotonic_us();
 	r->connection = NULL;
 	r->link = NULL;
 	if (r->code >= 400) {

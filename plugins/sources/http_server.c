@@ -36,14 +36,6 @@
 /* Not const only because the library takes all options that way. */
 static char priorities[] = HTTP_PAIR_PRIORITIES;
 
-int64_t http_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
 /* --- connections ---------------------------------------------------------- */
 
 /* Whether its client's network has as many already as an address may have: the
@@ -70,7 +62,7 @@ static void open_link(struct http_server *server, int fd, uint64_t network,
 		return;
 	}
 	link->fd = fd;
-	link->since = http_now();
+	link->since = monotonic_us();
 	link->network = network;
 	pthread_mutex_lock(&server->lock);
 	if (is_one_too_many(server, network)) {
@@ -399,7 +391,7 @@ int http_server_start(struct http_server *server, int listener,
 /* Answers that were made have a moment to go out. */
 static void wait_for_answers(struct http_server *server)
 {
-	const int64_t until = http_now() + LAST_ANSWERS_US;
+	const int64_t until = monotonic_us() + LAST_ANSWERS_US;
 	const struct timespec then = {
 		.tv_sec = until / 1000000, .tv_nsec = until % 1000000 * 1000,
 	};

@@ -29,6 +29,7 @@
 #include "common/http_pair.h"
 #include "common/http_place.h"
 #include "common/json.h"
+#include "common/monotonic.h"
 #include "common/tokens.h"
 #include "http_body.h"
 
@@ -197,6 +198,9 @@ struct http_server {
 
 /* http_server.c - the library, connections and their times */
 
+/* Room, locks and descriptors for the limits that are set; listens nowhere yet.
+ * Finish gives them back, also half made.  Returns 0, or -1 with *err filled:
+ * ENOMEM. */
 int http_server_init(struct http_server *server,
                      const struct bursar_host *host, struct bursar_error *err);
 void http_server_finish(struct http_server *server);
@@ -222,6 +226,8 @@ void http_server_tend(struct http_server *server, int64_t now);
 /* http_request.c - one request from its header to its answer; the functions
  * of the library's thread */
 
+/* A request whose header is there, to be given to http_request_end(); it may
+ * have its answer already.  NULL: memory is short. */
 struct http_request *http_request_begin(struct http_server *server,
                                         struct MHD_Connection *connection,
                                         struct http_link *link,
@@ -246,6 +252,7 @@ void http_request_end(struct http_request *r, bool sent);
 
 /* http_usage.c - usage of gateways; refuse what is none */
 
+/* Answers what is no request of a gateway by its header alone. */
 void http_usage_check(struct http_request *r);
 
 /* Makes the body a message of ours; false: there is an answer. */
@@ -259,6 +266,8 @@ void http_request_wait(struct http_request *r);
 /* Hands records out until there is no more room. */
 void http_hand_out(struct http_server *server, struct bursar_batch *batch);
 
+/* Notes what became of records; who has all of his is answered.  As settle()
+ * of bursar/source.h, the core's thread. */
 void http_settle(struct http_server *server,
                  const struct bursar_settled *settled, size_t count);
 
@@ -302,6 +311,7 @@ void http_untold_or_drop(struct http_request *r);
 /* Finds out which answers have arrived. */
 void http_untold_look(struct http_server *server, int64_t now);
 
+/* Adds what was not told, as UNANSWERED, while there is room. */
 void http_hand_out_untold(struct http_server *server,
                           struct bursar_batch *batch);
 
@@ -344,7 +354,5 @@ bool http_respond_early(struct http_request *r);
 
 /* More memory for a request.  False: there is no more; without the lock. */
 bool http_charge(struct http_request *r, size_t more);
-
-int64_t http_now(void);
 
 #endif

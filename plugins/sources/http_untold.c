@@ -163,7 +163,7 @@ void http_answer_went(struct http_request *r, int fd, bool sent)
 		decide(r, fate == HTTP_UNKNOWN ? guess(fd) : fate);
 		return;
 	}
-	r->watch_until = http_now() + server->limits.body_us;
+	r->watch_until = monotonic_us() + server->limits.body_us;
 	r->next = server->watched;
 	server->watched = r;
 	server->watch_count++;
@@ -235,7 +235,7 @@ size_t http_forget_untold(struct http_server *server)
 {
 	size_t lost = 0;
 
-	http_untold_look(server, http_now());
+	http_untold_look(server, monotonic_us());
 	for (size_t i = 0; i < server->slot_count && server->slots; i++) {
 		struct http_request *r = server->slots[i];
 

@@ -126,7 +126,7 @@ void http_request_leave(struct http_request *r, struct http_request **list)
 	http_answer(r);
 	r->keeps_open = !server->closing;
 	r->link->phase = HTTP_ANSWERING;
-	r->link->since = http_now();
+	r->link->since = monotonic_us();
 	r->previous = NULL;
 	r->next = *list;
 	*list = r;
@@ -155,7 +155,7 @@ void http_request_wait(struct http_request *r)
 	struct http_request *list = NULL;
 
 	pthread_mutex_lock(&server->lock);
-	r->deadline = http_now() + server->limits.answer_us;
+	r->deadline = monotonic_us() + server->limits.answer_us;
 	r->link->phase = HTTP_SUSPENDED;
 	enter(r);
 	r->why = server->closing ? HTTP_ENDING :
