@@ -150,16 +150,18 @@ static bool load_each(const struct build *build, enum bursar_plugin_kind kind,
 
 	for (const struct conf *c = first; c != NULL; c = c->next) {
 		struct setup_item *item = (void *)(items + *count * each);
+		const bool able = load_item(build, kind, c, item);
 
-		++*count;
-		if (!load_item(build, kind, c, item)) {
-			return false;
-		}
-		if (item->plugin == NULL && may_be_left_out(item, kind)) {
+		if (able && item->plugin == NULL &&
+		    may_be_left_out(item, kind)) {
 			setup_item_finish(item);
 			memset(item, 0, each);
-			--*count;
 			left_out = true;
+			continue;
+		}
+		++*count;
+		if (!able) {
+			return false;
 		}
 	}
 	if (left_out && kind == BURSAR_SOURCE && *count == 0) {
@@ -212,6 +214,7 @@ static struct setup_item *find_item(struct setup_item *items, size_t count,
                                     const char *name)
 {
 	for (size_t i = 0; i < count; i++) {
+		assert(items[i].name != NULL);
 		if (strcmp(items[i].name, name) == 0) {
 			return &items[i];
 		}
