@@ -26,7 +26,11 @@ EXTRA_%C%_test_format_provider_DEPENDENCIES = plugins/formats/format_provider.la
 %C%_test_envelope_CPPFLAGS = $(test_cppflags)
 %C%_test_envelope_LDADD    = core/libcore.la $(CHECK_LIBS)
 
-fuzzers += %D%/fuzz_envelope %D%/fuzz_ledger %D%/fuzz_provider
+fuzzers += %D%/fuzz_envelope %D%/fuzz_ledger %D%/fuzz_provider %D%/fuzz_tags
+
+%C%_fuzz_tags_SOURCES  = %D%/fuzz_tags.c
+%C%_fuzz_tags_CPPFLAGS = $(core_cppflags)
+%C%_fuzz_tags_LDADD    = $(fuzz_main) core/libcore.la
 
 %C%_fuzz_envelope_SOURCES  = %D%/fuzz_envelope.c
 %C%_fuzz_envelope_CPPFLAGS = $(core_cppflags)
