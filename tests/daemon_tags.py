@@ -6,6 +6,7 @@ after late arrival, repricing and a purge."""
 import json
 import random
 import shutil
+import signal
 import sys
 import time
 from decimal import Decimal
@@ -169,6 +170,14 @@ def sums_of_tags_are_those_of_the_records(ground):
     equal((row["total_calls"], row["tagged_calls"], row["distinct_values"]),
           (MANY, len(bear), len(want)), "and how many bear it")
 
+    for feature in ("chat", "search"):
+        said = ground.bursar("budget", "check", "x", "--limit", "1000000",
+                             "--where", "tag:feature=" + feature, *SINCE,
+                             "--format", "json")
+        equal(json.loads(said, parse_float=Decimal)["rows"][0]["spent_usd"],
+              sums(facts, "feature")[(feature,)][1],
+              "a budget of the tag %s" % feature)
+
     for dimension in ("tag", "tag:feature"):
         for by in ("+ 1", "- 1"):
             change(ground, "UPDATE rollup_cells SET request_count = "
@@ -248,6 +257,27 @@ def a_tag_named_later_counts_from_then_on(ground):
               "'tag:%'"), [["1"]], "a daemon that does not name it feeds it")
 
 
+def a_reload_names_a_tag(ground):
+    messages, facts = calls(5, 0, 20)
+    ground.configure(source={"follow": True},
+                     budgets={"chat": {"limit": 1,
+                                       "where": "tag:feature=chat"}})
+    process = ground.follow()
+    ground.configure(source={"follow": True}, **NAMED)
+    process.signal(signal.SIGHUP)
+    process.wait_event("reloaded")
+    ground.write("in/a", messages)
+    daemon.wait_for(lambda: ask(ground, "SELECT count(*) FROM "
+                                "metering_records") == [["20"]],
+                    "the calls are stored")
+    equal(ask(ground, "SELECT sum(request_count) FROM rollup_cells "
+              "WHERE dimension = 'tag:feature'"), [["20"]],
+          "the ledger was empty: all of them are fed")
+    process.stop()
+    check_by(ground, facts, "feature")
+    ground.verify()
+
+
 def tags_are_stored_in_one_form(ground):
     base = {"provider": "p", "model_id": "m",
             "recorded_at": daemon.instant(daemon.BEGIN)}
@@ -319,6 +349,7 @@ SCENARIOS = in_both(
     sums_of_tags_are_those_of_the_records,
     what_comes_late_is_repriced_or_purged_stays_right,
     a_tag_named_later_counts_from_then_on,
+    a_reload_names_a_tag,
     tags_are_stored_in_one_form,
     mistakes_in_the_configuration_are_told)
 
