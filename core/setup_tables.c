@@ -19,7 +19,7 @@ const struct bursar_option setup_top_options[] = {
 	  "How many records a sink stores in one transaction at most.",
 	  1, 100000 },
 	{ "linger", BURSAR_TYPE_DURATION, "20ms",
-	  "How long a batch that is not full waits for more; five times that "
+	  "How long a batch that is not full waits for more; ten times that "
 	  "where records stream in.",
 	  0, MINUTE },
 	{ "max-message", BURSAR_TYPE_SIZE, "8M",

@@ -24,8 +24,8 @@
 #define REFUSED_IN_A_ROW  20	/* then it is not the records: see probe() */
 #define OPTIONAL_QUEUE    (16u << 20)	/* bytes, of a sink not required */
 #define STREAM_RECORDS    256	/* that wait when `linger` is over */
-#define STREAM_LINGERS    5	/* how often it lingers then */
-#define STREAM_SHARE      4	/* of a full batch: worth a transaction */
+#define STREAM_LINGERS    10	/* how often it lingers then */
+#define STREAM_SHARE      2	/* of a full batch: worth a transaction */
 #define BUCKET_BITS       12		/* of keys, when a batch is sorted */
 
 const char *const writer_state_names[] = {

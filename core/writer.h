@@ -9,8 +9,8 @@
  *	                                '------ held: back off, try again
  *
  * A writer joins what waits into one transaction, up to `batch_records`; with
- * less it waits up to `linger`, five times that for a stream of records until
- * there is a quarter of a batch, but only while an intake is at work on more.
+ * less it waits up to `linger`, ten times that for a stream of records until
+ * there is half a batch, but only while an intake is at work on more.
  * It never gives a record up: what a sink cannot take now is tried again, what
  * it can never take becomes a dead letter, and nothing else is possible.
  *

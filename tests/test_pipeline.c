@@ -905,11 +905,11 @@ START_TEST(opens_a_sink_again_whose_connection_is_gone)
 }
 END_TEST
 
-/* A few records, a stream, or a quarter of a batch: and one more after twice
+/* A few records, a stream, or half a batch: and one more after twice
  * `linger`. */
 START_TEST(lingers_longer_for_a_stream)
 {
-	static const size_t counts[] = { 100, 300, 500 };
+	static const size_t counts[] = { 100, 300, 1000 };
 	const size_t count = counts[_i];
 
 	setup.linger_ms = 300;
