@@ -326,7 +326,11 @@ static int look_for(struct cli *cli, struct book *book,
 	struct bursar_error err = { 0 };
 	int status;
 
-	if (priced_each(book, filter, take_fact, &look, &err) != 0) {
+	/* Whoever says when it was knows better. */
+	const bool any = filter->window.since == WINDOW_OPEN_SINCE &&
+	                 filter->window.until == WINDOW_OPEN_UNTIL;
+	if ((any ? priced_find : priced_each)(book, filter, take_fact, &look,
+	                                      &err) != 0) {
 		status = cli_fail(cli, "%s", err.text);
 	} else if (look.found == 0) {
 		status = cli_fail(cli, "no metering record has the id '%s'",
@@ -564,9 +568,10 @@ const struct command command_price = {
 	"configuration, its book, the built-in one.  It shows which row the "
 	"name means and why, then the arithmetic line by line: tokens times "
 	"price, the exact sum, the one rounding.  With --id it explains a "
-	"stored record, beside what was stored with it; in a large ledger say "
-	"--since, since records stand in order of time.  It exits 3 where there "
-	"is no price.\n"
+	"stored record, beside what was stored with it.  It looks for it from "
+	"the day on which it was stored backwards; of one that was stored long "
+	"after its call say --since, since records stand in order of time.  It "
+	"exits 3 where there is no price.\n"
 	"\n"
 	"\tbursar price explain openai/gpt-4o --input 1000 --output 500\n"
 	"\n"

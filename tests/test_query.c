@@ -14,6 +14,7 @@
 
 #include <check.h>
 
+#include "book/priced.h"
 #include "book/query.h"
 #include "common/columns.h"
 #include "jobs/job.h"
@@ -663,6 +664,76 @@ START_TEST(calls_come_by_cost)
 }
 END_TEST
 
+static int64_t priced_row;
+static int scans;
+
+static int take_priced(void *context, const struct priced *fact)
+{
+	(void)context;
+	priced_row = fact->id;
+	return 0;
+}
+
+static const struct bursar_sink_ops *uncounted;
+
+static enum bursar_verdict count_scans(struct bursar_sink *sink,
+                                       const char *statement,
+                                       const struct bursar_cell *parameters,
+                                       size_t count, bursar_row_fn *row,
+                                       void *context,
+                                       struct bursar_error *why)
+{
+	scans += strstr(statement, "metering_records") != NULL;
+	return uncounted->sql(sink, statement, parameters, count, row, context,
+	                      why);
+}
+
+static int64_t find_priced(const char *id)
+{
+	const struct priced_filter filter = {
+		.window = { WINDOW_OPEN_SINCE, WINDOW_OPEN_UNTIL },
+		.message_id = id, .after_id = INT64_MIN,
+	};
+	struct bursar_sink_ops counting = *book.ops;
+
+	uncounted = book.ops;
+	counting.sql = count_scans;
+	book.ops = &counting;
+	priced_row = -1;
+	scans = 0;
+	ck_assert_msg(priced_find(&book, &filter, take_priced, NULL,
+	                          &err) == 0, "%s", err.text);
+	book.ops = uncounted;
+	return priced_row;
+}
+
+START_TEST(a_fact_is_found_by_its_id_however_late_it_came)
+{
+	/* All are stored on one day. */
+	ck_assert_int_eq(find_priced("m7"), ledger_ask(&book, "SELECT id FROM "
+		"metering_records WHERE message_id = 'm7'"));
+	ck_assert_int_gt(scans, 0);
+	ck_assert_int_eq(find_priced("nothing"), -1);
+	ck_assert_int_eq(scans, 0);
+
+	ledger_clock(START + 2 * COLUMNS_DAY_US);
+	ledger_put(&book, ledger_record("metering", "soon",
+	                                START + 2 * COLUMNS_DAY_US - 1));
+	ck_assert_int_ge(find_priced("soon"), 0);
+	ck_assert_int_le(scans, 2);
+
+	/* Its key is gone, it is not. */
+	ledger_run(&book, "INSERT INTO bursar_meta VALUES "
+	           "('keys_purged_before_us', '1')");
+	for (int i = 0; i < 3; i++) {
+		ledger_run(&book, (const char *[]){
+			"DELETE FROM keys_0a", "DELETE FROM keys_0b",
+			"DELETE FROM keys_2" }[i]);
+	}
+	ck_assert_int_ge(find_priced("m7"), 0);
+}
+END_TEST
+
 START_TEST(a_percentile_lies_in_the_bucket_of_the_true_one)
 {
 	int64_t columns[ROLLUP_COLUMNS] = { 0 };
@@ -1016,6 +1087,8 @@ static Suite *suite(void)
 	tcase_add_test(query, what_no_rollup_keeps_comes_from_records);
 	tcase_add_test(query, the_extent_is_that_of_all_facts);
 	tcase_add_test(query, calls_come_by_cost);
+	tcase_add_test(query,
+	               a_fact_is_found_by_its_id_however_late_it_came);
 	tcase_add_test(query, a_percentile_lies_in_the_bucket_of_the_true_one);
 	tcase_add_test(query, windows_that_touch_add_up);
 	tcase_add_test(query, an_empty_ledger_answers_with_one_row_of_nothing);

@@ -6,6 +6,7 @@
 
 #include "book/priced.h"
 #include "common/columns.h"
+#include "identity.h"
 
 enum {
 	ID, MESSAGE_ID, SOURCE, PROVIDER, MODEL, MODE, AT, COST, REPORTED,
@@ -137,4 +138,71 @@ int priced_each(struct book *book, const struct priced_filter *filter,
 		book_add_value(&s, book_int(filter->limit));
 	}
 	return book_ask(book, &s, read_row, &reading, err);
+}
+
+/* --- by id ---------------------------------------------------------------- */
+
+#define KEY_SIZE 16u
+
+/* The day of the key of that id; *known false: there is no such key. */
+static int find_key(struct book *book, const char *id, int64_t *day,
+                    bool *known, struct bursar_error *err)
+{
+	uint8_t key[KEY_SIZE];
+
+	identity_key(&schema.kinds[0], id, strlen(id), key);
+	const struct bursar_cell parameters[] = { {
+		.type = BURSAR_BLOB, .data = (const char *)key,
+		.size = sizeof(key) } };
+	return book_number(book, "SELECT day FROM record_keys WHERE key = $1",
+	                   parameters, 1, day, known, err);
+}
+
+struct one {
+	priced_fn *each;
+	void *context;
+	bool  found;
+};
+
+static int take_one(void *context, const struct priced *fact)
+{
+	struct one *one = context;
+
+	one->found = true;
+	one->each(one->context, fact);
+	return 1;
+}
+
+int priced_find(struct book *book, const struct priced_filter *filter,
+                priced_fn *each, void *context, struct bursar_error *err)
+{
+	struct one one = { each, context, false };
+	struct priced_filter part = *filter;
+	int64_t purged = INT64_MIN;
+	int64_t day, days = 1;
+	bool known;
+
+	assert(filter->message_id != NULL);
+
+	if (find_key(book, filter->message_id, &day, &known, err) != 0 ||
+	    book_note_read(book, BOOK_KEYS_PURGED, &purged, err) != 0) {
+		return -1;
+	}
+	if (!known && purged == INT64_MIN) {
+		return 0;
+	}
+	part.window.until = WINDOW_OPEN_UNTIL;
+	part.window.since = known ? day * COLUMNS_DAY_US : WINDOW_OPEN_SINCE;
+	for (;;) {
+		if (priced_each(book, &part, take_one, &one, err) != 0) {
+			return -1;
+		}
+		if (one.found || part.window.since == WINDOW_OPEN_SINCE) {
+			return 0;
+		}
+		part.window.until = part.window.since;
+		part.window.since = days > day ? WINDOW_OPEN_SINCE
+			: part.window.since - days * COLUMNS_DAY_US;
+		days *= 4;
+	}
 }
