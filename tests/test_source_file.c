@@ -1440,6 +1440,22 @@ START_TEST(zeros_behind_gzip_are_padding)
 }
 END_TEST
 
+/* Whoever puts files there has no say in the log. */
+START_TEST(a_name_with_quotes_is_one_value_in_the_log)
+{
+	static const char name[] = "a\" level=error b=\"\\.jsonl";
+
+	ck_assert_int_eq(mkdir(path_of(name), 0700), 0);
+	write_new("b.jsonl", "other\n");
+	start();
+
+	read_to_end();
+
+	assert_logged("/a\\\" level=error b=\\\"\\\\.jsonl\" reason=\"");
+	rmdir(path_of(name));
+}
+END_TEST
+
 START_TEST(a_damaged_packed_file_gives_what_was_whole)
 {
 	write_packed("a.jsonl", _i, 15000);
@@ -2097,6 +2113,7 @@ static void add_packed(TCase *t)
 	tcase_add_loop_test(t, a_packed_file_that_came_to_be_shorter_is_a_new_generation,
 	                    0, COUNT(packers));
 	tcase_add_test(t, zeros_behind_gzip_are_padding);
+	tcase_add_test(t, a_name_with_quotes_is_one_value_in_the_log);
 	tcase_add_loop_test(t, a_damaged_packed_file_gives_what_was_whole,
 	                    0, COUNT(packers));
 	tcase_add_test(t, damage_takes_nothing_of_the_block_before);

@@ -71,10 +71,25 @@ static struct file_trouble *trouble_add(struct file_set *set, const char *path)
 	return trouble;
 }
 
+const char *file_shown(const char *path, char out[FILE_SHOWN])
+{
+	size_t used = 0;
+
+	for (; *path != '\0' && used + 2 < FILE_SHOWN; path++) {
+		if (*path == '"' || *path == '\\') {
+			out[used++] = '\\';
+		}
+		out[used++] = *path;
+	}
+	out[used] = '\0';
+	return out;
+}
+
 /* Says it once for each path and cause. */
 static void report(struct file_set *set, const char *path, int code,
                    const char *why)
 {
+	char shown[FILE_SHOWN];
 	struct file_trouble *trouble = trouble_find(set, path);
 
 	if (trouble == NULL) {
@@ -87,7 +102,8 @@ static void report(struct file_set *set, const char *path, int code,
 	if (trouble->code != code) {
 		trouble->code = code;
 		set->host->log(set->host, BURSAR_WARNING, "file-unreadable",
-		               "path=\"%s\" reason=\"%s\"", path, why);
+		               "path=\"%s\" reason=\"%s\"",
+		               file_shown(path, shown), why);
 	}
 	set->host->gauge(set->host, "files_unreadable",
 	                 (int64_t)set->trouble_count);
@@ -187,11 +203,13 @@ static void say_replaced(struct file_set *set, const struct file *file,
                          bool is_short)
 {
 	const struct file_entry *e = &file->entry;
+	char shown[FILE_SHOWN];
 
 	set->host->log(set->host, is_short ? BURSAR_WARNING : BURSAR_INFO,
 	               is_short ? "file-truncated" : "file-replaced",
 	               "path=\"%s\" settled_to=%" PRIu64 " generation=%" PRIu64
-	               " note=\"%s\"", e->path, e->offset, e->generation + 1,
+	               " note=\"%s\"", file_shown(e->path, shown), e->offset,
+	               e->generation + 1,
 	               is_short ? "it was cut while it was not watched: lines "
 	               "written after that offset may be lost" :
 	               "another file has the inode, or it was written anew");
@@ -322,12 +340,14 @@ void file_truncated(struct file_set *set, struct file *file,
                     const struct stat *st)
 {
 	const struct file_entry *e = &file->entry;
+	char shown[FILE_SHOWN];
 
 	set->host->log(set->host, BURSAR_WARNING, "file-truncated",
 	               "path=\"%s\" read_to=%" PRIu64 " size_seen=%jd "
 	               "size=%jd generation=%" PRIu64 " note=\"what was "
 	               "written after read_to and before it was cut is lost\"",
-	               e->path, file->position, (intmax_t)file->size,
+	               file_shown(e->path, shown), file->position,
+	               (intmax_t)file->size,
 	               (intmax_t)st->st_size, e->generation + 1);
 	set->host->count(set->host, "truncations_total", 1);
 
@@ -409,6 +429,7 @@ static void look_at_change(struct file_set *set, struct file *file,
 static void look_at_rest(struct file_set *set, struct file *file,
                          const struct stat *st)
 {
+	char shown[FILE_SHOWN];
 	const int64_t quiet = monotonic_us() - file->active;
 	const bool deleted = st->st_nlink == 0;
 
@@ -433,7 +454,8 @@ static void look_at_rest(struct file_set *set, struct file *file,
 	}
 	set->host->log(set->host, BURSAR_INFO, "file-gone",
 	               "path=\"%s\" deleted=%s read_to=%" PRIu64,
-	               file->entry.path, deleted ? "true" : "false",
+	               file_shown(file->entry.path, shown),
+	               deleted ? "true" : "false",
 	               file->position);
 	file_set_close(set, file);
 	file->identified = false;
@@ -504,6 +526,7 @@ static int find_names(struct file_set *set, glob_t *found,
 
 static int rename_to(struct file_set *set, struct file *file, const char *path)
 {
+	char shown[FILE_SHOWN], before[FILE_SHOWN];
 	char *copy;
 
 	if (file->entry.path != NULL && strcmp(file->entry.path, path) == 0) {
@@ -515,8 +538,9 @@ static int rename_to(struct file_set *set, struct file *file, const char *path)
 	}
 	if (file->identified) {
 		set->host->log(set->host, BURSAR_INFO, "file-renamed",
-		               "path=\"%s\" was=\"%s\"", path,
-		               file->entry.path);
+		               "path=\"%s\" was=\"%s\"",
+		               file_shown(path, shown),
+		               file_shown(file->entry.path, before));
 	}
 	free(file->entry.path);
 	file->entry.path = copy;

@@ -400,6 +400,8 @@ static struct file *file_of(const struct file_set *set, uint64_t token)
 
 static void given_back(struct file_set *set, struct file *file)
 {
+	char shown[FILE_SHOWN];
+
 	if (file->returning) {
 		return;
 	}
@@ -408,7 +410,8 @@ static void given_back(struct file_set *set, struct file *file)
 		set->host->log(set->host, BURSAR_ERROR, "file-lines-lost",
 		               "path=\"%s\" lines=%zu reason=\"given back "
 		               "after the file had been truncated\"",
-		               file->entry.path, file->mark_count);
+		               file_shown(file->entry.path, shown),
+		               file->mark_count);
 		set->host->count(set->host, "lost_lines_total",
 		                 (int64_t)file->mark_count);
 	}

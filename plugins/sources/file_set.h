@@ -235,6 +235,11 @@ void file_cut(struct file_set *set, struct file *file,
 void file_fail(struct file_set *set, struct file *file,
                enum file_failure failure, int code, const char *why);
 
+/* A path as it stands between quotes in the log, in `out`; whoever may make a
+ * file may give it any name.  What is too long is cut. */
+#define FILE_SHOWN 1024
+const char *file_shown(const char *path, char out[FILE_SHOWN]);
+
 /* What was said once of files that cannot be read may be said again. */
 void file_set_forget_troubles(struct file_set *set);
 
