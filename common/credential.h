@@ -30,14 +30,17 @@ static inline mode_t credential_forbidden(const char *path)
 	return credential_is(path) ? 037 : 077;
 }
 
-/* Whether nobody but its owner can get at a key that a library reads.  What is
- * not there is the library's to say. */
+/* Whether nobody but its owner can get at a key that a library reads, or, of one
+ * that belongs to root, nobody but a group that was given it to read, as
+ * distributions keep keys that several services use.  What is not there is the
+ * library's to say. */
 static inline bool credential_is_private(const char *path)
 {
 	struct stat st;
 
 	return stat(path, &st) != 0 ||
-	       (st.st_mode & credential_forbidden(path)) == 0;
+	       (st.st_mode & (st.st_uid == 0 ? 037
+	                      : credential_forbidden(path))) == 0;
 }
 
 #endif

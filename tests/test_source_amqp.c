@@ -1668,7 +1668,7 @@ START_TEST(refuses_a_key_that_others_can_read)
 	fakehost_set(&host, "key-file", key);
 	for (int i = 0; i < 2; i++) {
 		memset(&err, 0, sizeof(err));
-		ck_assert_int_eq(chmod(key, i == 0 ? 0640 : 0600), 0);
+		ck_assert_int_eq(chmod(key, i == 0 ? 0604 : 0600), 0);
 		struct bursar_source *opened = ops->open(&host.host, &err);
 		ck_assert_msg((opened == NULL) == (i == 0), "%s", err.text);
 		ck_assert(i > 0 || strstr(err.text, "key-file: ") != NULL);
