@@ -806,6 +806,18 @@ static bool only_looks(const struct intake *in)
 	return in->decoding && in->ops->answers;
 }
 
+/*
+ * Read came back with nothing because a writer rang, not because nothing comes:
+ * what streams in is worth lingering for as it was before.  Else each commit
+ * would be followed by a small one.
+ */
+static bool was_called(const struct intake *in, enum bursar_verdict verdict,
+                       int64_t deadline)
+{
+	return in->decoding && verdict == BURSAR_DONE && !in->ops->answers &&
+	       !in->batch.ended && clock_mono_us() < deadline;
+}
+
 static void count_read(struct intake *in, const struct flight *flight)
 {
 	if (flight->count > 0) {
@@ -879,7 +891,7 @@ static void read_once(struct intake *in)
 	} else if (wanted) {
 		read_worked(in);
 	}
-	set_decoding(in, flight != NULL);
+	set_decoding(in, flight != NULL || was_called(in, verdict, deadline));
 	if (flight != NULL) {
 		flight->read_at = clock_mono_us();
 		take_in_hand(in, flight);

@@ -926,6 +926,24 @@ START_TEST(lingers_longer_for_a_stream)
 }
 END_TEST
 
+/* A writer that rings for its own commit says nothing of what streams in. */
+START_TEST(a_commit_ends_no_stream)
+{
+	setup.linger_ms = 300;
+	setup.batch_records = 2000;
+	w.patient = true;
+	send_many("metering", 0, 300);
+	send("prompt other fine");
+	start();
+	WAIT_FOR(w.sinks[1].writes == 1);
+	usleep(100000);
+	send("metering late fine");
+
+	WAIT_FOR(settled() == 302);
+	ck_assert_int_eq(w.sinks[0].writes, 1);
+}
+END_TEST
+
 START_TEST(waits_for_a_sink_that_is_closed)
 {
 	w.sinks[0].open_says = BURSAR_DOWN;
@@ -1822,6 +1840,7 @@ static void add_tests(TCase *t)
 	tcase_add_test(t, waits_for_a_sink_that_is_closed);
 	tcase_add_test(t, blocks_the_route_when_a_person_must_act_and_loses_nothing);
 	tcase_add_loop_test(t, lingers_longer_for_a_stream, 0, 3);
+	tcase_add_test(t, a_commit_ends_no_stream);
 	tcase_add_loop_test(t, a_bad_record_stands_alone_and_the_others_are_stored,
 	                    0, 4);
 	tcase_add_test(t, a_sender_is_told_instead_of_a_letter);
