@@ -30,12 +30,14 @@ def make_ledger(ground):
 def follow(ground, **sink):
     """A daemon that reads what comes, and commits nothing else."""
     ground.configure(source={"follow": True}, sink=sink,
-                     jobs={"purge": 0, "facts": 0, "reconcile": 0})
+                     jobs={"purge": 0, "facts": 0, "reconcile": 0,
+                           "rollup": 0})
     return ground.follow()
 
 
-def settle_all(ground, process, count, what="each is stored once"):
-    ground.wait_settled(count)
+def settle_all(ground, process, count, what="each is stored once", before=0):
+    """All of them, `before` by an earlier daemon."""
+    ground.wait_settled(count - before)
     equal(process.stop(), 0, "TERM ends it with 0")
     daemon.once_each(ground.ids(), names(0, count), what)
     equal(ground.letters(), [], "none is a dead letter")
@@ -326,9 +328,10 @@ def blocked_until(ground, word, spoil, repair):
     So it is with a daemon that runs, and with one that is started.
     """
     process = follow(ground)
-    ground.wait_state("sinks", "ledger", "open")
+    ground.write("in/0", facts(0, 10))
+    ground.wait_settled(10)
     spoil()
-    ground.write("in/a", facts(0, 50))
+    ground.write("in/a", facts(10, 40))
     wait_blocked(ground, word)
     process.kill()
     process = ground.follow()
@@ -336,7 +339,8 @@ def blocked_until(ground, word, spoil, repair):
     equal(ground.letters(), [], "nothing is a dead letter")
     repair()
     ground.wait_state("sinks", "ledger", "open")
-    settle_all(ground, process, 50, "repaired, all is stored by itself")
+    settle_all(ground, process, 50, "repaired, all is stored by itself",
+               before=10)
     return process
 
 

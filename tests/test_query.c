@@ -816,19 +816,16 @@ START_TEST(a_day_is_summed_up_until_something_is_added_to_it)
 }
 END_TEST
 
+#define OF_CLOSED_DAYS "FROM metering_records WHERE cost_nano > 0 AND id / " \
+	"1099511627776 / 96 IN (SELECT day FROM rollup_closed WHERE summed = 1)"
+
 START_TEST(a_correction_opens_its_day)
 {
-	const int64_t row = ledger_ask(&book, "SELECT max(id) FROM "
-	                               "metering_records WHERE id < (SELECT "
-	                               "max(id) FROM metering_records) - "
-	                               "100 * 1099511627776 AND cost_nano > 0");
 	const struct bursar_correction item = {
-		.row = row,
+		.row = ledger_ask(&book, "SELECT max(id) " OF_CLOSED_DAYS),
 		.old_cost = book_int(ledger_ask(&book, "SELECT cost_nano FROM "
-			"metering_records WHERE id = (SELECT max(id) FROM "
-			"metering_records WHERE id < (SELECT max(id) FROM "
-			"metering_records) - 100 * 1099511627776 "
-			"AND cost_nano > 0)")),
+			"metering_records WHERE id = (SELECT max(id) "
+			OF_CLOSED_DAYS ")")),
 		.cost = book_int(77), .computed = book_int(77),
 		.book = book_text("b"), .rule = book_text("r"),
 	};
