@@ -127,6 +127,18 @@ static enum bursar_verdict look(struct teams *teams, struct bursar_error *err)
 	return BURSAR_DONE;
 }
 
+static void tell(struct teams *teams, const struct bursar_error *err)
+{
+	char quoted[400];
+
+	if (!teams->told) {
+		log_event(BURSAR_WARNING, teams->setup->book->item.name,
+		          "teams-unknown", "why=%s",
+		          log_quote(err->text, quoted, sizeof(quoted)));
+	}
+	teams->told = true;
+}
+
 /*
  * A book that is away or is being made will be there.  One that answers and
  * does not know of teams has none; then, and where they are too many, what was
@@ -135,19 +147,12 @@ static enum bursar_verdict look(struct teams *teams, struct bursar_error *err)
 static void failed(struct teams *teams, enum bursar_verdict verdict,
                    const struct bursar_error *err)
 {
-	char quoted[400];
-
 	book_close(&teams->book);
 	teams->is_open = false;
 	if (verdict != BURSAR_REJECT && verdict != BURSAR_CONFIG) {
 		return;
 	}
-	if (!teams->told) {
-		log_event(BURSAR_WARNING, teams->setup->book->item.name,
-		          "teams-unknown", "why=%s",
-		          log_quote(err->text, quoted, sizeof(quoted)));
-	}
-	teams->told = true;
+	tell(teams, err);
 	atomic_store(&teams->known, true);
 }
 
@@ -170,6 +175,9 @@ static int64_t open_and_look(struct teams *teams)
 			return TEAMS_LOOK_US;
 		}
 		failed(teams, verdict, &err);
+	} else if (teams->retry_us == TEAMS_LOOK_US) {
+		/* Not only being made or opened: sources may wait for it. */
+		tell(teams, &err);
 	}
 	const int64_t wait = teams->retry_us;
 	teams->retry_us = 2 * wait < TEAMS_LOOK_US ? 2 * wait : TEAMS_LOOK_US;
