@@ -53,6 +53,7 @@ static bool take_names(const struct build *build, const struct options *options)
 	if (setup->tag_names == NULL) {
 		return false;
 	}
+	setup->tag_name_count = 0;
 	for (size_t i = 0; i < count; i++) {
 		if (!tags_key_is_good(names[i], strlen(names[i]))) {
 			refuse_key(build, line, "tags: report", names[i],

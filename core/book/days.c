@@ -70,7 +70,7 @@ size_t days_find(struct book *book, int64_t first, int64_t last,
 		book_int(last / ROLLUP_DAY) };
 	struct bursar_error unheard = { 0 };
 
-	if (last - first < 2 * ROLLUP_DAY ||
+	if (last - first < 2 * (int64_t)ROLLUP_DAY ||
 	    book_run(book, "SELECT day FROM rollup_closed WHERE day >= $1 "
 	             "AND day < $2 AND summed = 1 ORDER BY day", parameters, 2,
 	             take_day, &search, &unheard) != 0) {

@@ -143,7 +143,9 @@ static int add_row(struct report_run *run, const struct keys *keys,
                    const struct key *key, struct table *table)
 {
 	char name[ROLLUP_NAME_SIZE];
-	struct value values, first, last;
+	struct value values = { .type = VALUE_NULL };
+	struct value first = values;
+	struct value last = values;
 	int status = count_values(run, keys, key, &values);
 
 	if (status == CLI_OK) {
