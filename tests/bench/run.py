@@ -419,7 +419,7 @@ def daemon(folder, sink, queue, count):
 
 
 def bench_amqp(folder, options):
-    count = max(options.records // 5, 1000)
+    count = max(options.records // 2, 1000)	# so many that starting a daemon hardly counts
     lines = generate(folder, "amqp.jsonl", count)
     peak = 0
     for quorum in (False, True):
