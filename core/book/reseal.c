@@ -47,9 +47,18 @@ struct state {
 
 /* --- statements ---------------------------------------------------------- */
 
-/* One that is busy is tried again for some seconds. */
-static int ask(const struct state *s, const struct book_statement *st,
-               bursar_row_fn *row, void *context)
+static void begin_page(struct state *s)
+{
+	arena_clear(&s->arena);
+	s->count = 0;
+	s->bytes = 0;
+	s->full = false;
+}
+
+/* One that is busy is tried again for some seconds: rows may come, and come
+ * again.  `begin` (NULL: nothing to do) is called before each try. */
+static int ask(struct state *s, const struct book_statement *st,
+               void (*begin)(struct state *s), bursar_row_fn *row)
 {
 	const struct book *book = s->reseal->book;
 	enum bursar_verdict verdict = BURSAR_RETRY;
@@ -59,9 +68,12 @@ static int ask(const struct state *s, const struct book_statement *st,
 		if (i > 0) {
 			book_pause();
 		}
+		if (begin != NULL) {
+			begin(s);
+		}
 		why = (struct bursar_error){ 0 };
 		verdict = book->ops->sql(book->sink, st->text, st->parameters,
-		                         st->count, row, context, &why);
+		                         st->count, row, s, &why);
 	}
 	return verdict == BURSAR_DONE ? 0
 		: book_blame(book, verdict, &why, s->err);
@@ -139,7 +151,7 @@ static int take_row(void *context, const struct bursar_cell *cells,
 	struct state *s = context;
 	struct row *row = &s->rows[s->count];
 
-	assert(count == s->reseal->kind->field_count + 1);
+	assert(count == s->reseal->kind->field_count + 1 && s->count < PAGE);
 	if (s->count > 0 && s->bytes >= PAGE_BYTES) {
 		s->full = true;
 		return 1;
@@ -159,10 +171,6 @@ static int read_page(struct state *s)
 	char name[COLUMNS_NAME_MAX];
 	struct book_statement st;
 
-	arena_clear(&s->arena);
-	s->count = 0;
-	s->bytes = 0;
-	s->full = false;
 	book_begin(&st);
 	book_add(&st, "SELECT id");
 	for (size_t i = 0; i < kind->field_count; i++) {
@@ -173,7 +181,7 @@ static int read_page(struct state *s)
 	book_add(&st, " AND id > ");
 	book_add_value(&st, book_int(s->last_id));
 	book_add(&st, " ORDER BY id LIMIT %u", PAGE);
-	if (ask(s, &st, take_row, s) != 0 || s->err->code != 0) {
+	if (ask(s, &st, begin_page, take_row) != 0 || s->err->code != 0) {
 		return -1;
 	}
 	if (s->count > 0) {
@@ -395,7 +403,7 @@ static int write_page(struct state *s)
 		return 0;
 	}
 	write_update(s, &st);
-	if (ask(s, &st, take_written, s) != 0) {
+	if (ask(s, &st, NULL, take_written) != 0) {
 		return -1;
 	}
 	for (size_t i = 0; i < s->count; i++) {
