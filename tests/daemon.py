@@ -275,13 +275,13 @@ class Ground:
                 got, status))
         return daemon
 
-    def bursar(self, *arguments, status=0, env=None):
+    def bursar(self, *arguments, status=0, env=None, seconds=PATIENCE):
         """The command; what it printed."""
         done = subprocess.run(
             [BURSAR, "-c", self.config] + list(arguments),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, cwd=self.folder,
-            env=dict(environment(), **(env or {})), timeout=PATIENCE,
+            env=dict(environment(), **(env or {})), timeout=seconds,
             check=False)
         out = done.stdout.decode("utf-8", "replace")
         err = done.stderr.decode("utf-8", "replace")

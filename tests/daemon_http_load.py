@@ -230,7 +230,8 @@ def each_id_once_whatever_is_killed(ground):
     equal(server.process.stop(), 0, "TERM ends it with 0")
     daemon.check_sound(ground)
     daemon.check_rollups(ground)
-    ground.bursar("verify")
+    # Which takes as long as there are records.
+    ground.bursar("verify", seconds=daemon.PATIENCE + SECONDS)
 
 
 # --- many connections ------------------------------------------------------------
