@@ -14,6 +14,7 @@ sys.dont_write_bytecode = True
 import daemon  # noqa: E402
 import real  # noqa: E402
 from daemon import check, equal, wait_for  # noqa: E402
+from real import ask, change  # noqa: E402
 
 real.SOURCE = "file"
 DAY = 86400
@@ -23,39 +24,8 @@ NEVER = {"purge": 0, "facts": 0, "reconcile": 0, "rollup": 0, "lease": "3s"}
 
 # --- the ledger, of either kind ------------------------------------------------
 
-def on(sink):
-    """The same scenario on that sink."""
-    def decorate(scenario):
-        def run(ground):
-            real.SINK = sink
-            ground.configure()
-            scenario(ground)
-        run.__name__ = "%s_%s" % (scenario.__name__, sink)
-        return run
-    return decorate
-
-
-def both(scenario):
-    return [on("sqlite")(scenario), on("postgres")(scenario)]
-
-
-def ask(ground, sql):
-    """Rows of text."""
-    if real.SINK == "postgres":
-        return real.sql(sql)
-    return [[None if one is None else str(one) for one in row]
-            for row in ground.rows(sql)]
-
-
 def number(ground, sql):
     return int(ask(ground, sql)[0][0])
-
-
-def change(ground, sql):
-    if real.SINK == "postgres":
-        real.sql(sql)
-    else:
-        ground.run_sql(sql + ";")
 
 
 def configure(ground, jobs, **more):
@@ -329,7 +299,6 @@ def days_are_summed_up(ground):
     sound(ground, "in the end")
 
 
-@on("postgres")
 def a_day_waits_for_who_writes(ground):
     """Sums of a transaction that is not over yet belong to their day."""
     store(ground, old_facts(0, 50))
@@ -621,7 +590,7 @@ def a_command_with_a_fast_clock_takes_nothing_early(ground):
     equal(ground.count("prompt"), 20, "what expires in two days is there")
 
 
-SCENARIOS = [one for scenario in (
+real.main_in_both(
     a_purge_happens_by_itself,
     labels_and_health_data_say_when_a_prompt_goes,
     facts_go_when_that_is_asked_for,
@@ -634,14 +603,9 @@ SCENARIOS = [one for scenario in (
     facts_killed_in_the_middle,
     tool_calls_find_their_prompts,
     a_hold_suspends_and_a_release_resumes,
-    a_clock_that_jumps_empties_nothing) for one in both(scenario)]
-SCENARIOS += [on("postgres")(a_command_with_a_fast_clock_takes_nothing_early),
-              on("postgres")(a_month_that_is_not_over_waits_for_nobody),
-              on("postgres")(a_month_that_should_be_gone_for_long_waits),
-              a_day_waits_for_who_writes]
-
-if os.environ.get("BURSAR_TEST_PG") or real.shutil.which("psql"):
-    real.main(*SCENARIOS, servers=("postgres",), plugins=("sink_postgres",))
-else:
-    daemon.make_ground = real.Ground
-    daemon.main(*[one for one in SCENARIOS if one.__name__.endswith("sqlite")])
+    a_clock_that_jumps_empties_nothing,
+    postgres=(
+        a_command_with_a_fast_clock_takes_nothing_early,
+        a_month_that_is_not_over_waits_for_nobody,
+        a_month_that_should_be_gone_for_long_waits,
+        a_day_waits_for_who_writes))

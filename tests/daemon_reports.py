@@ -10,7 +10,6 @@ import io
 import json
 import os
 import random
-import shutil
 import sys
 import time
 import zoneinfo
@@ -922,22 +921,7 @@ def what_is_repriced_counts_as_the_records_say(ground):
               days[zone][:-1], "the days of %s stay" % zone)
 
 
-# --- in both databases ----------------------------------------------------------------
-
-def in_both(*scenarios):
-    found = []
-    for sink in ("sqlite", "postgres"):
-        for scenario in scenarios:
-            def run(ground, scenario=scenario, sink=sink):
-                real.SINK = sink
-                ground.configure()
-                scenario(ground)
-            run.__name__ = "%s_in_%s" % (scenario.__name__, sink)
-            found.append(run)
-    return found
-
-
-SCENARIOS = in_both(
+real.main_in_both(
     sums_by_any_field_are_those_of_the_records,
     days_and_hours_are_those_of_any_zone,
     reports_on_use_say_what_was_sent,
@@ -953,13 +937,3 @@ SCENARIOS = in_both(
     order_repetition_and_splitting_change_nothing,
     what_comes_late_counts_and_what_is_purged_stays_counted,
     what_is_repriced_counts_as_the_records_say)
-
-if not daemon.plugin_is_built("sink_sqlite"):
-    real.skip("sink_sqlite was not built")
-if daemon.plugin_is_built("sink_postgres") and shutil.which("psql"):
-    real.main(*SCENARIOS, servers=["postgres"])
-else:
-    daemon.make_ground = real.Ground
-    real.SINK = "sqlite"
-    daemon.main(*[one for one in SCENARIOS
-                  if one.__name__.endswith("sqlite")])

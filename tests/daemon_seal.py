@@ -23,7 +23,7 @@ import daemon  # noqa: E402
 import real  # noqa: E402
 import vault  # noqa: E402
 from daemon import check, equal  # noqa: E402
-from real import sql  # noqa: E402
+from real import change, sql  # noqa: E402
 
 real.SOURCE = "file"
 MANY = daemon.scaled(300, 100)
@@ -310,16 +310,10 @@ def what_was_moved_does_not_open(ground):
         isinstance(row["request_json"], str) for row in derived),
         "records without an id of their own open", derived)
 
-    def change(statement):
-        if real.SINK == "postgres":
-            sql(statement)
-        else:
-            ground.run_sql(statement)
-
-    change("UPDATE prompt_records SET request_json = (SELECT request_json "
-           "FROM prompt_records WHERE message_id = 'prompt-00000001') "
-           "WHERE message_id = 'prompt-00000000'")
-    change("UPDATE prompt_records SET response_json = request_json "
+    change(ground, "UPDATE prompt_records SET request_json = (SELECT "
+           "request_json FROM prompt_records WHERE message_id = "
+           "'prompt-00000001') WHERE message_id = 'prompt-00000000'")
+    change(ground, "UPDATE prompt_records SET response_json = request_json "
            "WHERE message_id = 'prompt-00000002'")
     rows, said = export(ground, status=3)
     closed = {"sealed_by": "own/k", "why": "does not open"}

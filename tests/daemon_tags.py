@@ -5,7 +5,6 @@ those of the records, whether they are named, named late, or not at all; also
 after late arrival, repricing and a purge."""
 import json
 import random
-import shutil
 import signal
 import sys
 import time
@@ -15,27 +14,13 @@ sys.dont_write_bytecode = True
 import daemon  # noqa: E402
 import real  # noqa: E402
 from daemon import check, equal  # noqa: E402
+from real import ask, change  # noqa: E402
 
 real.SOURCE = "file"
 NANO = 10 ** 9
 CELL = 900
 SINCE = ("--since", "2025-01-01")
 MANY = daemon.scaled(600, 200)
-
-
-def ask(ground, statement):
-    """Rows of text."""
-    if real.SINK == "postgres":
-        return [list(row) for row in real.sql(statement)]
-    return [[None if one is None else str(one) for one in row]
-            for row in ground.rows(statement)]
-
-
-def change(ground, statement):
-    if real.SINK == "postgres":
-        real.sql(statement)
-    else:
-        ground.run_sql(statement + ";")
 
 
 def report(ground, *words):
@@ -332,33 +317,10 @@ def mistakes_in_the_configuration_are_told(ground):
         "check", status=2), "and of a source")
 
 
-def in_both(*scenarios):
-    found = []
-    for sink in ("sqlite", "postgres"):
-        for scenario in scenarios:
-            def run(ground, scenario=scenario, sink=sink):
-                real.SINK = sink
-                ground.configure()
-                scenario(ground)
-            run.__name__ = "%s_in_%s" % (scenario.__name__, sink)
-            found.append(run)
-    return found
-
-
-SCENARIOS = in_both(
+real.main_in_both(
     sums_of_tags_are_those_of_the_records,
     what_comes_late_is_repriced_or_purged_stays_right,
     a_tag_named_later_counts_from_then_on,
     a_reload_names_a_tag,
     tags_are_stored_in_one_form,
     mistakes_in_the_configuration_are_told)
-
-if not daemon.plugin_is_built("sink_sqlite"):
-    real.skip("sink_sqlite was not built")
-if daemon.plugin_is_built("sink_postgres") and shutil.which("psql"):
-    real.main(*SCENARIOS, servers=["postgres"])
-else:
-    daemon.make_ground = real.Ground
-    real.SINK = "sqlite"
-    daemon.main(*[one for one in SCENARIOS
-                  if one.__name__.endswith("sqlite")])

@@ -4,23 +4,15 @@
 of its worker as it was when it came in, and keeps it."""
 import json
 import os
-import shutil
 import sys
 
 sys.dont_write_bytecode = True
 import daemon  # noqa: E402
 import real  # noqa: E402
 from daemon import check, equal  # noqa: E402
+from real import ask  # noqa: E402
 
 real.SOURCE = "file"
-
-
-def ask(ground, statement):
-    """Rows of text; None: unknown."""
-    if real.SINK == "postgres":
-        return [[cell or None for cell in row] for row in real.sql(statement)]
-    return [[None if cell is None else str(cell) for cell in row]
-            for row in ground.rows(statement)]
 
 
 def teams(ground):
@@ -210,32 +202,9 @@ def a_thousand_workers_by_file(ground):
     sound(ground)
 
 
-def in_both(*scenarios):
-    found = []
-    for sink in ("sqlite", "postgres"):
-        for scenario in scenarios:
-            def run(ground, scenario=scenario, sink=sink):
-                real.SINK = sink
-                ground.configure()
-                scenario(ground)
-            run.__name__ = "%s_in_%s" % (scenario.__name__, sink)
-            found.append(run)
-    return found
-
-
-SCENARIOS = in_both(
+real.main_in_both(
     a_call_has_the_team_of_its_worker_and_keeps_it,
     it_is_known_before_the_first_call,
     repetition_splitting_and_moves_change_nothing,
     calls_wait_for_a_book_that_is_away,
     a_thousand_workers_by_file)
-
-if not daemon.plugin_is_built("sink_sqlite"):
-    real.skip("sink_sqlite was not built")
-if daemon.plugin_is_built("sink_postgres") and shutil.which("psql"):
-    real.main(*SCENARIOS, servers=["postgres"])
-else:
-    daemon.make_ground = real.Ground
-    real.SINK = "sqlite"
-    daemon.main(*[one for one in SCENARIOS
-                  if one.__name__.endswith("sqlite")])

@@ -366,3 +366,44 @@ def main(*scenarios, servers=("rabbitmq", "postgres"), plugins=(), lines=()):
     under_servers(servers, lines)
     daemon.make_ground = Ground
     daemon.main(*scenarios)
+
+
+# --- either database -----------------------------------------------------------
+
+def ask(ground, statement):
+    """Rows of text from whichever ledger the script has; NULL is None."""
+    if SINK == "postgres":
+        return sql(statement)
+    return [[None if one is None else str(one) for one in row]
+            for row in ground.rows(statement)]
+
+
+def change(ground, statement):
+    if SINK == "postgres":
+        sql(statement)
+    else:
+        ground.run_sql(statement + ";")
+
+
+def on(sink, scenario):
+    """The scenario on that sink, under a name that says so."""
+    def run(ground):
+        global SINK
+        SINK = sink
+        ground.configure()
+        scenario(ground)
+    run.__name__ = "%s_in_%s" % (scenario.__name__, sink)
+    return run
+
+
+def main_in_both(*scenarios, postgres=()):
+    """Each of them in SQLite, and where it is there in PostgreSQL as well; the
+    others in PostgreSQL alone."""
+    if not daemon.plugin_is_built("sink_sqlite"):
+        skip("sink_sqlite was not built")
+    runs = [on("sqlite", one) for one in scenarios]
+    if daemon.plugin_is_built("sink_postgres") and shutil.which("psql"):
+        runs += [on("postgres", one) for one in scenarios + tuple(postgres)]
+        under_servers(["postgres"])
+    daemon.make_ground = Ground
+    daemon.main(*runs)
