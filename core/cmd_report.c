@@ -39,9 +39,7 @@ static const struct cli_option options[] = {
 	[COMPARE] = { "compare", 0, NULL, "Also what the same groups cost in "
 	             "the window before (summary, top)." },
 	[DAYS]   = { "days", 0, "N", "How far a forecast looks (default: 30)." },
-	[PERIOD] = { "period", 'p', "PERIOD", "hour, day, week or month up to "
-	             "now; or today, yesterday, last-7-days, last-30-days, "
-	             "this-week, last-week, this-month or last-month." },
+	[PERIOD] = COMMAND_OPTION_PERIOD,
 	[SINCE]  = COMMAND_OPTION_SINCE,
 	[UNTIL]  = COMMAND_OPTION_UNTIL,
 	[TZ]     = COMMAND_OPTION_TZ,

@@ -12,9 +12,7 @@ enum { LIMIT, PERIOD, SINCE, UNTIL, TZ, SINK, FORMAT };
 
 static const struct cli_option options[] = {
 	[LIMIT]  = { "limit", 'n', "N", "List the first N (default: 100)." },
-	[PERIOD] = { "period", 'p', "PERIOD", "hour, day, week or month up to "
-	             "now; or today, yesterday, last-7-days, last-30-days, "
-	             "this-week, last-week, this-month or last-month." },
+	[PERIOD] = COMMAND_OPTION_PERIOD,
 	[SINCE]  = COMMAND_OPTION_SINCE,
 	[UNTIL]  = COMMAND_OPTION_UNTIL,
 	[TZ]     = COMMAND_OPTION_TZ,

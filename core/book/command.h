@@ -13,6 +13,10 @@
 /* Rows of the tables of such commands. */
 #define COMMAND_OPTION_SINK                                                  \
 	{ "sink", 's', "NAME", "Sink to work on, instead of the book." }
+#define COMMAND_OPTION_PERIOD                                                \
+	{ "period", 'p', "PERIOD", "hour, day, week or month up to now; or " \
+	  "today, yesterday, last-7-days, last-30-days, this-week, "         \
+	  "last-week, this-month or last-month." }
 #define COMMAND_OPTION_SINCE                                                 \
 	{ "since", 0, "TIME", "From this time on: a date, or RFC 3339." }
 #define COMMAND_OPTION_UNTIL                                                 \
