@@ -40,11 +40,13 @@ fuzzers += %D%/fuzz_envelope %D%/fuzz_ledger %D%/fuzz_provider %D%/fuzz_tags
 format_ledger_objects = common/libdescriptor.la common/libshape.la common/libjson.la \
 	common/librfc3339.la core/libcore.la
 
-%C%_fuzz_ledger_SOURCES  = %D%/fuzz_ledger.c plugins/formats/ledger.c
+%C%_fuzz_ledger_SOURCES  = %D%/fuzz_ledger.c %D%/fuzz_format.c %D%/fuzz_format.h \
+	plugins/formats/ledger.c
 %C%_fuzz_ledger_CPPFLAGS = $(core_cppflags)
 %C%_fuzz_ledger_LDADD    = $(fuzz_main) $(format_ledger_objects)
 
-%C%_fuzz_provider_SOURCES  = %D%/fuzz_provider.c \
+%C%_fuzz_provider_SOURCES  = %D%/fuzz_provider.c %D%/fuzz_format.c \
+	%D%/fuzz_format.h \
 	plugins/formats/provider.c plugins/formats/provider_family.c \
 	plugins/formats/provider_sse.c plugins/formats/provider_usage.c
 %C%_fuzz_provider_CPPFLAGS = $(core_cppflags)

@@ -16,50 +16,18 @@
 #include "common/json.h"
 #include "core/schema.h"
 #include "tests/fuzz.h"
+#include "tests/fuzz_format.h"
 
-#define PADDING     64
-#define MAX_BLOCKS  65536
 #define HEADER_SIZE 12
 
 /* The plugin is linked in. */
 extern const struct bursar_plugin format_ledger_LTX_bursar_plugin;
 
-static void *blocks[MAX_BLOCKS];
-static size_t block_count;
-static struct bursar_record *made;
-static size_t made_count;
-
-static void *block(size_t size)
-{
-	void *memory = calloc(1, size + PADDING);
-
-	FUZZ_REQUIRE(memory != NULL && block_count < MAX_BLOCKS);
-	blocks[block_count++] = memory;
-	return memory;
-}
-
-static void *arena_alloc(struct bursar_arena *arena, size_t size)
-{
-	(void)arena;
-	return block(size);
-}
-
-static struct bursar_record *add(struct bursar_records *records,
-                                 const struct bursar_kind *kind)
-{
-	(void)records;
-	made = block(sizeof(*made) + kind->field_count *
-	             sizeof(made->values[0]));
-	made->kind = kind;
-	made_count++;
-	return made;
-}
-
 static bool is_json(struct json_reader *reader, const char *text, size_t size,
                     struct json_doc *doc)
 {
 	struct bursar_error err = { 0 };
-	char *copy = block(size);
+	char *copy = fuzz_block(size);
 
 	memcpy(copy, text, size);
 	return json_read(reader, copy, size, doc, &err) == 0;
@@ -69,7 +37,7 @@ static bool is_json(struct json_reader *reader, const char *text, size_t size,
 static bool is_utf8(struct json_reader *reader, const char *text, size_t size)
 {
 	struct json_doc doc;
-	char *copy = block(size + 2);
+	char *copy = fuzz_block(size + 2);
 
 	for (size_t i = 0; i < size; i++) {
 		const bool plain = (unsigned char)text[i] >= ' ' &&
@@ -84,8 +52,8 @@ static bool is_utf8(struct json_reader *reader, const char *text, size_t size)
 
 static void check_value(struct json_reader *reader, size_t i)
 {
-	const struct bursar_field *field = &made->kind->fields[i];
-	const struct bursar_value *value = &made->values[i];
+	const struct bursar_field *field = &fuzz_record->kind->fields[i];
+	const struct bursar_value *value = &fuzz_record->values[i];
 	struct json_doc doc;
 
 	if (!value->is_set) {
@@ -115,43 +83,29 @@ static void check_value(struct json_reader *reader, size_t i)
 
 static void check_record(struct json_reader *reader)
 {
-	FUZZ_REQUIRE(made_count == 1);
-	for (size_t i = 0; i < made->kind->field_count; i++) {
+	FUZZ_REQUIRE(fuzz_record_count == 1);
+	for (size_t i = 0; i < fuzz_record->kind->field_count; i++) {
 		check_value(reader, i);
 	}
-	FUZZ_REQUIRE(made->kind->fact ||
-	             (made->values[BURSAR_RETENTION_POLICY].is_set &&
-	              made->values[BURSAR_CONTAINS_PHI].is_set));
+	FUZZ_REQUIRE(fuzz_record->kind->fact ||
+	             (fuzz_record->values[BURSAR_RETENTION_POLICY].is_set &&
+	              fuzz_record->values[BURSAR_CONTAINS_PHI].is_set));
 }
 
 static void decode(struct json_reader *reader, struct bursar_format *format,
                    struct bursar_message *message)
 {
-	static struct bursar_arena arena = { arena_alloc };
-	struct bursar_records records = { add, &arena };
 	struct bursar_error err = { 0 };
 	const enum bursar_verdict verdict =
 		format_ledger_LTX_bursar_plugin.ops.format->decode(
-			format, message, &records, &err);
+			format, message, fuzz_records(), &err);
 
 	if (verdict == BURSAR_DONE) {
 		check_record(reader);
 	} else {
 		FUZZ_REQUIRE(verdict == BURSAR_REJECT);
-		FUZZ_REQUIRE(err.code != 0 && made_count == 0);
+		FUZZ_REQUIRE(err.code != 0 && fuzz_record_count == 0);
 	}
-}
-
-/* The body in memory of its own size. */
-static void set_body(struct bursar_message *message, const uint8_t *data,
-                     size_t size)
-{
-	char *body = block(size);
-
-	if (size > 0) {
-		memcpy(body, data, size);
-	}
-	message->body = (struct bursar_span){ body, size };
 }
 
 /* Every option that there is, so that its code is run. */
@@ -179,7 +133,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		reader = json_reader_create();
 	}
 	FUZZ_REQUIRE(format != NULL && reader != NULL);
-	made_count = 0;
 	if (size > 0) {
 		message.kind = &schema.kinds[(data[0] & 3) % SCHEMA_KINDS];
 		if ((data[0] & 4) != 0 && size > HEADER_SIZE) {
@@ -191,11 +144,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			data += HEADER_SIZE;
 			size -= HEADER_SIZE;
 		}
-		set_body(&message, data + 1, size - 1);
+		message.body = fuzz_body(data + 1, size - 1);
 	}
 	decode(reader, format, &message);
-	while (block_count > 0) {
-		free(blocks[--block_count]);
-	}
+	fuzz_forget();
 	return 0;
 }

@@ -7,61 +7,26 @@
 #include "config.h"
 
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <bursar/format.h>
 
 #include "core/schema.h"
 #include "tests/fuzz.h"
-
-#define PADDING    64
-#define MAX_BLOCKS 65536
+#include "tests/fuzz_format.h"
 
 /* The plugin is linked in. */
 extern const struct bursar_plugin format_provider_LTX_bursar_plugin;
 
-static void *blocks[MAX_BLOCKS];
-static size_t block_count;
-static struct bursar_record *made;
-static size_t made_count;
-
-static void *block(size_t size)
-{
-	void *memory = block_count < MAX_BLOCKS ? calloc(1, size + PADDING)
-	                                        : NULL;
-
-	if (memory != NULL) {
-		blocks[block_count++] = memory;
-	}
-	return memory;
-}
-
-static void *arena_alloc(struct bursar_arena *arena, size_t size)
-{
-	(void)arena;
-	return block(size);
-}
-
-static struct bursar_record *add(struct bursar_records *records,
-                                 const struct bursar_kind *kind)
-{
-	(void)records;
-	made = block(sizeof(*made) + kind->field_count *
-	             sizeof(made->values[0]));
-	FUZZ_REQUIRE(made != NULL);
-	made->kind = kind;
-	made_count++;
-	return made;
-}
-
 static void check_record(void)
 {
-	FUZZ_REQUIRE(made_count <= 1);
-	for (size_t i = 0; made_count == 1 && i < made->kind->field_count;
-	     i++) {
-		const struct bursar_field *field = &made->kind->fields[i];
-		const struct bursar_value *value = &made->values[i];
+	FUZZ_REQUIRE(fuzz_record_count <= 1);
+	if (fuzz_record == NULL) {
+		return;
+	}
+	for (size_t i = 0; i < fuzz_record->kind->field_count; i++) {
+		const struct bursar_field *field = &fuzz_record->kind->fields[i];
+		const struct bursar_value *value = &fuzz_record->values[i];
 
 		if (!value->is_set) {
 			continue;
@@ -86,11 +51,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const struct bursar_host host = {
 		.schema = &schema, .text = text,
 	};
-	static struct bursar_arena arena = { arena_alloc };
 	static struct bursar_format *format;
 	const struct bursar_format_ops *ops =
 		format_provider_LTX_bursar_plugin.ops.format;
-	struct bursar_records records = { add, &arena };
 	struct bursar_error err = { 0 };
 	struct bursar_message message = { .kind = &schema.kinds[0] };
 
@@ -99,20 +62,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		format = ops->open(&host, &err);
 		FUZZ_REQUIRE(format != NULL);
 	}
-	made_count = 0;
-	char *body = block(size);
-	FUZZ_REQUIRE(body != NULL);
-	if (size > 0) {
-		memcpy(body, data, size);
-	}
-	message.body = (struct bursar_span){ body, size };
+	message.body = fuzz_body(data, size);
 	const enum bursar_verdict verdict = ops->decode(format, &message,
-	                                                &records, &err);
+	                                                fuzz_records(), &err);
 	FUZZ_REQUIRE(verdict == BURSAR_DONE || err.code != 0);
-	FUZZ_REQUIRE(verdict == BURSAR_DONE || made_count == 0);
+	FUZZ_REQUIRE(verdict == BURSAR_DONE || fuzz_record_count == 0);
 	check_record();
-	while (block_count > 0) {
-		free(blocks[--block_count]);
-	}
+	fuzz_forget();
 	return 0;
 }
