@@ -600,6 +600,12 @@ def another_key(ground):
           "duplicates are still dropped")
 
 
+def left(ground):
+    """How many rows lie under the old key."""
+    return int(real.ask(ground, "SELECT count(*) FROM prompt_records WHERE "
+                        "sealed_by = 'own/old'")[0][0])
+
+
 def killed_while_it_reseals(ground):
     """Beside a daemon that stores, with rows of all sizes."""
     daemon.need("crypto_sodium")
@@ -614,6 +620,7 @@ def killed_while_it_reseals(ground):
     process = ground.follow()
     pick = random.Random(daemon.SEED)
     partial = 0
+    old = left(ground)
     for kill in range(40 * KILLS):
         ground.write("in/more%d" % kill, [
             prompt(10000 + 10 * kill + n) for n in range(10)])
@@ -621,10 +628,13 @@ def killed_while_it_reseals(ground):
             [daemon.BURSAR, "-c", ground.config, "reseal"],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             env=daemon.environment(), preexec_fn=daemon.die_with_parent)
-        time.sleep(0.05 + pick.random() * 0.2)
+        # It is at work as soon as there is less to do, however fast that is.
+        while command.poll() is None and left(ground) == old:
+            pass
+        time.sleep(pick.random() * 0.02)
         command.send_signal(signal.SIGKILL)
         command.communicate()
-        old = column(ground, "sealed_by").count("own/old")
+        old = left(ground)
         partial += 0 < old < count + 40
         ground.verify() if kill % 4 == 0 else None
         if partial >= KILLS or old == 0:
