@@ -3,8 +3,8 @@
 
 noinst_LTLIBRARIES += %D%/librfc3339.la
 %C%_librfc3339_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
-%C%_librfc3339_la_SOURCES = %D%/local_time.c %D%/local_time.h \
-	%D%/monotonic.h %D%/rfc3339.c %D%/rfc3339.h %D%/utf8.h
+%C%_librfc3339_la_SOURCES = %D%/json_escape.h %D%/local_time.c \
+	%D%/local_time.h %D%/monotonic.h %D%/rfc3339.c %D%/rfc3339.h %D%/utf8.h
 
 # Users are linked as C, so the C++ library stands here by name; libtool would
 # leave it out again if this were linked as C++.

@@ -13,6 +13,7 @@
 
 #include "book/command.h"
 #include "book/export.h"
+#include "common/json_escape.h"
 #include "commands.h"
 #include "opener.h"
 #include "table.h"
@@ -85,22 +86,17 @@ static const char *hex(const uint8_t key[16], char out[KEY_DIGITS])
 
 static void json_text(FILE *out, const char *text, size_t size)
 {
+	char escape[JSON_ESCAPE];
 	size_t plain = 0;
 
 	fputc('"', out);
 	for (size_t i = 0; i < size; i++) {
-		const unsigned char c = (unsigned char)text[i];
-
-		if (c >= 0x20 && c != '"' && c != '\\') {
+		if (json_is_plain(text[i])) {
 			continue;
 		}
 		fwrite(text + plain, 1, i - plain, out);
 		plain = i + 1;
-		if (c >= 0x20) {
-			fprintf(out, "\\%c", c);
-		} else {
-			fprintf(out, "\\u%04x", c);
-		}
+		fwrite(escape, 1, json_escape(text[i], escape), out);
 	}
 	fwrite(text + plain, 1, size - plain, out);
 	fputc('"', out);

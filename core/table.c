@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json_escape.h"
 #include "common/rfc3339.h"
 
 #include "table_cells.h"
@@ -312,14 +313,14 @@ void table_json_text(FILE *out, const char *text, size_t size)
 	}
 	fputc('"', out);
 	for (size_t i = 0; i < size; i++) {
-		const unsigned char c = (unsigned char)text[i];
+		char escape[JSON_ESCAPE];
 
-		if (c >= 0x80) {
+		if ((text[i] & 0x80) != 0) {
 			fputs("\xef\xbf\xbd", out);
-		} else if (c < 0x20 || c == '"' || c == '\\') {
-			fprintf(out, "\\u%04x", c);
+		} else if (json_is_plain(text[i])) {
+			fputc(text[i], out);
 		} else {
-			fputc(c, out);
+			fwrite(escape, 1, json_escape(text[i], escape), out);
 		}
 	}
 	fputc('"', out);

@@ -5,9 +5,9 @@
  */
 #include "config.h"
 
-#include <stdio.h>
 #include <string.h>
 
+#include "common/json_escape.h"
 #include "tagging.h"
 
 /* --- keys that name secrets -------------------------------------------- */
@@ -187,41 +187,16 @@ static void put(struct writing *w, const char *data, size_t size)
 	w->size += size;
 }
 
-static void put_escape(struct writing *w, unsigned char c)
-{
-	char escape[7] = { '\\', (char)c, '\0' };
-
-	switch (c) {
-	case '"':
-	case '\\':
-		break;
-	case '\n':
-		escape[1] = 'n';
-		break;
-	case '\r':
-		escape[1] = 'r';
-		break;
-	case '\t':
-		escape[1] = 't';
-		break;
-	default:
-		snprintf(escape, sizeof(escape), "\\u%04x", c);
-		break;
-	}
-	put(w, escape, strlen(escape));
-}
-
 static void put_text(struct writing *w, struct bursar_span text)
 {
+	char escape[JSON_ESCAPE];
 	size_t from = 0;
 
 	put(w, "\"", 1);
 	for (size_t i = 0; i < text.size; i++) {
-		const unsigned char c = (unsigned char)text.data[i];
-
-		if (c < 0x20 || c == '"' || c == '\\') {
+		if (!json_is_plain(text.data[i])) {
 			put(w, text.data + from, i - from);
-			put_escape(w, c);
+			put(w, escape, json_escape(text.data[i], escape));
 			from = i + 1;
 		}
 	}

@@ -159,7 +159,7 @@ START_TEST(prints_json_with_exact_money_and_null_for_unknown)
 	ck_assert_int_eq(table_print(table, &cli, head), CLI_OK);
 	ck_assert_str_eq(got,
 	                 "{\"report\":\"top\",\"until\":null,\"rows\":[\n"
-	                 "{\"name\":\"a\\u0022\xef\xbf\xbd\","
+	                 "{\"name\":\"a\\\"\xef\xbf\xbd\","
 	                 "\"calls\":9007199254740993,"
 	                 "\"cost_usd\":123456789.123456789},\n"
 	                 "{\"name\":null,\"calls\":null,\"cost_usd\":null}]}\n");

@@ -18,6 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json_escape.h"
+
 #include "vault.h"
 
 #define SECOND INT64_C(1000000)
@@ -172,15 +174,11 @@ static int add_quoted(struct vault_text *text, struct bursar_span bytes)
 	int failed = vault_text_add_word(text, "\"");
 
 	for (size_t i = 0; i < bytes.size && failed == 0; i++) {
-		const unsigned char c = (unsigned char)bytes.data[i];
-		char escape[8];
+		const char *c = bytes.data + i;
+		char escape[JSON_ESCAPE];
 
-		if (c == '"' || c == '\\' || c < ' ') {
-			snprintf(escape, sizeof(escape), "\\u%04x", c);
-			failed = vault_text_add_word(text, escape);
-		} else {
-			failed = vault_text_add(text, bytes.data + i, 1);
-		}
+		failed = json_is_plain(*c) ? vault_text_add(text, c, 1)
+			: vault_text_add(text, escape, json_escape(*c, escape));
 	}
 	return failed != 0 ? failed : vault_text_add_word(text, "\"");
 }
