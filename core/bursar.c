@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "commands.h"
-#include "secrecy.h"
-#include "text.h"
+#include "base/secrecy.h"
+#include "base/text.h"
+#include "cmd/commands.h"
 
 static void print_help(FILE *out)
 {

@@ -11,10 +11,10 @@
 
 #include <sodium.h>
 
-#include "checkup.h"
-#include "daemon.h"
-#include "invocation.h"
-#include "secrecy.h"
+#include "base/secrecy.h"
+#include "cli/invocation.h"
+#include "cmd/checkup.h"
+#include "daemon/daemon.h"
 
 enum { USAGE = 2 };
 

@@ -9,12 +9,17 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 
 %C%_libcore_la_CPPFLAGS = $(core_cppflags)
 %C%_libcore_la_SOURCES = \
-	%D%/arena.c \
-	%D%/arena.h \
-	%D%/backoff.c \
-	%D%/backoff.h \
-	%D%/bodies.c \
-	%D%/bodies.h \
+	%D%/base/arena.c \
+	%D%/base/arena.h \
+	%D%/base/backoff.c \
+	%D%/base/backoff.h \
+	%D%/base/log.c \
+	%D%/base/log.h \
+	%D%/base/metrics.c \
+	%D%/base/metrics.h \
+	%D%/base/secrecy.h \
+	%D%/base/text.c \
+	%D%/base/text.h \
 	%D%/book/assign.c \
 	%D%/book/assign.h \
 	%D%/book/book.c \
@@ -23,20 +28,20 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/book/budget.h \
 	%D%/book/command.c \
 	%D%/book/command.h \
-	%D%/book/export.c \
-	%D%/book/export.h \
 	%D%/book/days.c \
 	%D%/book/days.h \
+	%D%/book/export.c \
+	%D%/book/export.h \
+	%D%/book/figures.c \
+	%D%/book/figures.h \
+	%D%/book/lines.c \
+	%D%/book/lines.h \
 	%D%/book/named.c \
 	%D%/book/named.h \
 	%D%/book/priced.c \
 	%D%/book/priced.h \
 	%D%/book/purge.c \
 	%D%/book/purge.h \
-	%D%/book/figures.c \
-	%D%/book/figures.h \
-	%D%/book/lines.c \
-	%D%/book/lines.h \
 	%D%/book/query.c \
 	%D%/book/query.h \
 	%D%/book/report.c \
@@ -64,59 +69,119 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/book/window.h \
 	%D%/book/words.c \
 	%D%/book/words.h \
-	%D%/checkup.c \
-	%D%/checkup.h \
-	%D%/cli.c \
-	%D%/cli.h \
-	%D%/cmd_backup.c \
-	%D%/cmd_budget.c \
-	%D%/cmd_check.c \
-	%D%/cmd_crypto.c \
-	%D%/cmd_dead_letters.c \
-	%D%/cmd_export.c \
-	%D%/cmd_hold.c \
-	%D%/cmd_jobs.c \
-	%D%/cmd_plugins.c \
-	%D%/cmd_price.c \
-	%D%/cmd_purge.c \
-	%D%/cmd_replay.c \
-	%D%/cmd_report.c \
-	%D%/cmd_reseal.c \
-	%D%/cmd_reprice.c \
-	%D%/cmd_status.c \
-	%D%/cmd_tags.c \
-	%D%/cmd_team.c \
-	%D%/cmd_token.c \
-	%D%/cmd_verify.c \
-	%D%/commands.c \
-	%D%/commands.h \
-	%D%/conf.c \
-	%D%/conf.h \
-	%D%/daemon.c \
-	%D%/daemon.h \
-	%D%/deadletter.c \
-	%D%/deadletter.h \
-	%D%/deadletter_file.c \
-	%D%/deadletter_file.h \
-	%D%/deadletter_line.c \
-	%D%/describe.c \
-	%D%/describe.h \
-	%D%/envelope.c \
-	%D%/envelope.h \
-	%D%/figures.c \
-	%D%/figures.h \
-	%D%/figures_process.c \
-	%D%/findings.c \
-	%D%/flight.c \
-	%D%/flight.h \
-	%D%/identity.c \
-	%D%/identity.h \
-	%D%/instance.c \
-	%D%/instance.h \
-	%D%/intake.c \
-	%D%/intake.h \
-	%D%/invocation.c \
-	%D%/invocation.h \
+	%D%/cli/cli.c \
+	%D%/cli/cli.h \
+	%D%/cli/invocation.c \
+	%D%/cli/invocation.h \
+	%D%/cli/table.c \
+	%D%/cli/table.h \
+	%D%/cli/table_cells.h \
+	%D%/cli/table_lists.c \
+	%D%/cli/table_show.c \
+	%D%/cmd/checkup.c \
+	%D%/cmd/checkup.h \
+	%D%/cmd/cmd_backup.c \
+	%D%/cmd/cmd_budget.c \
+	%D%/cmd/cmd_check.c \
+	%D%/cmd/cmd_crypto.c \
+	%D%/cmd/cmd_dead_letters.c \
+	%D%/cmd/cmd_export.c \
+	%D%/cmd/cmd_hold.c \
+	%D%/cmd/cmd_jobs.c \
+	%D%/cmd/cmd_plugins.c \
+	%D%/cmd/cmd_price.c \
+	%D%/cmd/cmd_purge.c \
+	%D%/cmd/cmd_replay.c \
+	%D%/cmd/cmd_report.c \
+	%D%/cmd/cmd_reprice.c \
+	%D%/cmd/cmd_reseal.c \
+	%D%/cmd/cmd_status.c \
+	%D%/cmd/cmd_tags.c \
+	%D%/cmd/cmd_team.c \
+	%D%/cmd/cmd_token.c \
+	%D%/cmd/cmd_verify.c \
+	%D%/cmd/commands.c \
+	%D%/cmd/commands.h \
+	%D%/cmd/sealing.c \
+	%D%/cmd/sealing.h \
+	%D%/cmd/team_file.c \
+	%D%/cmd/team_file.h \
+	%D%/conf/conf.c \
+	%D%/conf/conf.h \
+	%D%/conf/describe.c \
+	%D%/conf/describe.h \
+	%D%/conf/findings.c \
+	%D%/conf/nearest.c \
+	%D%/conf/options.c \
+	%D%/conf/options.h \
+	%D%/conf/options_secret.c \
+	%D%/conf/options_value.c \
+	%D%/conf/options_value.h \
+	%D%/conf/setup.c \
+	%D%/conf/setup.h \
+	%D%/conf/setup_budgets.c \
+	%D%/conf/setup_build.h \
+	%D%/conf/setup_items.c \
+	%D%/conf/setup_prices.c \
+	%D%/conf/setup_routes.c \
+	%D%/conf/setup_tables.c \
+	%D%/conf/setup_tags.c \
+	%D%/daemon/daemon.c \
+	%D%/daemon/daemon.h \
+	%D%/daemon/figures.c \
+	%D%/daemon/figures.h \
+	%D%/daemon/figures_process.c \
+	%D%/daemon/notify.c \
+	%D%/daemon/notify.h \
+	%D%/daemon/services.c \
+	%D%/daemon/services.h \
+	%D%/daemon/statedir.c \
+	%D%/daemon/statedir.h \
+	%D%/daemon/status.c \
+	%D%/daemon/status.h \
+	%D%/flow/bodies.c \
+	%D%/flow/bodies.h \
+	%D%/flow/deadletter.c \
+	%D%/flow/deadletter.h \
+	%D%/flow/deadletter_file.c \
+	%D%/flow/deadletter_file.h \
+	%D%/flow/deadletter_line.c \
+	%D%/flow/envelope.c \
+	%D%/flow/envelope.h \
+	%D%/flow/flight.c \
+	%D%/flow/flight.h \
+	%D%/flow/identity.c \
+	%D%/flow/identity.h \
+	%D%/flow/intake.c \
+	%D%/flow/intake.h \
+	%D%/flow/keyring.c \
+	%D%/flow/keyring.h \
+	%D%/flow/lanes.c \
+	%D%/flow/lanes.h \
+	%D%/flow/letter.c \
+	%D%/flow/letter.h \
+	%D%/flow/opener.c \
+	%D%/flow/opener.h \
+	%D%/flow/pack.c \
+	%D%/flow/pack.h \
+	%D%/flow/pipeline.c \
+	%D%/flow/pipeline.h \
+	%D%/flow/prepare.c \
+	%D%/flow/prepare.h \
+	%D%/flow/replay.c \
+	%D%/flow/replay.h \
+	%D%/flow/retention.c \
+	%D%/flow/retention.h \
+	%D%/flow/tagging.c \
+	%D%/flow/tagging.h \
+	%D%/flow/team_map.c \
+	%D%/flow/team_map.h \
+	%D%/flow/teams.c \
+	%D%/flow/teams.h \
+	%D%/flow/unit.c \
+	%D%/flow/unit.h \
+	%D%/flow/writer.c \
+	%D%/flow/writer.h \
 	%D%/jobs/job.c \
 	%D%/jobs/job.h \
 	%D%/jobs/job_purge.c \
@@ -130,36 +195,14 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/jobs/runner.h \
 	%D%/jobs/schedule.c \
 	%D%/jobs/schedule.h \
-	%D%/keyring.c \
-	%D%/keyring.h \
-	%D%/lanes.c \
-	%D%/lanes.h \
-	%D%/pack.c \
-	%D%/pack.h \
-	%D%/letter.c \
-	%D%/letter.h \
-	%D%/log.c \
-	%D%/log.h \
-	%D%/metrics.c \
-	%D%/metrics.h \
-	%D%/module.c \
-	%D%/module.h \
-	%D%/nearest.c \
-	%D%/notify.c \
-	%D%/notify.h \
-	%D%/objfile.c \
-	%D%/objfile.h \
-	%D%/opener.c \
-	%D%/opener.h \
-	%D%/options.c \
-	%D%/options.h \
-	%D%/options_secret.c \
-	%D%/options_value.c \
-	%D%/options_value.h \
-	%D%/pipeline.c \
-	%D%/pipeline.h \
-	%D%/prepare.c \
-	%D%/prepare.h \
+	%D%/plugin/instance.c \
+	%D%/plugin/instance.h \
+	%D%/plugin/module.c \
+	%D%/plugin/module.h \
+	%D%/plugin/objfile.c \
+	%D%/plugin/objfile.h \
+	%D%/plugin/schema.c \
+	%D%/plugin/schema.h \
 	%D%/price/price_amount.c \
 	%D%/price/price_amount.h \
 	%D%/price/price_book.c \
@@ -182,50 +225,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/price/price_read.c \
 	%D%/price/pricer.c \
 	%D%/price/prices.c \
-	%D%/price/prices.h \
-	%D%/replay.c \
-	%D%/replay.h \
-	%D%/retention.c \
-	%D%/retention.h \
-	%D%/schema.c \
-	%D%/schema.h \
-	%D%/sealing.c \
-	%D%/sealing.h \
-	%D%/services.c \
-	%D%/services.h \
-	%D%/secrecy.h \
-	%D%/setup.c \
-	%D%/setup.h \
-	%D%/setup_budgets.c \
-	%D%/setup_build.h \
-	%D%/setup_items.c \
-	%D%/setup_prices.c \
-	%D%/setup_routes.c \
-	%D%/setup_tables.c \
-	%D%/setup_tags.c \
-	%D%/statedir.c \
-	%D%/statedir.h \
-	%D%/status.c \
-	%D%/status.h \
-	%D%/table.c \
-	%D%/table.h \
-	%D%/table_cells.h \
-	%D%/table_lists.c \
-	%D%/table_show.c \
-	%D%/tagging.c \
-	%D%/tagging.h \
-	%D%/team_file.c \
-	%D%/team_file.h \
-	%D%/team_map.c \
-	%D%/team_map.h \
-	%D%/teams.c \
-	%D%/teams.h \
-	%D%/text.c \
-	%D%/text.h \
-	%D%/unit.c \
-	%D%/unit.h \
-	%D%/writer.c \
-	%D%/writer.h
+	%D%/price/prices.h
 %C%_libcore_la_LIBADD = \
 	common/libjson.la \
 	common/libbase64.la \
@@ -236,10 +236,10 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	$(LTDL_LIBS) $(JANSSON_LIBS) $(YAML_LIBS) $(SODIUM_LIBS) -lpthread -lm
 
 # The book that comes with the program, as the bytes of a C array.
-nodist_%C%_libcore_la_SOURCES = %D%/price_book_text.c
-CLEANFILES += %D%/price_book_text.c
-%D%/price_book_text.c: etc/prices.json
-	$(AM_V_GEN)$(MKDIR_P) %D% && { \
+nodist_%C%_libcore_la_SOURCES = %D%/price/price_book_text.c
+CLEANFILES += %D%/price/price_book_text.c
+%D%/price/price_book_text.c: etc/prices.json
+	$(AM_V_GEN)$(MKDIR_P) %D%/price && { \
 	    echo '#include "price/price_builtin.h"'; \
 	    echo 'const unsigned char price_book_text[] = {'; \
 	    od -An -v -tx1 $(top_srcdir)/etc/prices.json | \

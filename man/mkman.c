@@ -16,13 +16,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "commands.h"
-#include "describe.h"
-#include "invocation.h"
-#include "module.h"
+#include "cli/invocation.h"
+#include "cmd/commands.h"
+#include "conf/describe.h"
+#include "plugin/module.h"
 #include "pages.h"
 #include "roff.h"
-#include "setup.h"
+#include "conf/setup.h"
 
 #define MAX_PLUGINS 256
 

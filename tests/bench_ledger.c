@@ -15,7 +15,7 @@
 #include <bursar/format.h>
 
 #include "common/json.h"
-#include "core/schema.h"
+#include "core/plugin/schema.h"
 
 #define PADDING    64
 #define ROUNDS     100

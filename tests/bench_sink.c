@@ -28,7 +28,7 @@
 
 #include <bursar/sink.h>
 
-#include "core/schema.h"
+#include "core/plugin/schema.h"
 #include "tests/fakehost.h"
 #include "tests/sinkrecord.h"
 

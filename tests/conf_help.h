@@ -12,7 +12,7 @@
 
 #include <check.h>
 
-#include "core/conf.h"
+#include "core/conf/conf.h"
 
 /* What findings_print() writes, cleared with it; the caller frees it. */
 __attribute__((noinline, unused))

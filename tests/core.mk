@@ -21,7 +21,7 @@ endif
 %C%_test_options_CPPFLAGS = $(test_cppflags)
 %C%_test_options_LDADD    = core/libcore.la $(CHECK_LIBS)
 
-# Brings plugins of its own, in place of core/module.c.
+# Brings plugins of its own, in place of core/plugin/module.c.
 %C%_test_setup_SOURCES  = %D%/test_setup.c %D%/conf_help.h
 %C%_test_setup_CPPFLAGS = $(test_cppflags)
 %C%_test_setup_LDADD    = core/libcore.la $(CHECK_LIBS)

@@ -9,7 +9,7 @@
 #include <check.h>
 #include <ltdl.h>
 
-#include "core/schema.h"
+#include "core/plugin/schema.h"
 #include "tests/decode.h"
 
 #define MAX_BLOCKS  4096

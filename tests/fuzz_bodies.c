@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "core/bodies.h"
-#include "core/schema.h"
+#include "core/flow/bodies.h"
+#include "core/plugin/schema.h"
 #include "tests/fuzz.h"
 
 #define TOOL 2

@@ -8,8 +8,8 @@
 
 #include <string.h>
 
-#include "core/conf.h"
-#include "core/options.h"
+#include "core/conf/conf.h"
+#include "core/conf/options.h"
 #include "tests/fuzz.h"
 
 static const struct bursar_option common[] = {

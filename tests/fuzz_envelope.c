@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "core/envelope.h"
-#include "core/schema.h"
+#include "core/flow/envelope.h"
+#include "core/plugin/schema.h"
 #include "tests/fuzz.h"
 
 #define PADDING    64

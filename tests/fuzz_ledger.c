@@ -14,7 +14,7 @@
 #include <bursar/format.h>
 
 #include "common/json.h"
-#include "core/schema.h"
+#include "core/plugin/schema.h"
 #include "tests/fuzz.h"
 #include "tests/fuzz_format.h"
 

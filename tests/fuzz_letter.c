@@ -12,8 +12,8 @@
 #include <sodium.h>
 
 #include "common/rfc3339.h"
-#include "core/arena.h"
-#include "core/deadletter_file.h"
+#include "core/base/arena.h"
+#include "core/flow/deadletter_file.h"
 #include "tests/fuzz.h"
 
 static bool same(struct bursar_span a, struct bursar_span b)

@@ -11,7 +11,7 @@
 
 #include <bursar/format.h>
 
-#include "core/schema.h"
+#include "core/plugin/schema.h"
 #include "tests/fuzz.h"
 #include "tests/fuzz_format.h"
 

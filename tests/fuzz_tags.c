@@ -9,8 +9,8 @@
 
 #include <string.h>
 
-#include "core/arena.h"
-#include "core/tagging.h"
+#include "core/base/arena.h"
+#include "core/flow/tagging.h"
 #include "tests/fuzz.h"
 
 static struct json_reader *reader;

@@ -28,7 +28,7 @@ for plugin in plugins/*/*.c; do
 	[ -f "$plugin" ] || continue
 	name=$(basename "$plugin" .c)
 	# It is the name of a field as well.
-	grep -q "FIELD(\"$name\"," core/schema.c && continue
+	grep -q "FIELD(\"$name\"," core/plugin/schema.c && continue
 	if grep -rn --include='*.[ch]' "\"$name\"" core |
 	    grep -v -e '"format", BURSAR_TYPE_TEXT, "ledger"' \
 	        -e 'fputs("null", ' -e '{ "file", 0, "FILE"' -e ':[[:space:]]*/\?\*'; then

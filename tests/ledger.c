@@ -13,7 +13,7 @@
 #include <check.h>
 
 #include "fakehost.h"
-#include "identity.h"
+#include "flow/identity.h"
 #include "ledger.h"
 
 #define PATH_SIZE 64

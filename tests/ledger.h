@@ -11,7 +11,7 @@
 
 #include "book/book.h"
 #include "jobs/job.h"
-#include "schema.h"
+#include "plugin/schema.h"
 
 /* A ledger that is empty; it goes when it is closed. */
 void ledger_open(struct book *book);

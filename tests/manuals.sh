@@ -112,7 +112,7 @@ done <"$work/list"
 
 # The configuration's own options, as the sources have them in their tables.
 sed -n '/^const struct bursar_option setup_/,/^};/s/^	{ "\([a-z-]*\)", BURSAR_TYPE.*/\1/p' \
-    "$top_srcdir"/core/setup*.c "$top_srcdir"/core/*/*.c >"$work/has"
+    "$top_srcdir"/core/*/*.c >"$work/has"
 printf "%s\n" plugin if-installed >>"$work/has"
 plugin_tags bursar.yaml.5 'TOP' EXAMPLE | sort -u >"$work/out"
 # Tags of the sections as well, each between two headings.

@@ -17,8 +17,8 @@
 #include <bursar/sink.h>
 
 #include "common/columns.h"
-#include "core/pack.h"
-#include "core/schema.h"
+#include "core/flow/pack.h"
+#include "core/plugin/schema.h"
 #include "tests/fakehost.h"
 #include "tests/sinkrecord.h"
 

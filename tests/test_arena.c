@@ -8,9 +8,9 @@
 
 #include <check.h>
 
-#include "core/arena.h"
-#include "core/flight.h"
-#include "core/schema.h"
+#include "core/base/arena.h"
+#include "core/flow/flight.h"
+#include "core/plugin/schema.h"
 
 static struct arena arena;
 

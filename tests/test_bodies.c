@@ -13,9 +13,9 @@
 #include <check.h>
 #include <sodium.h>
 
-#include "core/bodies.h"
-#include "core/identity.h"
-#include "core/schema.h"
+#include "core/flow/bodies.h"
+#include "core/flow/identity.h"
+#include "core/plugin/schema.h"
 
 #define PROMPT 1
 #define BODY   "{\"text\":\"a quixotic plan\"}"

@@ -8,7 +8,7 @@
 #include <check.h>
 
 #include "common/columns.h"
-#include "core/schema.h"
+#include "core/plugin/schema.h"
 
 static const char *stored(const char *name, enum bursar_field_type type)
 {

@@ -24,12 +24,12 @@
 #include <jansson.h>
 #include <sodium.h>
 
-#include "core/arena.h"
-#include "core/deadletter.h"
-#include "core/instance.h"
-#include "core/letter.h"
-#include "core/log.h"
-#include "core/schema.h"
+#include "core/base/arena.h"
+#include "core/base/log.h"
+#include "core/flow/deadletter.h"
+#include "core/flow/letter.h"
+#include "core/plugin/instance.h"
+#include "core/plugin/schema.h"
 
 #define DAY  INT64_C(86400000000)
 #define YEAR (365 * DAY)

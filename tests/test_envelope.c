@@ -11,8 +11,8 @@
 
 #include <check.h>
 
-#include "core/envelope.h"
-#include "core/schema.h"
+#include "core/flow/envelope.h"
+#include "core/plugin/schema.h"
 
 #define PADDING    64
 #define MAX_BLOCKS 1024

@@ -11,8 +11,8 @@
 #include <check.h>
 #include <sodium.h>
 
-#include "core/identity.h"
-#include "core/schema.h"
+#include "core/flow/identity.h"
+#include "core/plugin/schema.h"
 
 #define COUNT(array) (int)(sizeof(array) / sizeof(array[0]))
 

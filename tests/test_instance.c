@@ -12,8 +12,8 @@
 
 #include <check.h>
 
-#include "instance.h"
-#include "metrics.h"
+#include "base/metrics.h"
+#include "plugin/instance.h"
 
 static const struct bursar_option table[] = {
 	{ "name", BURSAR_TYPE_TEXT, "nobody", "A name." },

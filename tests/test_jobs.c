@@ -20,7 +20,7 @@
 #include "jobs/runner.h"
 #include "jobs/schedule.h"
 #include "ledger.h"
-#include "metrics.h"
+#include "base/metrics.h"
 
 #define DAY    COLUMNS_DAY_US
 #define MINUTE INT64_C(60000000)

@@ -9,8 +9,8 @@
 #include <check.h>
 #include <sodium.h>
 
-#include "core/backoff.h"
-#include "core/lanes.h"
+#include "core/base/backoff.h"
+#include "core/flow/lanes.h"
 
 #define MAX_LANES 5000
 

@@ -11,7 +11,7 @@
 
 #include <check.h>
 
-#include "log.h"
+#include "base/log.h"
 
 static int  ends[2];
 static char got[65536];

@@ -9,7 +9,7 @@
 
 #include <check.h>
 
-#include "metrics.h"
+#include "base/metrics.h"
 
 static char walked[1024];
 

@@ -17,7 +17,7 @@
 
 #include <bursar/sink.h>
 
-#include "module.h"
+#include "plugin/module.h"
 
 #define MODULES TESTS_DIR "/modules"
 

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "conf_help.h"
-#include "core/options.h"
+#include "core/conf/options.h"
 
 #define COUNT(array) (int)(sizeof(array) / sizeof(array[0]))
 

@@ -23,9 +23,9 @@
 #include <jansson.h>
 #include <sodium.h>
 
-#include "core/figures.h"
-#include "core/log.h"
-#include "core/metrics.h"
+#include "core/base/log.h"
+#include "core/base/metrics.h"
+#include "core/daemon/figures.h"
 
 #define MAX 4096
 

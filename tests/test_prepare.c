@@ -15,11 +15,11 @@
 #include <jansson.h>
 #include <sodium.h>
 
-#include "core/identity.h"
-#include "core/instance.h"
-#include "core/log.h"
-#include "core/prepare.h"
-#include "core/schema.h"
+#include "core/base/log.h"
+#include "core/flow/identity.h"
+#include "core/flow/prepare.h"
+#include "core/plugin/instance.h"
+#include "core/plugin/schema.h"
 
 #define DAY INT64_C(86400000000)
 

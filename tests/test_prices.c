@@ -13,9 +13,9 @@
 
 #include <check.h>
 
-#include "core/metrics.h"
+#include "core/base/metrics.h"
+#include "core/plugin/schema.h"
 #include "core/price/prices.h"
-#include "core/schema.h"
 
 static struct findings findings;
 static struct price_findings to = { .findings = &findings, .before = "" };

@@ -9,8 +9,8 @@
 
 #include <check.h>
 
-#include "core/retention.h"
-#include "core/schema.h"
+#include "core/flow/retention.h"
+#include "core/plugin/schema.h"
 
 #define COUNT(array) (int)(sizeof(array) / sizeof(array[0]))
 

@@ -9,7 +9,7 @@
 
 #include "common/columns.h"
 #include "common/rollup.h"
-#include "core/schema.h"
+#include "core/plugin/schema.h"
 
 #define CELL INT64_C(1992576)
 

@@ -17,10 +17,10 @@
 
 #include <bursar/sink.h>
 
-#include "core/instance.h"
-#include "core/log.h"
-#include "core/module.h"
-#include "core/services.h"
+#include "core/base/log.h"
+#include "core/daemon/services.h"
+#include "core/plugin/instance.h"
+#include "core/plugin/module.h"
 
 /* --- a book -------------------------------------------------------------- */
 

@@ -17,9 +17,9 @@
 #include <bursar/source.h>
 
 #include "conf_help.h"
-#include "core/module.h"
+#include "core/conf/setup.h"
+#include "core/plugin/module.h"
 #include "core/price/prices.h"
-#include "core/setup.h"
 
 #define COUNT(array) (int)(sizeof(array) / sizeof(array[0]))
 

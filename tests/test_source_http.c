@@ -31,7 +31,7 @@
 
 #include <bursar/source.h>
 
-#include "core/schema.h"
+#include "core/plugin/schema.h"
 #include "tests/fakehost.h"
 
 #define MAX_GOT 4096

@@ -18,9 +18,9 @@
 
 #include <check.h>
 
-#include "core/instance.h"
-#include "core/statedir.h"
-#include "core/status.h"
+#include "core/daemon/statedir.h"
+#include "core/daemon/status.h"
+#include "core/plugin/instance.h"
 
 static char base[] = "/tmp/test_status.XXXXXX";
 static char path[8192];

@@ -8,8 +8,8 @@
 
 #include <check.h>
 
-#include "table.h"
-#include "text.h"
+#include "base/text.h"
+#include "cli/table.h"
 
 static const struct table_column columns[] = {
 	{ "name", "Name", TABLE_TEXT },

@@ -7,8 +7,8 @@
 
 #include <check.h>
 
-#include "core/arena.h"
-#include "core/tagging.h"
+#include "core/base/arena.h"
+#include "core/flow/tagging.h"
 
 static struct arena arena;
 static struct json_reader *reader;

@@ -14,7 +14,7 @@
 #define CORE_BOOK_ASSIGN_H
 
 #include "book/book.h"
-#include "team_map.h"
+#include "flow/team_map.h"
 
 /*
  * What counts now; the caller's.  NULL with *err filled, and *verdict what the

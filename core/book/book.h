@@ -17,7 +17,7 @@
 #include <bursar/sink.h>
 
 #include "common/rollup.h"
-#include "instance.h"
+#include "plugin/instance.h"
 
 struct book {
 	const char *name;	/* of the sink, as the configuration has it */

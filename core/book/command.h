@@ -8,7 +8,7 @@
 
 #include "book/book.h"
 #include "book/window.h"
-#include "table.h"
+#include "cli/table.h"
 
 /* Rows of the tables of such commands. */
 #define COMMAND_OPTION_SINK                                                  \

@@ -15,7 +15,7 @@
 #include "book/export.h"
 #include "common/columns.h"
 #include "common/holds.h"
-#include "identity.h"
+#include "flow/identity.h"
 
 #define PAGE     500u
 #define KEY_SIZE 16u

@@ -11,7 +11,7 @@
 #define CORE_BOOK_FIGURES_H
 
 #include "book/lines.h"
-#include "table.h"
+#include "cli/table.h"
 
 enum figure {
 	FIGURE_REQUESTS,

@@ -6,7 +6,7 @@
 
 #include "book/priced.h"
 #include "common/columns.h"
-#include "identity.h"
+#include "flow/identity.h"
 
 enum {
 	ID, MESSAGE_ID, SOURCE, PROVIDER, MODEL, MODE, AT, COST, REPORTED,

@@ -13,7 +13,7 @@
 
 #include "book/reseal.h"
 #include "common/columns.h"
-#include "identity.h"
+#include "flow/identity.h"
 
 #define PAGE       40u			/* rows, at most */
 #define PAGE_BYTES ((size_t)4 << 20)	/* ... or one */

@@ -14,7 +14,7 @@
 #define CORE_BOOK_RESEAL_H
 
 #include "book/book.h"
-#include "opener.h"
+#include "flow/opener.h"
 
 struct reseal_counts {
 	uint64_t sealed;	/* rows that were in clear */

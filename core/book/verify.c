@@ -22,7 +22,7 @@
 #include "book/words.h"
 #include "common/columns.h"
 #include "common/rollup.h"
-#include "identity.h"
+#include "flow/identity.h"
 
 #define PAGE        500u	/* rows of a statement, keys of a look */
 #define BODY_PAGE   50u		/* the same for rows that may be large */

@@ -12,8 +12,8 @@
 #include <inttypes.h>
 
 #include "book/purge.h"
+#include "cli/table.h"
 #include "jobs/job.h"
-#include "table.h"
 
 /* The database's clock has whole seconds. */
 #define SECOND_US INT64_C(1000000)

@@ -17,12 +17,12 @@
 
 #include <sodium.h>
 
+#include "base/log.h"
+#include "base/metrics.h"
 #include "book/purge.h"
 #include "jobs/jobs.h"
 #include "jobs/runner.h"
 #include "jobs/schedule.h"
-#include "log.h"
-#include "metrics.h"
 
 #define FIRST_LOOK_US INT64_C(2000000)	/* within which all begin */
 #define PATIENCE_US   INT64_C(60000000)	/* of a look at what others do */

@@ -15,7 +15,7 @@
 #ifndef CORE_JOBS_JOBS_H
 #define CORE_JOBS_JOBS_H
 
-#include "setup.h"
+#include "conf/setup.h"
 
 struct jobs;
 

@@ -13,9 +13,9 @@
 
 #include <sodium.h>
 
+#include "base/log.h"
 #include "jobs/runner.h"
 #include "jobs/schedule.h"
-#include "log.h"
 
 /* Of one transaction beside a writer that must not wait. */
 #define ROWS       500u

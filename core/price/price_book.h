@@ -19,7 +19,7 @@
 #ifndef CORE_PRICE_BOOK_H
 #define CORE_PRICE_BOOK_H
 
-#include "conf.h"
+#include "conf/conf.h"
 #include "price/price_amount.h"
 
 #define PRICE_MAX_BYTES   ((size_t)16 << 20)	/* of a file */

@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
+#include "cli/table.h"
 #include "common/rfc3339.h"
 #include "price/price_explain.h"
-#include "table.h"
-#include "text.h"
 
 #define ORIGIN_SIZE 120
 

@@ -14,11 +14,11 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "log.h"
-#include "metrics.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/text.h"
+#include "plugin/schema.h"
 #include "price/prices.h"
-#include "schema.h"
-#include "text.h"
 
 #define SLOTS    512u		/* a power of two */
 #define KEPT     112u		/* bytes of provider and model */

@@ -14,8 +14,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/plugin/schema.h"
 #include "core/price/prices.h"
-#include "core/schema.h"
 
 #define RECORDS    4096
 #define ROUNDS     101

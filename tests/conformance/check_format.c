@@ -15,7 +15,7 @@
 #include "kit.h"
 
 #include "common/json.h"
-#include "core/envelope.h"
+#include "core/flow/envelope.h"
 
 #define MAX_SAMPLES 400
 #define MAX_RECORDS 20000	/* of one message */

@@ -13,8 +13,8 @@
 
 #include "kit.h"
 
-#include "core/module.h"
-#include "core/setup.h"
+#include "core/conf/setup.h"
+#include "core/plugin/module.h"
 
 /* --- the file ------------------------------------------------------------ */
 

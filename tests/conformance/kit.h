@@ -17,8 +17,8 @@
 #include <bursar/message.h>
 #include <bursar/service.h>
 
-#include "core/conf.h"
-#include "core/instance.h"
+#include "core/conf/conf.h"
+#include "core/plugin/instance.h"
 
 #define KIT_OPTIONS 32
 #define KIT_SECRETS 64

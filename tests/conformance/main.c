@@ -24,8 +24,8 @@
 
 #include "kit.h"
 
-#include "core/log.h"
-#include "core/module.h"
+#include "core/base/log.h"
+#include "core/plugin/module.h"
 
 static const char usage[] =
 "usage: bursar-conformance KIND NAME [OPTION ...]\n"

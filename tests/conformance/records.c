@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/pack.h"
+#include "core/flow/pack.h"
 #include "records.h"
 
 
