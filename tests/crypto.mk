@@ -68,7 +68,7 @@ fuzzers += %D%/fuzz_sodium
 endif
 
 # The plugin without its transfers, and with a clock of its own.
-%C%_fuzz_vault_SOURCES  = %D%/fuzz_vault.c \
+%C%_fuzz_vault_SOURCES  = %D%/fuzz_vault.c %D%/blocks.c %D%/blocks.h \
 	plugins/crypto/vault.c plugins/crypto/vault_http.c \
 	plugins/crypto/vault_kv.c plugins/crypto/vault_login.c \
 	plugins/crypto/vault_memory.c plugins/crypto/vault_state.c \

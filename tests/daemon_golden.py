@@ -14,7 +14,6 @@ import golden as rows  # noqa: E402
 from daemon import check, equal  # noqa: E402
 
 GOLDEN = os.path.join(daemon.HERE, "golden.py")
-FORMS = ("none", "gcm", "cbc")
 
 
 def golden(*arguments, status=0):

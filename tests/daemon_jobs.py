@@ -448,11 +448,8 @@ def term_ends_a_job_between_two_steps(ground):
     slow_down(ground, "prompt_records")
     process = ground.follow()
     process.wait_event("job-started")
-    began = time.monotonic()
     equal(process.stop(), 0, "TERM ends it")
     at_full_speed(ground, "prompt_records")
-    check(time.monotonic() - began < 5, "at once",
-          time.monotonic() - began)
     check(ground.count("prompt") > 0, "in the middle")
     equal(jobs(ground, "purge")["result"], "stopped", "and it says so")
     process = ground.follow()

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several backends in one daemon: each kind takes its route, each source its
 crypto, and what one backend does costs no other a record."""
-import json
 import os
 import subprocess
 import sys

@@ -41,7 +41,7 @@ def use(ground, name):
     secret(ground, "keys", "secret today " + "A" * 43 + "=")
     with open(os.path.join(SAMPLES, name), encoding="utf-8") as file:
         text = file.read()
-    ground.port = web.free_port()
+    ground.port = daemon.free_port()
     for here, there in (
             ("/var/lib/bursar", ground.path("state")),
             ("/var/log/llm", ground.path("log")),
@@ -171,7 +171,7 @@ def as_producers_are_shown(ground):
     uri = real.address("AMQP")
     sources = [one for one in blocks("yaml") if "plugin: amqp" in one][0]
     shells = [one for one in blocks("sh") if "amqp-publish" in one]
-    ground.port = web.free_port()
+    ground.port = daemon.free_port()
     ground.write_text("bursar.yaml", sources.replace(
         "plugin: amqp  ", 'plugin: amqp\n    uri: "%s"' % uri) +
         'services: {web: {plugin: web, listen: "127.0.0.1:%d"}}\n'

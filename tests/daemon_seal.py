@@ -3,21 +3,15 @@
 """Sealed at rest: what people wrote and models answered lies sealed in SQLite
 and PostgreSQL, whoever has the key reads it, and a change of keys costs no
 record, whenever it is killed."""
-import csv
 import glob
-import io
 import json
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
 import time
 
-# As in daemon_vault.py, which says why.
-os.environ["ASAN_OPTIONS"] = ":".join(
-    filter(None, [os.environ.get("ASAN_OPTIONS"), "detect_leaks=0"]))
 sys.dont_write_bytecode = True
 import daemon  # noqa: E402
 import real  # noqa: E402

@@ -7,11 +7,6 @@ import secrets
 import sys
 import time
 
-# LeakSanitizer of gcc 12 dies where it looks for pointers in the thread-local
-# storage of what libcurl brings along.  Leaks are looked for by the unit test
-# and the conformance kit.
-os.environ["ASAN_OPTIONS"] = ":".join(
-    filter(None, [os.environ.get("ASAN_OPTIONS"), "detect_leaks=0"]))
 sys.dont_write_bytecode = True
 import daemon  # noqa: E402
 import vault  # noqa: E402

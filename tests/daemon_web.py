@@ -20,7 +20,7 @@ import time
 sys.dont_write_bytecode = True
 import daemon  # noqa: E402
 from daemon import check, equal  # noqa: E402
-from web import Web, free_port  # noqa: E402
+from web import Web  # noqa: E402
 
 FACTS = daemon.scaled(3000, 300)
 SLOW = 64		# connections
@@ -311,7 +311,7 @@ def tokens_open_the_figures(ground):
 
 
 def other_machines_need_a_token_or_a_word(ground):
-    web = Web(ground, web={"listen": "0.0.0.0:%d" % free_port()})
+    web = Web(ground, web={"listen": "0.0.0.0:%d" % daemon.free_port()})
     said = ground.bursar("check", status=1)
     check("allow-all" in said and "token-file" in said,
           "`bursar check` says what to do", said)
@@ -482,27 +482,13 @@ def a_reload_goes_on_counting(ground):
     web.process.stop()
 
 
-def make_certificate(ground, name, move=("key", "cert")):
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-         "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
-         "/CN=" + name, "-addext", "subjectAltName=IP:127.0.0.1", "-keyout",
-         ground.path("key.new"), "-out", ground.path("cert.new")],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
-    os.chmod(ground.path("key.new"), 0o600)
-    for one in move:
-        os.rename(ground.path(one + ".new"), ground.path(one))
-
-
 def with_tls_and_a_renewed_certificate(ground):
-    if shutil.which("openssl") is None:
-        raise daemon.Skip("openssl is not installed")
-    make_certificate(ground, "first")
+    daemon.make_certificate(ground, "first")
     web = Web(ground, web={"cert-file": ground.path("cert"),
                            "key-file": ground.path("key")}).start()
     trust = ssl.create_default_context(cafile=ground.path("cert"))
     equal(web.ask("/livez", tls=trust)[0], 200, "TLS is spoken")
-    make_certificate(ground, "second")
+    daemon.make_certificate(ground, "second")
     renewed = ssl.create_default_context(cafile=ground.path("cert"))
 
     def is_renewed():
@@ -511,7 +497,7 @@ def with_tls_and_a_renewed_certificate(ground):
         except OSError:
             return False
     daemon.wait_for(is_renewed, "the new certificate is shown")
-    make_certificate(ground, "third", move=["key"])
+    daemon.make_certificate(ground, "third", move=["key"])
     web.process.wait_event("certificate-not-renewed")
     time.sleep(0.5)
     equal(web.ask("/livez", tls=renewed)[0], 200,

@@ -10,11 +10,10 @@
 #include <ltdl.h>
 
 #include "core/plugin/schema.h"
+#include "tests/blocks.h"
 #include "tests/decode.h"
 
-#define MAX_BLOCKS  4096
 #define MAX_HEADERS 16
-#define PADDING     64
 
 struct bursar_message decode_next;
 struct bursar_record *decode_record;
@@ -25,38 +24,13 @@ static lt_dlhandle handle;
 static const struct bursar_format_ops *ops;
 static struct bursar_format *format;
 static struct bursar_header headers[MAX_HEADERS];
-static void *blocks[MAX_BLOCKS];
-static size_t block_count;
-
-static void *block(size_t size)
-{
-	ck_assert_uint_lt(block_count, MAX_BLOCKS);
-	blocks[block_count] = calloc(1, size + PADDING);
-	ck_assert_ptr_nonnull(blocks[block_count]);
-	return blocks[block_count++];
-}
-
-static void *arena_alloc(struct bursar_arena *arena, size_t size)
-{
-	(void)arena;
-	return block(size);
-}
-
-struct bursar_arena decode_arena = { arena_alloc };
-
-static void free_blocks(void)
-{
-	while (block_count > 0) {
-		free(blocks[--block_count]);
-	}
-}
 
 static struct bursar_record *add(struct bursar_records *records,
                                  const struct bursar_kind *kind)
 {
 	(void)records;
-	decode_record = block(sizeof(*decode_record) + kind->field_count *
-	                      sizeof(decode_record->values[0]));
+	decode_record = blocks_zeros(sizeof(*decode_record) +
+		kind->field_count * sizeof(decode_record->values[0]));
 	decode_record->kind = kind;
 	decode_count++;
 	return decode_record;
@@ -116,7 +90,7 @@ void decode_stop(void)
 	ops->close(format);
 	lt_dlclose(handle);
 	lt_dlexit();
-	free_blocks();
+	blocks_clear();
 	decode_record = NULL;
 }
 
@@ -137,17 +111,16 @@ void decode_header(const char *name, const char *value)
 enum bursar_verdict decode_message(const char *kind, const char *body,
                                    size_t size)
 {
-	struct bursar_records records = { add, &decode_arena };
+	struct bursar_records records = { add, &blocks_arena };
 	enum bursar_verdict verdict;
-	char *copy;
 
-	free_blocks();
-	copy = block(size);
-	memcpy(copy, body, size);
+	blocks_clear();
 	decode_record = NULL;
 	decode_count = 0;
 	memset(&decode_error, 0, sizeof(decode_error));
-	decode_next.body = (struct bursar_span){ copy, size };
+	decode_next.body = (struct bursar_span){
+		blocks_copy(body, size), size,
+	};
 	decode_next.kind = bursar_kind_find(&schema, kind, strlen(kind));
 	ck_assert_ptr_nonnull(decode_next.kind);
 	verdict = ops->decode(format, &decode_next, &records, &decode_error);

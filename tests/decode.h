@@ -3,9 +3,8 @@
 /*
  * decode.h - one format, loaded as a module, for tests that look at records
  *
- * Call decode_start() first and decode_stop() last.  Every message is copied
- * to memory of its exact size (and the 64 bytes of the contract), so that a
- * sanitizer sees each byte too far.
+ * Call decode_start() first and decode_stop() last.  Messages and what they
+ * become stand in blocks (tests/blocks.h), cleared by each next message.
  */
 #ifndef TESTS_DECODE_H
 #define TESTS_DECODE_H
@@ -44,9 +43,5 @@ void decode_text(const char *kind, const char *body);
  * until the next call but three.
  */
 const char *decode_got(const char *field);
-
-/* Memory for tests, followed by 64 readable bytes; freed by decode_stop()
- * and by each message. */
-extern struct bursar_arena decode_arena;
 
 #endif

@@ -23,10 +23,25 @@ for text in README.md CONTRIBUTING.md SECURITY.md docs/*.md \
 		[ -e "$path" ] || complain "$text names $path"
 	done
 	# shellcheck disable=SC2013
-	for link in $(sed -n 's/.*](\([^)#:]*\)).*/\1/p' "$text"); do
-		[ -e "$(dirname "$text")/$link" ] ||
-			complain "$text links to $link"
+	for link in $(grep -o '](\([^)]*\))' "$text" | sed 's/^](//; s/)$//' |
+	    grep -v '^[a-z]*:' | sort -u); do
+		page=$(dirname "$text")/${link%%#*}
+		[ -n "${link%%#*}" ] || page=$text
+		[ -e "$page" ] || complain "$text links to $link"
+		case $link in
+		*\#*)	sed -n 's/^##* //p' "$page" | tr 'A-Z ' 'a-z-' |
+			    tr -cd 'a-z0-9\n-' | grep -qx -- "${link#*#}" ||
+				complain "$text links to $link" ;;
+		esac
 	done
+done
+
+# The page on tests names them without their folder.
+# shellcheck disable=SC2016
+for name in $(grep -o '`[a-z_]*\.\(c\|h\|py\|sh\)`' docs/testing.md |
+    tr -d '`' | sort -u); do
+	[ -e "tests/$name" ] || [ -e "tests/bench/$name" ] ||
+		complain "docs/testing.md names $name"
 done
 
 # shellcheck disable=SC2016

@@ -11,29 +11,8 @@
 
 #include "core/flow/envelope.h"
 #include "core/plugin/schema.h"
+#include "tests/blocks.h"
 #include "tests/fuzz.h"
-
-#define PADDING    64
-#define MAX_BLOCKS 1024
-
-static void *blocks[MAX_BLOCKS];
-static size_t block_count;
-
-static void *block(size_t size)
-{
-	void *made = malloc(size + PADDING);
-
-	FUZZ_REQUIRE(made != NULL && block_count < MAX_BLOCKS);
-	memset((char *)made + size, '"', PADDING);
-	blocks[block_count++] = made;
-	return made;
-}
-
-static void *arena_alloc(struct bursar_arena *arena, size_t size)
-{
-	(void)arena;
-	return block(size);
-}
 
 static bool is_envelope(struct json_reader *reader, struct bursar_span body)
 {
@@ -50,7 +29,7 @@ static void touch(const struct bursar_message *message)
 {
 	volatile char sum = 0;
 
-	for (size_t i = 0; i < message->body.size + PADDING; i++) {
+	for (size_t i = 0; i < message->body.size + BLOCKS_PADDING; i++) {
 		sum = (char)(sum + message->body.data[i]);
 	}
 	FUZZ_REQUIRE(message->header_count <= ENVELOPE_MAX_HEADERS + 1);
@@ -70,7 +49,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const struct bursar_header given = {
 		{ "x-given", 7 }, { "here", 4 },
 	};
-	static struct bursar_arena arena = { arena_alloc };
 	struct json_reader *reader = json_reader_create();
 	struct bursar_error err = { 0 };
 	struct bursar_message message = {
@@ -78,15 +56,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	};
 	struct bursar_message before;
 	enum envelope_result result;
-	char *body = block(size);
 
 	FUZZ_REQUIRE(reader != NULL);
-	if (size > 0) {
-		memcpy(body, data, size);
-	}
-	message.body = (struct bursar_span){ body, size };
+	message.body = (struct bursar_span){ blocks_copy(data, size), size };
 	before = message;
-	result = envelope_open(reader, &arena, &schema, &message, &err);
+	result = envelope_open(reader, &blocks_arena, &schema, &message,
+	                       &err);
 	FUZZ_REQUIRE((result == ENVELOPE_NONE) !=
 	             is_envelope(reader, before.body));
 	FUZZ_REQUIRE((result == ENVELOPE_BAD) == (err.code != 0));
@@ -99,8 +74,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	envelope_kind(&schema, &message);
 	json_reader_destroy(reader);
-	while (block_count > 0) {
-		free(blocks[--block_count]);
-	}
+	blocks_clear();
 	return 0;
 }

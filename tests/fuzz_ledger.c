@@ -15,6 +15,7 @@
 
 #include "common/json.h"
 #include "core/plugin/schema.h"
+#include "tests/blocks.h"
 #include "tests/fuzz.h"
 #include "tests/fuzz_format.h"
 
@@ -27,17 +28,16 @@ static bool is_json(struct json_reader *reader, const char *text, size_t size,
                     struct json_doc *doc)
 {
 	struct bursar_error err = { 0 };
-	char *copy = fuzz_block(size);
 
-	memcpy(copy, text, size);
-	return json_read(reader, copy, size, doc, &err) == 0;
+	return json_read(reader, blocks_copy(text, size), size, doc,
+	                 &err) == 0;
 }
 
 /* As the inside of a JSON string it would be refused if it were not UTF-8. */
 static bool is_utf8(struct json_reader *reader, const char *text, size_t size)
 {
 	struct json_doc doc;
-	char *copy = fuzz_block(size + 2);
+	char *copy = blocks_alloc(size + 2);
 
 	for (size_t i = 0; i < size; i++) {
 		const bool plain = (unsigned char)text[i] >= ' ' &&
@@ -144,7 +144,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			data += HEADER_SIZE;
 			size -= HEADER_SIZE;
 		}
-		message.body = fuzz_body(data + 1, size - 1);
+		message.body = (struct bursar_span){
+			blocks_copy(data + 1, size - 1), size - 1,
+		};
 	}
 	decode(reader, format, &message);
 	fuzz_forget();

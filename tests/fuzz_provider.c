@@ -12,6 +12,7 @@
 #include <bursar/format.h>
 
 #include "core/plugin/schema.h"
+#include "tests/blocks.h"
 #include "tests/fuzz.h"
 #include "tests/fuzz_format.h"
 
@@ -62,7 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		format = ops->open(&host, &err);
 		FUZZ_REQUIRE(format != NULL);
 	}
-	message.body = fuzz_body(data, size);
+	message.body = (struct bursar_span){ blocks_copy(data, size), size };
 	const enum bursar_verdict verdict = ops->decode(format, &message,
 	                                                fuzz_records(), &err);
 	FUZZ_REQUIRE(verdict == BURSAR_DONE || err.code != 0);

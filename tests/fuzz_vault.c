@@ -24,13 +24,12 @@
 #include <curl/curl.h>
 
 #include "plugins/crypto/vault.h"
+#include "tests/blocks.h"
 #include "tests/fuzz.h"
 
 #undef curl_easy_setopt
 #undef curl_easy_getinfo
 
-#define PADDING    64
-#define MAX_BLOCKS 4096
 #define OPERATIONS 6
 #define PLAIN      "{\"request\":\"what is fuzz?\"}"
 
@@ -261,30 +260,6 @@ static const struct bursar_host host = {
 	.count = host_count, .gauge = host_count,
 };
 
-/* --- the arena ----------------------------------------------------------- */
-
-static void *blocks[MAX_BLOCKS];
-static size_t block_count;
-
-static void *arena_alloc(struct bursar_arena *arena, size_t size)
-{
-	void *made = malloc(size + PADDING);
-
-	(void)arena;
-	FUZZ_REQUIRE(made != NULL && block_count < MAX_BLOCKS);
-	blocks[block_count++] = made;
-	return made;
-}
-
-static struct bursar_arena arena = { arena_alloc };
-
-static void arena_clear(void)
-{
-	while (block_count > 0) {
-		free(blocks[--block_count]);
-	}
-}
-
 /* --- operations ---------------------------------------------------------- */
 
 static struct bursar_span span(const char *text)
@@ -305,7 +280,7 @@ static void touch(struct bursar_span text)
 {
 	volatile char sum = 0;
 
-	for (size_t i = 0; i < text.size + PADDING; i++) {
+	for (size_t i = 0; i < text.size + BLOCKS_PADDING; i++) {
 		sum = (char)(sum + text.data[i]);
 	}
 }
@@ -333,7 +308,7 @@ static void unseal(struct bursar_crypto *crypto)
 	}
 	const enum bursar_verdict verdict =
 		crypto_vault_LTX_bursar_plugin.ops.crypto->unseal(
-			crypto, items, 3, &arena, &err);
+			crypto, items, 3, &blocks_arena, &err);
 	check_verdict(verdict, &err);
 	for (size_t i = 0; i < 3 && verdict == BURSAR_DONE; i++) {
 		FUZZ_REQUIRE(items[i].result <= BURSAR_NO_KEY);
@@ -350,7 +325,7 @@ static void seal(struct bursar_crypto *crypto)
 
 	const enum bursar_verdict verdict =
 		crypto_vault_LTX_bursar_plugin.ops.crypto->seal(
-			crypto, span(PLAIN), &out, &arena, &err);
+			crypto, span(PLAIN), &out, &blocks_arena, &err);
 	check_verdict(verdict, &err);
 	if (verdict == BURSAR_DONE) {
 		FUZZ_REQUIRE(out.encoding != NULL && out.body.size > 0);
@@ -381,7 +356,7 @@ static void operate(void)
 		unseal(crypto);
 		seconds += 40;
 		seal(crypto);
-		arena_clear();
+		blocks_clear();
 	}
 	ops->close(crypto);
 }

@@ -22,6 +22,7 @@
 
 #include <bursar/crypto.h>
 
+#include "common/monotonic.h"
 #include "tests/fakehost.h"
 
 #define SECRET \
@@ -259,14 +260,6 @@ static void pause_ms(long ms)
 	nanosleep(&time, NULL);
 }
 
-static int64_t now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
-
 static struct bursar_span span(const char *text)
 {
 	return (struct bursar_span){ text, text ? strlen(text) : 0 };
@@ -279,7 +272,7 @@ static bool tick(int64_t *next)
 	const int64_t at = ops->tick(crypto, &usable);
 
 	if (next != NULL) {
-		*next = at - now_us();
+		*next = at - monotonic_us();
 	}
 	return usable;
 }
@@ -287,10 +280,10 @@ static bool tick(int64_t *next)
 /* Ticks as the core does, until it is usable or not. */
 static bool ticks_until(bool usable, int64_t ms)
 {
-	const int64_t end = now_us() + ms * 1000;
+	const int64_t end = monotonic_us() + ms * 1000;
 
 	while (tick(NULL) != usable) {
-		if (now_us() > end) {
+		if (monotonic_us() > end) {
 			return false;
 		}
 		pause_ms(10);
@@ -506,13 +499,13 @@ START_TEST(broken_messages_do_not_make_it_ask_again_and_again)
 	struct bursar_sealed item;
 
 	open_it();
-	const int64_t begun = now_us();
+	const int64_t begun = monotonic_us();
 	for (int i = 0; i < 200; i++) {
 		ck_assert_int_eq(unseal(&item, &junk), BURSAR_DONE);
 		ck_assert_int_eq(item.result, BURSAR_BROKEN);
 	}
 	ck_assert_int_le(asked("GET legion/data/crypt "),
-	                 2 + (now_us() - begun) / 1000000);
+	                 2 + (monotonic_us() - begun) / 1000000);
 }
 END_TEST
 
@@ -648,7 +641,7 @@ START_TEST(waits_longer_and_longer_whoever_asks)
 	fakehost_set(&host, "retry", "30s");
 	control("{\"fault\":\"sealed\"}");
 	open_it();
-	const int64_t begun = now_us();
+	const int64_t begun = monotonic_us();
 
 	for (int i = 0; i < 300; i++) {
 		ck_assert_int_eq(unseal_golden(), BURSAR_RETRY);
@@ -656,7 +649,7 @@ START_TEST(waits_longer_and_longer_whoever_asks)
 		pause_ms(5);
 	}
 	/* 0.3 s and more after each of them. */
-	const int64_t most = 1 + (now_us() - begun) / 300000;
+	const int64_t most = 1 + (monotonic_us() - begun) / 300000;
 	ck_assert_uint_ge(asked("GET "), 1);
 	ck_assert_int_le(asked("GET "), most);
 }
@@ -680,10 +673,10 @@ START_TEST(takes_no_longer_than_its_timeout)
 	fakehost_set(&host, "timeout", "300ms");
 	control("{\"fault\":\"slow\"}");
 	open_it();
-	const int64_t begun = now_us();
+	const int64_t begun = monotonic_us();
 	assert_why(unseal_golden(), BURSAR_RETRY, "imeout");
 
-	ck_assert_int_lt(now_us() - begun, 5000000);
+	ck_assert_int_lt(monotonic_us() - begun, 5000000);
 }
 END_TEST
 
@@ -805,7 +798,7 @@ START_TEST(a_token_is_renewed_before_it_ends)
 {
 	control("{\"token\":{\"" TOKEN "\":{\"ttl\":2,\"renewable\":true}}}");
 	open_it();
-	const int64_t begun = now_us();
+	const int64_t begun = monotonic_us();
 	for (int i = 0; i < 300; i++) {
 		ck_assert(tick(NULL));
 		pause_ms(10);
@@ -813,7 +806,7 @@ START_TEST(a_token_is_renewed_before_it_ends)
 
 	ck_assert_uint_ge(asked("POST auth/token/renew-self 200"), 2);
 	ck_assert_int_le(asked("POST auth/token/renew-self 200"),
-	                 1 + (now_us() - begun) / 1000000);
+	                 1 + (monotonic_us() - begun) / 1000000);
 	ck_assert_uint_eq(fakehost_logged(&host, "vault-denied"), 0);
 }
 END_TEST
@@ -886,7 +879,7 @@ START_TEST(logs_in_again_when_a_renewal_brings_little)
 {
 	fakehost_set(&host, "refresh", "100ms");
 	use_role(",\"ttl\":2,\"max\":3");
-	const int64_t begun = now_us();
+	const int64_t begun = monotonic_us();
 	for (int i = 0; i < 350; i++) {
 		ck_assert(tick(NULL));
 		pause_ms(10);
@@ -894,7 +887,7 @@ START_TEST(logs_in_again_when_a_renewal_brings_little)
 
 	ck_assert_uint_ge(asked("POST auth/approle/login 200"), 2);
 	ck_assert_int_le(asked("POST auth/approle/login 200"),
-	                 1 + (now_us() - begun) / 1000000);
+	                 1 + (monotonic_us() - begun) / 1000000);
 	ck_assert_uint_eq(fakehost_logged(&host, "vault-denied"), 0);
 }
 END_TEST

@@ -13,29 +13,11 @@
 
 #include "core/flow/envelope.h"
 #include "core/plugin/schema.h"
+#include "tests/blocks.h"
 
-#define PADDING    64
-#define MAX_BLOCKS 1024
-
-static void *blocks[MAX_BLOCKS];
-static size_t block_count;
 static struct json_reader *reader;
 static struct bursar_message message;
 static struct bursar_error err;
-
-static void *block(size_t size)
-{
-	ck_assert_uint_lt(block_count, MAX_BLOCKS);
-	blocks[block_count] = calloc(1, size + PADDING);
-	ck_assert_ptr_nonnull(blocks[block_count]);
-	return blocks[block_count++];
-}
-
-static void *arena_alloc(struct bursar_arena *arena, size_t size)
-{
-	(void)arena;
-	return block(size);
-}
 
 static void setup(void)
 {
@@ -48,19 +30,13 @@ static void setup(void)
 static void teardown(void)
 {
 	json_reader_destroy(reader);
-	while (block_count > 0) {
-		free(blocks[--block_count]);
-	}
+	blocks_clear();
 }
 
 static enum envelope_result open_bytes(const char *text, size_t size)
 {
-	static struct bursar_arena arena = { arena_alloc };
-	char *copy = block(size);
-
-	memcpy(copy, text, size);
-	message.body = (struct bursar_span){ copy, size };
-	return envelope_open(reader, &arena, &schema, &message, &err);
+	message.body = (struct bursar_span){ blocks_copy(text, size), size };
+	return envelope_open(reader, &blocks_arena, &schema, &message, &err);
 }
 
 static enum envelope_result open_text(const char *text)

@@ -20,7 +20,6 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <check.h>
@@ -31,6 +30,7 @@
 
 #include <bursar/source.h>
 
+#include "common/monotonic.h"
 #include "core/plugin/schema.h"
 #include "tests/fakehost.h"
 
@@ -70,14 +70,6 @@ static size_t settled_count;
 static char reply[REPLY];
 
 /* --- the core ------------------------------------------------------------- */
-
-static int64_t now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
 
 static void copy(char *to, size_t room, struct bursar_span span)
 {
@@ -154,7 +146,7 @@ static void *run_core(void *arg)
 			.max_message = 8 << 20,
 		};
 
-		ops->read(source, &batch, wake, now_us() + 50000, &err);
+		ops->read(source, &batch, wake, monotonic_us() + 50000, &err);
 		settle_what_came();
 		if (full) {
 			poll(NULL, 0, 20);
@@ -393,10 +385,10 @@ static int64_t unsent(void)
 /* Whether the other side closes within so many milliseconds. */
 static bool closes_within(int fd, int ms)
 {
-	const int64_t until = now_us() + ms * INT64_C(1000);
+	const int64_t until = monotonic_us() + ms * INT64_C(1000);
 	char byte[256];
 
-	while (now_us() < until) {
+	while (monotonic_us() < until) {
 		struct pollfd pollfd = { .fd = fd, .events = POLLIN };
 
 		if (poll(&pollfd, 1, 20) > 0 &&
@@ -731,7 +723,7 @@ START_TEST(waits_for_a_port_that_is_taken)
 	struct bursar_source *second = ops->open(&host.host, &err);
 
 	ck_assert_ptr_nonnull(second);
-	ck_assert_int_eq(ops->read(second, &batch, wake, now_us() + 100000,
+	ck_assert_int_eq(ops->read(second, &batch, wake, monotonic_us() + 100000,
 	                           &err), BURSAR_RETRY);
 	ck_assert_msg(strstr(err.text, listen) != NULL, "%s", err.text);
 	ops->close(first);
@@ -1002,9 +994,9 @@ START_TEST(cuts_who_is_slow)
 	ck_assert_int_eq(post_json("{}"), 200);
 	ck_assert(closes_within(silent, 2000));
 	ck_assert(closes_within(half, 2000));
-	const int64_t until = now_us() + 2000000;
+	const int64_t until = monotonic_us() + 2000000;
 	bool cut = false;
-	while (!cut && now_us() < until) {
+	while (!cut && monotonic_us() < until) {
 		put(slow, " ", 1);	/* never silent, never done */
 		cut = closes_within(slow, 50);
 	}
@@ -1086,10 +1078,10 @@ START_TEST(while_it_is_parked_everybody_is_told_to_come_again)
 	ops->park(source, true);
 	ck_assert_int_eq(take_reply(fd), 503);
 	close(fd);
-	const int64_t before = now_us();
+	const int64_t before = monotonic_us();
 	ck_assert_int_eq(post_json("{}"), 503);
 	says("Retry-After");
-	ck_assert_int_lt(now_us() - before, 2000000);
+	ck_assert_int_lt(monotonic_us() - before, 2000000);
 	ops->park(source, false);
 	full = false;
 	begin_core();

@@ -3,18 +3,11 @@
 import http.client
 import json
 import re
-import socket
 
 import daemon
 
 SAMPLE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$')
 LABEL = re.compile(r'([a-zA-Z_]+)="((?:[^"\\]|\\.)*)"')
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 class Asked:
@@ -54,7 +47,7 @@ class Web(Asked):
     """A daemon that follows a folder and is asked over HTTP."""
 
     def __init__(self, ground, web=None, **more):
-        super().__init__(free_port())
+        super().__init__(daemon.free_port())
         self.ground = ground
         self.web = {"plugin": "web", "listen": "127.0.0.1:%d" % self.port}
         self.web.update(web or {})

@@ -42,8 +42,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "common/monotonic.h"
 
 #define ANSWER   2048		/* of an answer, all that is looked at */
 #define EVENTS   256
@@ -79,14 +80,6 @@ static size_t waiting;		/* of these, until again_at */
 static double *latencies;
 static size_t  latency_room;
 static struct { size_t requests, records, stored, duplicate, again; } sums;
-
-static int64_t now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
 
 __attribute__((format(printf, 1, 2), noreturn))
 static void fail(const char *fmt, ...)
@@ -141,7 +134,7 @@ static void send_again(struct client *c, bool with_connection)
 		close(c->fd);
 		c->fd = -1;
 	}
-	c->again_at = now_us() + PAUSE_US;
+	c->again_at = monotonic_us() + PAUSE_US;
 	waiting++;
 	sums.again++;
 }
@@ -221,7 +214,7 @@ static void begin_next(struct client *c)
 {
 	if (take_lines(c)) {
 		busy++;
-		c->begin = now_us();
+		c->begin = monotonic_us();
 		send_request(c);
 	}
 }
@@ -245,7 +238,7 @@ static void note_latency(const struct client *c)
 			fail("out of memory");
 		}
 	}
-	latencies[sums.requests++] = (double)(now_us() - c->begin) / 1e3;
+	latencies[sums.requests++] = (double)(monotonic_us() - c->begin) / 1e3;
 }
 
 static void answered(struct client *c)
@@ -321,7 +314,7 @@ static void take_answer(struct client *c)
 
 static void send_what_waits(void)
 {
-	const int64_t now = now_us();
+	const int64_t now = monotonic_us();
 
 	for (size_t i = 0; waiting > 0 && i < o.connections; i++) {
 		if (clients[i].again_at != 0 && clients[i].again_at <= now) {
@@ -334,7 +327,7 @@ static void send_what_waits(void)
 static void run(void)
 {
 	struct epoll_event events[EVENTS];
-	const int64_t until = now_us() + o.patience_us;
+	const int64_t until = monotonic_us() + o.patience_us;
 
 	while (busy > 0) {
 		const int count = epoll_wait(epoll, events, EVENTS,
@@ -352,7 +345,7 @@ static void run(void)
 			}
 		}
 		send_what_waits();
-		if (now_us() > until) {
+		if (monotonic_us() > until) {
 			fail("no end after %" PRId64 " s; %zu requests have no"
 			     " answer", o.patience_us / 1000000, busy);
 		}
@@ -455,13 +448,13 @@ int main(int argc, char **argv)
 			fail("connection %zu: %s", i, strerror(errno));
 		}
 	}
-	const int64_t begin = now_us();
+	const int64_t begin = monotonic_us();
 	const double cpu = cpu_s();
 	for (size_t i = 0; i < o.connections; i++) {
 		begin_next(&clients[i]);
 	}
 	run();
-	tell((double)(now_us() - begin) / 1e6, cpu_s() - cpu);
+	tell((double)(monotonic_us() - begin) / 1e6, cpu_s() - cpu);
 	while (o.hold && read(STDIN_FILENO, &end, 1) > 0) {
 	}
 	return EXIT_SUCCESS;
