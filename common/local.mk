@@ -61,7 +61,9 @@ noinst_LTLIBRARIES += %D%/libcolumns.la %D%/librollup.la \
 	%D%/columns.c \
 	%D%/columns.h \
 	%D%/holds.c \
-	%D%/holds.h
+	%D%/holds.h \
+	%D%/places.c \
+	%D%/places.h
 
 %C%_librollup_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
 %C%_librollup_la_SOURCES = %D%/rollup.c %D%/rollup.h

@@ -19,4 +19,10 @@ static inline int64_t monotonic_us(void)
 	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
+/* The same in milliseconds, as poll() counts them. */
+static inline int64_t monotonic_ms(void)
+{
+	return monotonic_us() / 1000;
+}
+
 #endif

@@ -6,8 +6,8 @@
  * Blocks come from a pool that all arenas share, so that the steady flow of
  * messages asks the system for nothing.  One thread at a time per arena.
  */
-#ifndef CORE_ARENA_H
-#define CORE_ARENA_H
+#ifndef CORE_BASE_ARENA_H
+#define CORE_BASE_ARENA_H
 
 #include <bursar/plugin.h>
 

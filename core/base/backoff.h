@@ -7,8 +7,8 @@
  * failure up to a cap, so that many clients of one server do not come back in
  * step.  (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015.)
  */
-#ifndef CORE_BACKOFF_H
-#define CORE_BACKOFF_H
+#ifndef CORE_BASE_BACKOFF_H
+#define CORE_BASE_BACKOFF_H
 
 #include <stdint.h>
 

@@ -12,8 +12,8 @@
  * same instance is logged at most 10 times in 10 seconds; the first line after
  * them says how many were held back.  Any thread.
  */
-#ifndef CORE_LOG_H
-#define CORE_LOG_H
+#ifndef CORE_BASE_LOG_H
+#define CORE_BASE_LOG_H
 
 #include <bursar/plugin.h>
 

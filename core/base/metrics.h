@@ -10,8 +10,8 @@
  * What can be told from a state at any time is not kept here but told when it
  * is asked for: see figures.h.
  */
-#ifndef CORE_METRICS_H
-#define CORE_METRICS_H
+#ifndef CORE_BASE_METRICS_H
+#define CORE_BASE_METRICS_H
 
 #include <stdatomic.h>
 

@@ -3,8 +3,8 @@
 /*
  * secrecy.h - what a process of ours leaves behind
  */
-#ifndef CORE_SECRECY_H
-#define CORE_SECRECY_H
+#ifndef CORE_BASE_SECRECY_H
+#define CORE_BASE_SECRECY_H
 
 #include <sys/resource.h>
 

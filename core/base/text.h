@@ -5,13 +5,14 @@
  *
  * Widths need LC_CTYPE to be set to a UTF-8 locale; text_locale() sees to it.
  */
-#ifndef CORE_TEXT_H
-#define CORE_TEXT_H
+#ifndef CORE_BASE_TEXT_H
+#define CORE_BASE_TEXT_H
 
 #include <stddef.h>
 #include <stdio.h>
 
-/* Takes the user's characters, or UTF-8 where they are not that. */
+/* Takes the user's characters, or UTF-8 where they are not that; for the whole
+ * process, so once and before there are threads. */
 void text_locale(void);
 
 /*

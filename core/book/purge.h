@@ -60,7 +60,8 @@ int purge_oldest(struct book *book, int64_t now, int64_t *due_us,
 
 /*
  * Takes all that is due, in short transactions, asking go_on() (may be NULL)
- * before each whether to, and before each new try of one.  The book is open for writing.
+ * before each whether to, and before each new try of one.  The book is open for
+ * writing.
  */
 int purge_take(struct book *book, const struct purge_rule *rule,
                bool (*go_on)(void *context, const struct bursar_purged *),

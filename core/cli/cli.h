@@ -37,8 +37,8 @@
  *
  * Main thread only.
  */
-#ifndef CORE_CLI_H
-#define CORE_CLI_H
+#ifndef CORE_CLI_CLI_H
+#define CORE_CLI_CLI_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -123,7 +123,8 @@ void cli_finish(struct cli *cli);
  * Parses the options of the command that runs.  Afterwards value[i] belongs to
  * options[i] of its table: the text given, "" for one that takes none, NULL
  * where it was not given; the last one counts, and cli->given has them all.
- * argc and argv are moved to the operands.  -h, -V, -c FILE and --format are done here.
+ * argc and argv are moved to the operands.  -h, -V, -c FILE and --format are
+ * done here.
  *
  * Returns true, or false: leave with cli->status at once.
  */

@@ -6,8 +6,8 @@
  * The words of its command line, its help and its manual page, each written
  * once.
  */
-#ifndef CORE_INVOCATION_H
-#define CORE_INVOCATION_H
+#ifndef CORE_CLI_INVOCATION_H
+#define CORE_CLI_INVOCATION_H
 
 #include "cli/cli.h"
 

@@ -320,7 +320,8 @@ void table_json_text(FILE *out, const char *text, size_t size)
 		} else if (json_is_plain(text[i])) {
 			fputc(text[i], out);
 		} else {
-			fwrite(escape, 1, json_escape(text[i], escape), out);
+			const size_t length = json_escape(text[i], escape);
+			fwrite(escape, 1, length, out);
 		}
 	}
 	fputc('"', out);

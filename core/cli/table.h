@@ -14,8 +14,8 @@
  * ' in front, unknown is an empty cell.  As JSON: one object with the rows
  * under "rows"; money is a number with all its digits, unknown is null.
  */
-#ifndef CORE_TABLE_H
-#define CORE_TABLE_H
+#ifndef CORE_CLI_TABLE_H
+#define CORE_CLI_TABLE_H
 
 #include <jansson.h>
 

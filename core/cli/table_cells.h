@@ -3,8 +3,8 @@
 /*
  * table_cells.h - what a table holds, for table.c and its ways to print
  */
-#ifndef CORE_TABLE_CELLS_H
-#define CORE_TABLE_CELLS_H
+#ifndef CORE_CLI_TABLE_CELLS_H
+#define CORE_CLI_TABLE_CELLS_H
 
 #include "cli/table.h"
 

@@ -3,8 +3,8 @@
 /*
  * checkup.h - whether the daemon would run: `bursar check`, `bursard --check`
  */
-#ifndef CORE_CHECKUP_H
-#define CORE_CHECKUP_H
+#ifndef CORE_CMD_CHECKUP_H
+#define CORE_CMD_CHECKUP_H
 
 #include <stdbool.h>
 #include <stdio.h>

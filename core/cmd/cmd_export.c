@@ -96,7 +96,8 @@ static void json_text(FILE *out, const char *text, size_t size)
 		}
 		fwrite(text + plain, 1, i - plain, out);
 		plain = i + 1;
-		fwrite(escape, 1, json_escape(text[i], escape), out);
+		const size_t length = json_escape(text[i], escape);
+		fwrite(escape, 1, length, out);
 	}
 	fwrite(text + plain, 1, size - plain, out);
 	fputc('"', out);

@@ -6,8 +6,8 @@
  * Each stands in core/cmd/cmd_NAME.c, which ends with its description; commands.c
  * lists them in the order in which `bursar help` does.
  */
-#ifndef CORE_COMMANDS_H
-#define CORE_COMMANDS_H
+#ifndef CORE_CMD_COMMANDS_H
+#define CORE_CMD_COMMANDS_H
 
 #include "cli/cli.h"
 

@@ -3,8 +3,8 @@
 /*
  * sealing.h - messages sealed and opened by hand, one envelope a line
  */
-#ifndef CORE_SEALING_H
-#define CORE_SEALING_H
+#ifndef CORE_CMD_SEALING_H
+#define CORE_CMD_SEALING_H
 
 #include <bursar/crypto.h>
 

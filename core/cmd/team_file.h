@@ -13,8 +13,8 @@
  * the first line names these columns they may stand at any place beside
  * others.
  */
-#ifndef CORE_TEAM_FILE_H
-#define CORE_TEAM_FILE_H
+#ifndef CORE_CMD_TEAM_FILE_H
+#define CORE_CMD_TEAM_FILE_H
 
 #include "flow/team_map.h"
 

@@ -7,9 +7,11 @@
  * in one map are refused.  ${NAME} in a value is replaced from the environment;
  * $${ is a literal ${.  A value that came from the environment says so, so
  * that it can be taken for a secret, and is not shown in messages.
+ *
+ * Main thread only: the key of conf_digest() is the process's.
  */
-#ifndef CORE_CONF_H
-#define CORE_CONF_H
+#ifndef CORE_CONF_CONF_H
+#define CORE_CONF_CONF_H
 
 #include <bursar/plugin.h>
 

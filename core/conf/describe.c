@@ -38,8 +38,9 @@ static void in_units(const struct unit *units, int64_t bound, char *out,
 	         bound == 0 ? "" : units->name);
 }
 
-const char *describe_bound(const struct bursar_option *option, int64_t bound,
-                           char *out, size_t size)
+/* A bound of the option as a user would write it: 64K, 250ms, 12. */
+static void write_bound(const struct bursar_option *option, int64_t bound,
+                        char *out, size_t size)
 {
 	if (option->type == BURSAR_TYPE_SIZE) {
 		in_units(sizes, bound, out, size);
@@ -48,7 +49,6 @@ const char *describe_bound(const struct bursar_option *option, int64_t bound,
 	} else {
 		snprintf(out, size, "%" PRId64, bound);
 	}
-	return out;
 }
 
 static bool has_bounds(const struct bursar_option *option)
@@ -72,8 +72,8 @@ static void bounds(const struct bursar_option *option, char *out, size_t size)
 	if (!has_bounds(option)) {
 		return;
 	}
-	describe_bound(option, option->min, min, sizeof(min));
-	describe_bound(option, option->max, max, sizeof(max));
+	write_bound(option, option->min, min, sizeof(min));
+	write_bound(option, option->max, max, sizeof(max));
 	if (option->max == INT64_MAX) {
 		snprintf(out, size, ", %s or more", min);
 	} else {

@@ -6,8 +6,8 @@
  * For `bursar plugins NAME`, for the manual and for messages, so that all say
  * the same.
  */
-#ifndef CORE_DESCRIBE_H
-#define CORE_DESCRIBE_H
+#ifndef CORE_CONF_DESCRIBE_H
+#define CORE_CONF_DESCRIBE_H
 
 #include <bursar/plugin.h>
 
@@ -21,11 +21,5 @@ extern const char *const describe_types[];
  */
 const char *describe_terms(const struct bursar_option *option, char *out,
                            size_t size);
-
-/*
- * A bound of the option as a user would write it: 64K, 250ms, 12.  Returns out.
- */
-const char *describe_bound(const struct bursar_option *option, int64_t bound,
-                           char *out, size_t size);
 
 #endif

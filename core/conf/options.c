@@ -15,7 +15,9 @@
 #include "conf/options.h"
 #include "conf/options_value.h"
 
-#define NAME_SIZE 80
+#define NAME_SIZE  80
+#define SHOWN_SIZE 64
+#define KNOWN_SIZE 600		/* all that one may say of a source over HTTP */
 
 /* One option of the tables with its value. */
 struct value {
@@ -73,8 +75,9 @@ static void report(const struct check *check, unsigned line,
 	             where(check), colon(check), value->option->name, text);
 }
 
-const char *options_shown(const struct conf *value,
-                          char shown[OPTIONS_SHOWN_SIZE])
+/* The value of an option as one may show it: in quotes, cut where it is long;
+ * a phrase in place of what came from the environment. */
+static const char *show(const struct conf *value, char shown[SHOWN_SIZE])
 {
 	if (value->interpolated) {
 		return "what the environment gives";
@@ -83,10 +86,10 @@ const char *options_shown(const struct conf *value,
 		return value->type == CONF_MAP ? "a map" : "a list";
 	}
 
-	const int size = snprintf(shown, OPTIONS_SHOWN_SIZE, "'%s'",
+	const int size = snprintf(shown, SHOWN_SIZE, "'%s'",
 	                          value->text);
-	if (size >= OPTIONS_SHOWN_SIZE) {
-		size_t end = OPTIONS_SHOWN_SIZE - 5;
+	if (size >= SHOWN_SIZE) {
+		size_t end = SHOWN_SIZE - 5;
 
 		while (((unsigned char)shown[end] & 0xc0) == 0x80) {
 			end--;		/* no half characters */
@@ -285,12 +288,36 @@ static bool is_left_out(const struct conf *given, const struct value *value)
 	        !given->interpolated);
 }
 
+/* Whether it holds a value, or values where the option takes several; if not,
+ * says so. */
+static bool holds_value(const struct check *check, const struct value *value,
+                        const struct conf *given)
+{
+	char shown[SHOWN_SIZE];
+
+	if (given->type == CONF_MAP ||
+	    (given->type == CONF_LIST &&
+	     value->option->type != BURSAR_TYPE_LIST)) {
+		findings_add(check->findings, given->line, "%s%soption '%s': "
+		             "one value is wanted, not %s", where(check),
+		             colon(check), given->key,
+		             show(given, shown));
+		return false;
+	}
+	if (conf_is_empty(given)) {
+		report(check, given->line, value, given->interpolated ?
+		       "the variable is empty" : "nothing is written there");
+		return false;
+	}
+	return true;
+}
+
 static void take_given(const struct check *check, const struct conf *given)
 {
 	bool is_file;
 	struct value *value = find(check->options, given->key, &is_file);
 	struct bursar_error err = { 0 };
-	char shown[OPTIONS_SHOWN_SIZE];
+	char shown[SHOWN_SIZE];
 
 	if (value == NULL) {
 		report_unknown(check, given);
@@ -301,20 +328,8 @@ static void take_given(const struct check *check, const struct conf *given)
 
 	value->is_given = true;
 	value->line = given->line;
-	if (given->broken || is_left_out(given, value)) {
-		return;
-	}
-	if (given->type == CONF_MAP ||
-	    (given->type == CONF_LIST && type != BURSAR_TYPE_LIST)) {
-		findings_add(check->findings, given->line, "%s%soption '%s': "
-		             "one value is wanted, not %s", where(check),
-		             colon(check), given->key,
-		             options_shown(given, shown));
-		return;
-	}
-	if (conf_is_empty(given)) {
-		report(check, given->line, value, given->interpolated ?
-		       "the variable is empty" : "nothing is written there");
+	if (given->broken || is_left_out(given, value) ||
+	    !holds_value(check, value, given)) {
 		return;
 	}
 	if (type == BURSAR_TYPE_LIST) {
@@ -322,7 +337,7 @@ static void take_given(const struct check *check, const struct conf *given)
 	} else if (type == BURSAR_TYPE_SECRET) {
 		take_secret(check, value, given, is_file);
 	} else if (take_text(check, value, given->text,
-	                     options_shown(given, shown), given->line,
+	                     show(given, shown), given->line,
 	                     &err) != 0) {
 		report(check, given->line, value, err.text);
 		return;

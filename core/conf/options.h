@@ -5,9 +5,12 @@
  *
  * The one place that knows how an option is written: types, units, bounds,
  * secrets, and the nearest right word for a wrong one.
+ *
+ * Checked in the main thread; what was checked does not change any more, and
+ * any thread may ask for values.
  */
-#ifndef CORE_OPTIONS_H
-#define CORE_OPTIONS_H
+#ifndef CORE_CONF_OPTIONS_H
+#define CORE_CONF_OPTIONS_H
 
 #include "conf/conf.h"
 
@@ -54,12 +57,6 @@ bool options_given(const struct options *options, const char *name,
 /* Equal for equal secrets, see conf_digest(): tells whether one changed. */
 void options_digest(const struct options *options,
                     char digest[CONF_DIGEST_SIZE]);
-
-/* The value of an option as one may show it: in quotes, cut where it is long;
- * a phrase in place of what came from the environment. */
-#define OPTIONS_SHOWN_SIZE 64
-const char *options_shown(const struct conf *value,
-                          char shown[OPTIONS_SHOWN_SIZE]);
 
 /*
  * The word of `words` (a NULL-terminated list) that is nearest to `word`, or

@@ -8,8 +8,8 @@
  * -1 with err->text set to the rest of a sentence that began with the name of
  * the option: "'20x' is not a duration; write 20ms, 5s, 2m, 1h or 7d".
  */
-#ifndef CORE_OPTIONS_VALUE_H
-#define CORE_OPTIONS_VALUE_H
+#ifndef CORE_CONF_OPTIONS_VALUE_H
+#define CORE_CONF_OPTIONS_VALUE_H
 
 #include <bursar/plugin.h>
 

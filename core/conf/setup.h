@@ -9,8 +9,8 @@
  *
  * Main thread only.  A setup does not change once it is loaded.
  */
-#ifndef CORE_SETUP_H
-#define CORE_SETUP_H
+#ifndef CORE_CONF_SETUP_H
+#define CORE_CONF_SETUP_H
 
 #include "conf/options.h"
 #include "plugin/schema.h"

@@ -3,8 +3,8 @@
 /*
  * setup_build.h - what the files that make a setup share
  */
-#ifndef CORE_SETUP_BUILD_H
-#define CORE_SETUP_BUILD_H
+#ifndef CORE_CONF_SETUP_BUILD_H
+#define CORE_CONF_SETUP_BUILD_H
 
 #include "conf/setup.h"
 

@@ -381,6 +381,41 @@ static bool is_sealed(const struct setup *setup, size_t kind, uint32_t sinks)
 	return false;
 }
 
+static void warn_of_mixed_source(const struct build *build,
+                                 const struct setup_source *source,
+                                 uint32_t required)
+{
+	const struct setup *setup = build->setup;
+	const uint32_t kinds = kinds_of(source);
+	uint32_t first = 0;
+	bool differs = false, sealed = false, clear = false;
+
+	for (size_t k = 0; k < SCHEMA_KINDS; k++) {
+		const uint32_t sinks = setup->routes[k] & required;
+
+		if ((kinds & 1u << k) != 0 && sinks != 0) {
+			first = first != 0 ? first : sinks;
+			differs |= sinks != first;
+			sealed |= is_sealed(setup, k, sinks);
+			clear |= !is_sealed(setup, k, sinks);
+		}
+	}
+	if (sealed && clear && !differs) {
+		findings_add(build->warnings, source->item.line,
+		             "source '%s' feeds kinds that are sealed and "
+		             "kinds that are not: without the key none of "
+		             "them is taken; give it a 'kind'",
+		             source->item.name);
+	}
+	if (differs) {
+		findings_add(build->warnings, source->item.line,
+		             "source '%s' feeds kinds that go to different "
+		             "sinks: when one stands still, so do the others; "
+		             "give it a 'kind', or each kind a source of its "
+		             "own", source->item.name);
+	}
+}
+
 /* One sink that stands still stops all that comes from a source. */
 static void warn_of_mixed_sources(const struct build *build)
 {
@@ -388,37 +423,7 @@ static void warn_of_mixed_sources(const struct build *build)
 	const uint32_t required = required_mask(setup);
 
 	for (size_t i = 0; i < setup->source_count; i++) {
-		const uint32_t kinds = kinds_of(&setup->sources[i]);
-		uint32_t first = 0;
-		bool differs = false, sealed = false, clear = false;
-
-		for (size_t k = 0; k < SCHEMA_KINDS; k++) {
-			const uint32_t sinks = setup->routes[k] & required;
-
-			if ((kinds & 1u << k) != 0 && sinks != 0) {
-				first = first != 0 ? first : sinks;
-				differs |= sinks != first;
-				sealed |= is_sealed(setup, k, sinks);
-				clear |= !is_sealed(setup, k, sinks);
-			}
-		}
-		if (sealed && clear && !differs) {
-			findings_add(build->warnings,
-			             setup->sources[i].item.line,
-			             "source '%s' feeds kinds that are sealed "
-			             "and kinds that are not: without the key "
-			             "none of them is taken; give it a 'kind'",
-			             setup->sources[i].item.name);
-		}
-		if (differs) {
-			findings_add(build->warnings,
-			             setup->sources[i].item.line,
-			             "source '%s' feeds kinds that go to "
-			             "different sinks: when one stands still, "
-			             "so do the others; give it a 'kind', or "
-			             "each kind a source of its own",
-			             setup->sources[i].item.name);
-		}
+		warn_of_mixed_source(build, &setup->sources[i], required);
 	}
 }
 

@@ -7,8 +7,8 @@
  *	HUP		reopen what changed in the configuration
  *	USR1		log the state
  */
-#ifndef CORE_DAEMON_H
-#define CORE_DAEMON_H
+#ifndef CORE_DAEMON_DAEMON_H
+#define CORE_DAEMON_DAEMON_H
 
 #include "conf/setup.h"
 

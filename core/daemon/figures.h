@@ -8,8 +8,8 @@
  * the process takes.  A source or sink that a reload took away is not among
  * them any more.
  */
-#ifndef CORE_FIGURES_H
-#define CORE_FIGURES_H
+#ifndef CORE_DAEMON_FIGURES_H
+#define CORE_DAEMON_FIGURES_H
 
 #include "daemon/services.h"
 #include "flow/pipeline.h"

@@ -10,8 +10,8 @@
  *
  * Main thread only.
  */
-#ifndef CORE_NOTIFY_H
-#define CORE_NOTIFY_H
+#ifndef CORE_DAEMON_NOTIFY_H
+#define CORE_DAEMON_NOTIFY_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -12,8 +12,8 @@
  *
  * Main thread only, but for services_state().
  */
-#ifndef CORE_SERVICES_H
-#define CORE_SERVICES_H
+#ifndef CORE_DAEMON_SERVICES_H
+#define CORE_DAEMON_SERVICES_H
 
 #include <jansson.h>
 

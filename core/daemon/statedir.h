@@ -3,8 +3,8 @@
 /*
  * statedir.h - the folder that belongs to one daemon
  */
-#ifndef CORE_STATEDIR_H
-#define CORE_STATEDIR_H
+#ifndef CORE_DAEMON_STATEDIR_H
+#define CORE_DAEMON_STATEDIR_H
 
 #include <bursar/plugin.h>
 

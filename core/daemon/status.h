@@ -5,8 +5,8 @@
  *
  * A client connects to <state-dir>/status and reads one JSON object.
  */
-#ifndef CORE_STATUS_H
-#define CORE_STATUS_H
+#ifndef CORE_DAEMON_STATUS_H
+#define CORE_DAEMON_STATUS_H
 
 #include <jansson.h>
 

@@ -196,16 +196,6 @@ static bool is_body(const struct bursar_record *record, size_t field)
 	       record->values[field].is_set;
 }
 
-bool bodies_any(const struct bursar_record *record)
-{
-	for (size_t i = 0; i < record->kind->field_count; i++) {
-		if (is_body(record, i)) {
-			return true;
-		}
-	}
-	return false;
-}
-
 static enum bursar_verdict no_memory(struct bursar_error *err)
 {
 	bursar_fail(err, ENOMEM, "no memory to seal a record");

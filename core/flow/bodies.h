@@ -23,8 +23,8 @@
  *
  * One thread per keyring is not needed: see keyring.h.
  */
-#ifndef CORE_BODIES_H
-#define CORE_BODIES_H
+#ifndef CORE_FLOW_BODIES_H
+#define CORE_FLOW_BODIES_H
 
 #include "base/arena.h"
 #include "flow/keyring.h"
@@ -37,9 +37,6 @@
 
 /* Headers of a sealed text. */
 #define BODIES_HEADERS 4
-
-/* Whether it has a body at all. */
-bool bodies_any(const struct bursar_record *record);
 
 /*
  * Seals the bodies of a record that has its id, and sets sealed_by and

@@ -37,8 +37,8 @@
  *
  * Any thread.
  */
-#ifndef CORE_DEADLETTER_H
-#define CORE_DEADLETTER_H
+#ifndef CORE_FLOW_DEADLETTER_H
+#define CORE_FLOW_DEADLETTER_H
 
 #include <bursar/message.h>
 #include <bursar/schema.h>

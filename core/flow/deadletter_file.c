@@ -8,6 +8,7 @@
 #include "config.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -40,7 +41,8 @@ static bool is_day(const char *name, int64_t *us)
 	return rfc3339_parse(text, strlen(text), us);
 }
 
-DIR *deadletter_folder_list(int folder)
+/* A listing of an open folder from its start; NULL with errno set. */
+static DIR *list_folder(int folder)
 {
 	const int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0) {
@@ -75,7 +77,7 @@ static bool add_day(struct deadletter_days *days, const char *name)
 
 int deadletter_days_list(int folder, struct deadletter_days *days)
 {
-	DIR *dir = deadletter_folder_list(folder);
+	DIR *dir = list_folder(folder);
 	const struct dirent *entry;
 	int64_t us;
 	bool all = true;

@@ -7,10 +7,8 @@
  * of a line, and deadletter_file.c, which knows that of the folder; nobody
  * else includes it.
  */
-#ifndef CORE_DEADLETTER_FILE_H
-#define CORE_DEADLETTER_FILE_H
-
-#include <dirent.h>
+#ifndef CORE_FLOW_DEADLETTER_FILE_H
+#define CORE_FLOW_DEADLETTER_FILE_H
 
 #include <jansson.h>
 
@@ -38,9 +36,6 @@ bool deadletter_peek(const char *line, size_t size,
                      char id[DEADLETTER_ID_SIZE], int64_t *expires);
 
 /* --- the folder ---------------------------------------------------------- */
-
-/* A listing of an open folder from its start; NULL with errno set. */
-DIR *deadletter_folder_list(int folder);
 
 /* The names of its files of letters, oldest first. */
 struct deadletter_days {

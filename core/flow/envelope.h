@@ -13,8 +13,8 @@
  * other members are ignored, of equal ones the last wins.  What is in an
  * envelope is not looked into for another.
  */
-#ifndef CORE_ENVELOPE_H
-#define CORE_ENVELOPE_H
+#ifndef CORE_FLOW_ENVELOPE_H
+#define CORE_FLOW_ENVELOPE_H
 
 #include <bursar/message.h>
 #include <bursar/schema.h>

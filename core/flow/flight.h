@@ -15,8 +15,8 @@
  * the only things that change are the atomics of its messages, and each record
  * by the one sink that has it.
  */
-#ifndef CORE_FLIGHT_H
-#define CORE_FLIGHT_H
+#ifndef CORE_FLOW_FLIGHT_H
+#define CORE_FLOW_FLIGHT_H
 
 #include <stdatomic.h>
 

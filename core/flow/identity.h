@@ -6,8 +6,8 @@
  * BLAKE2b (RFC 7693) of libsodium: nobody can make two ids that share a key,
  * or two bodies that share a check by design.  Any thread.
  */
-#ifndef CORE_IDENTITY_H
-#define CORE_IDENTITY_H
+#ifndef CORE_FLOW_IDENTITY_H
+#define CORE_FLOW_IDENTITY_H
 
 #include <bursar/schema.h>
 

@@ -297,6 +297,38 @@ static bool is_finished(const struct flight_message *m)
 	return atomic_load(&((struct flight_message *)m)->waiting) == 0;
 }
 
+/* Whether its writers are not done with it, or one before it in its lane. */
+static bool must_wait(struct intake *in, const struct flight_message *m)
+{
+	if (in->recalling) {
+		return false;
+	}
+	if (!is_finished(m)) {
+		lanes_block(&in->lanes, m->lane);
+		return true;
+	}
+	return lanes_is_blocked(&in->lanes, m->lane);
+}
+
+/* What the source is told of it; the message itself where it may ask. */
+static void list_message(struct intake *in, struct flight_message *m,
+                         size_t at)
+{
+	const enum bursar_outcome outcome =
+		in->recalling ? BURSAR_RETURNED : flight_outcome(m);
+	const bool refused = outcome == BURSAR_REFUSED ||
+	                     outcome == BURSAR_CONFLICT;
+
+	in->settling[at] = m;
+	in->settled[at] = (struct bursar_settled){
+		.token = m->token,
+		.outcome = outcome,
+		.reason = refused ? atomic_load(&m->reason) : NULL,
+		.message = refused || outcome == BURSAR_RETURNED
+		         ? flight_delivered(m, &in->settling_rooms[at]) : NULL,
+	};
+}
+
 /* Messages of this flight that can be settled now, into in->settling. */
 static size_t list_settled(struct intake *in, struct flight *flight,
                            size_t count)
@@ -311,40 +343,9 @@ static size_t list_settled(struct intake *in, struct flight *flight,
 	}
 	for (struct flight_message *m = flight->first;
 	     m != NULL && count < SETTLE_MAX; m = m->next) {
-		if (m->settled) {
-			continue;
+		if (!m->settled && !must_wait(in, m)) {
+			list_message(in, m, count++);
 		}
-		if (in->recalling) {
-			in->settling[count] = m;
-			in->settled[count] = (struct bursar_settled){
-				.token = m->token,
-				.outcome = BURSAR_RETURNED,
-				.message = flight_delivered(
-					m, &in->settling_rooms[count]),
-			};
-			count++;
-			continue;
-		}
-		if (!is_finished(m)) {
-			lanes_block(&in->lanes, m->lane);
-			continue;
-		}
-		if (lanes_is_blocked(&in->lanes, m->lane)) {
-			continue;
-		}
-		const enum bursar_outcome outcome = flight_outcome(m);
-		const bool refused = outcome == BURSAR_REFUSED ||
-		                     outcome == BURSAR_CONFLICT;
-		in->settling[count] = m;
-		in->settled[count] = (struct bursar_settled){
-			.token = m->token,
-			.outcome = outcome,
-			.reason = refused ? atomic_load(&m->reason) : NULL,
-			.message = refused || outcome == BURSAR_RETURNED
-			         ? flight_delivered(m,
-			                   &in->settling_rooms[count]) : NULL,
-		};
-		count++;
 	}
 	return count;
 }
@@ -1013,6 +1014,23 @@ static void get_metrics(struct intake *in)
 	                            source, NULL);
 }
 
+static struct preparer preparer_of(const struct intake_options *options)
+{
+	return (struct preparer){
+		.source = options->source,
+		.format = options->format,
+		.format_ops = options->format_ops,
+		.keyring = options->keyring,
+		.box = options->box,
+		.prices = options->prices,
+		.teams = options->teams,
+		.routes = options->routes,
+		.required = options->required,
+		.seals = options->seals,
+		.max_message = options->max_message,
+	};
+}
+
 struct intake *intake_create(const struct intake_options *options,
                              struct bursar_error *err)
 {
@@ -1027,19 +1045,7 @@ struct intake *intake_create(const struct intake_options *options,
 	in->since = clock_mono_us();
 	pthread_mutex_init(&in->lock, NULL);
 	lanes_init(&in->lanes);
-	in->preparer = (struct preparer){
-		.source = options->source,
-		.format = options->format,
-		.format_ops = options->format_ops,
-		.keyring = options->keyring,
-		.box = options->box,
-		.prices = options->prices,
-		.teams = options->teams,
-		.routes = options->routes,
-		.required = options->required,
-		.seals = options->seals,
-		.max_message = options->max_message,
-	};
+	in->preparer = preparer_of(options);
 	in->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (in->bell < 0) {
 		bursar_fail(err, errno, "eventfd: %s", strerror(errno));

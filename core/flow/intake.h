@@ -11,8 +11,8 @@
  * bound on what is in flight: with no room it reads nothing, but still calls
  * read() once a second and settles what is finished.
  */
-#ifndef CORE_INTAKE_H
-#define CORE_INTAKE_H
+#ifndef CORE_FLOW_INTAKE_H
+#define CORE_FLOW_INTAKE_H
 
 #include <bursar/source.h>
 

@@ -3,8 +3,8 @@
 /*
  * keyring.h - a crypto that several threads use, one call at a time
  */
-#ifndef CORE_KEYRING_H
-#define CORE_KEYRING_H
+#ifndef CORE_FLOW_KEYRING_H
+#define CORE_FLOW_KEYRING_H
 
 #include <pthread.h>
 

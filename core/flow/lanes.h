@@ -5,8 +5,8 @@
  *
  * Made anew with every look at the flights, hence cheap to clear.
  */
-#ifndef CORE_LANES_H
-#define CORE_LANES_H
+#ifndef CORE_FLOW_LANES_H
+#define CORE_FLOW_LANES_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -7,8 +7,8 @@
  * are none, it expires by the label in the headers, and within phi-ttl-days
  * unless it is a fact that came in clear.
  */
-#ifndef CORE_LETTER_H
-#define CORE_LETTER_H
+#ifndef CORE_FLOW_LETTER_H
+#define CORE_FLOW_LETTER_H
 
 #include "flow/deadletter.h"
 #include "flow/flight.h"

@@ -9,8 +9,8 @@
  *
  * One thread.
  */
-#ifndef CORE_OPENER_H
-#define CORE_OPENER_H
+#ifndef CORE_FLOW_OPENER_H
+#define CORE_FLOW_OPENER_H
 
 #include "flow/bodies.h"
 

@@ -6,8 +6,8 @@
  * What texts point to stays where it is.  The way back for a record is
  * bursar_unpack() of bursar/schema.h, which has the form.
  */
-#ifndef CORE_PACK_H
-#define CORE_PACK_H
+#ifndef CORE_FLOW_PACK_H
+#define CORE_FLOW_PACK_H
 
 #include <bursar/message.h>
 #include <bursar/schema.h>

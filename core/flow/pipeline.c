@@ -208,6 +208,22 @@ static void free_lists(struct pipeline *p)
 	free(p->intakes);
 }
 
+/* What follows from the setup alone; false: out of memory. */
+static bool take_setup(struct pipeline *p, const struct setup *setup)
+{
+	p->setup = setup;
+	p->retention = (struct retention){
+		.default_days = setup->default_days,
+		.phi_ttl_days = setup->phi_ttl_days,
+		.session_only_ms = setup->session_only_ms,
+	};
+	p->box = (struct letterbox){ p->o.letters, &p->retention };
+	for (size_t i = 0; i < setup->sink_count; i++) {
+		p->required |= (uint32_t)setup->sinks[i].required << i;
+	}
+	return make_lists(p);
+}
+
 struct pipeline *pipeline_create(const struct setup *setup,
                                  const struct pipeline_options *options,
                                  struct unit **pool, struct bursar_error *err)
@@ -219,17 +235,7 @@ struct pipeline *pipeline_create(const struct setup *setup,
 		return NULL;
 	}
 	p->o = *options;
-	p->setup = setup;
-	p->retention = (struct retention){
-		.default_days = setup->default_days,
-		.phi_ttl_days = setup->phi_ttl_days,
-		.session_only_ms = setup->session_only_ms,
-	};
-	p->box = (struct letterbox){ options->letters, &p->retention };
-	for (size_t i = 0; i < setup->sink_count; i++) {
-		p->required |= (uint32_t)setup->sinks[i].required << i;
-	}
-	if (!make_lists(p)) {
+	if (!take_setup(p, setup)) {
 		free_lists(p);
 		free(p);
 		bursar_fail(err, ENOMEM, "out of memory");

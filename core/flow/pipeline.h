@@ -5,11 +5,11 @@
  *
  *	create --> start --> (runs) --> stop --> release
  *
- * Main thread only, but for pipeline_state(): that any thread may call between
- * start and stop.
+ * Main thread only, but for pipeline_state(), pipeline_letter_bytes() and the
+ * three pipeline_get_...(): those any thread may call between start and stop.
  */
-#ifndef CORE_PIPELINE_H
-#define CORE_PIPELINE_H
+#ifndef CORE_FLOW_PIPELINE_H
+#define CORE_FLOW_PIPELINE_H
 
 #include <jansson.h>
 
@@ -67,26 +67,24 @@ bool pipeline_is_ready(const struct pipeline *pipeline);
 /* What the pipeline was made of. */
 const struct setup *pipeline_setup(const struct pipeline *pipeline);
 
-/* Bytes of dead letters on the disk.  Any thread. */
+/* Bytes of dead letters on the disk. */
 size_t pipeline_letter_bytes(const struct pipeline *pipeline);
 
-/* What a source and a sink of that number are doing; between start and stop,
- * any thread. */
+/* What a source and a sink of that number are doing. */
 void pipeline_get_source(const struct pipeline *pipeline, size_t i,
                          struct intake_status *status);
 void pipeline_get_sink(const struct pipeline *pipeline, size_t i,
                        struct writer_status *status);
 
 /* Of the sinks that a kind needs, the state that holds it up most, and why.
- * False: the kind goes to none that is required.  As those before. */
+ * False: the kind goes to none that is required. */
 bool pipeline_get_route(const struct pipeline *pipeline, size_t kind,
                         enum writer_state *state, char why[300]);
 
 /* State as a JSON object, the caller's; NULL: out of memory. */
 json_t *pipeline_state(const struct pipeline *pipeline);
 
-/* Logs the state, an event for each source and
- * sink. */
+/* Logs the state, an event for each source and sink. */
 void pipeline_log_state(const struct pipeline *pipeline);
 
 #endif

@@ -213,25 +213,49 @@ static enum step need_crypto(struct preparer *p, struct flight_message *m,
 	return STEP_ON;
 }
 
-/* Opens every encrypted message of the list at once. */
+/* The encrypted messages of a flight, in its order; in its scratch memory. */
+struct opening {
+	struct flight_message **messages;
+	struct bursar_sealed   *results;	/* one for each, after unseal() */
+	size_t                  count;
+	size_t                  next;		/* see result_of() */
+};
+
+/* Opens every message of the list at once. */
 static enum bursar_verdict unseal(struct preparer *p, struct flight *flight,
-                                  struct flight_message **list, size_t count,
-                                  struct bursar_sealed **sealed,
+                                  struct opening *opening,
                                   struct bursar_error *err)
 {
-	*sealed = arena_alloc(&flight->scratch, count * sizeof(**sealed));
-	if (*sealed == NULL) {
+	const size_t count = opening->count;
+
+	if (count == 0) {
+		return BURSAR_DONE;
+	}
+	opening->results = arena_alloc(&flight->scratch,
+	                               count * sizeof(*opening->results));
+	if (opening->results == NULL) {
 		bursar_fail(err, ENOMEM, "out of memory");
 		return BURSAR_RETRY;
 	}
 	for (size_t i = 0; i < count; i++) {
-		(*sealed)[i] = (struct bursar_sealed){
-			.message = list[i]->clear,
+		opening->results[i] = (struct bursar_sealed){
+			.message = opening->messages[i]->clear,
 			.proven = p->source->strangers,
 		};
 	}
-	return keyring_unseal(p->keyring, *sealed, count, &flight->arena.base,
-	                      err);
+	return keyring_unseal(p->keyring, opening->results, count,
+	                      &flight->arena.base, err);
+}
+
+/* What became of `m`, or NULL if it was in clear; asked in their order. */
+static const struct bursar_sealed *result_of(struct opening *opening,
+                                             const struct flight_message *m)
+{
+	if (opening->next == opening->count ||
+	    opening->messages[opening->next] != m) {
+		return NULL;
+	}
+	return &opening->results[opening->next++];
 }
 
 /* The opened message takes the place of the sealed one. */
@@ -939,10 +963,8 @@ static enum step one_message(struct preparer *p, struct flight_message *m,
  * message that could not be dealt with, *at.
  */
 static enum step first_pass(struct preparer *p, struct flight_message **at,
-                            struct flight_message **list, size_t *count,
-                            struct bursar_error *err)
+                            struct opening *opening, struct bursar_error *err)
 {
-	*count = 0;
 	for (; *at != NULL; *at = (*at)->next) {
 		if (is_letter(*at)) {
 			continue;
@@ -957,54 +979,36 @@ static enum step first_pass(struct preparer *p, struct flight_message **at,
 			return step;
 		}
 		if (step == STEP_ON && is_encrypted((*at)->clear)) {
-			list[(*count)++] = *at;
+			opening->messages[opening->count++] = *at;
 		}
 	}
 	return STEP_ON;
 }
 
-static enum prepared prepare_all(struct preparer *p, struct flight *flight,
-                                 struct flight_message **from, bool *outage,
+/*
+ * Second pass: [*from, end) one after another.  *from is the message that
+ * could not be dealt with, or end.
+ */
+static enum prepared second_pass(struct preparer *p,
+                                 struct flight_message **from,
+                                 const struct flight_message *end,
+                                 struct opening *opening, bool *outage,
                                  struct bursar_error *err)
 {
-	struct flight_message *first = *from != NULL ? *from : flight->first;
-	struct flight_message *end = first;
-	struct bursar_sealed *sealed = NULL;
-	size_t count, opened = 0;
-
-	*outage = false;
-	*from = first;
-	struct flight_message **list =
-		arena_alloc(&flight->scratch, flight->count * sizeof(*list));
-	if (list == NULL) {
-		bursar_fail(err, ENOMEM, "out of memory");
-		return PREPARED_RETURN;
-	}
-	const enum step stopped = first_pass(p, &end, list, &count, err);
-	if (count > 0 &&
-	    unseal(p, flight, list, count, &sealed, err) != BURSAR_DONE) {
-		/* The clear ones before the first sealed one could go on; they
-		 * are given back with it, so that order is kept. */
-		*outage = true;
-		return PREPARED_RETURN;
-	}
-
+	const struct flight_message *first = *from;
 	const int64_t now = clock_wall_us();
-	for (struct flight_message *m = first; m != end; m = m->next) {
-		const bool was_sealed = opened < count && list[opened] == m;
-		enum step step = STEP_ON;
 
-		*from = m;
-		if (was_sealed && p->broken_in_row >= PREPARE_BROKEN_MAX &&
-		    sealed[opened].result == BURSAR_BROKEN && m != first) {
+	for (; *from != end; *from = (*from)->next) {
+		const struct bursar_sealed *sealed = result_of(opening, *from);
+
+		if (sealed != NULL && sealed->result == BURSAR_BROKEN &&
+		    p->broken_in_row >= PREPARE_BROKEN_MAX && *from != first) {
 			return PREPARED_RETURN;
 		}
-		if (!is_letter(m)) {
-			step = one_message(p, m,
-			                   was_sealed ? &sealed[opened] : NULL,
-			                   now, err);
+		if (is_letter(*from)) {
+			continue;
 		}
-		opened += was_sealed;
+		const enum step step = one_message(p, *from, sealed, now, err);
 		if (step == STEP_MEMORY || step == STEP_NO_KEY) {
 			*outage = step == STEP_NO_KEY;
 			return PREPARED_RETURN;
@@ -1013,7 +1017,36 @@ static enum prepared prepare_all(struct preparer *p, struct flight *flight,
 			return PREPARED_LETTERS;
 		}
 	}
+	return PREPARED;
+}
+
+static enum prepared prepare_all(struct preparer *p, struct flight *flight,
+                                 struct flight_message **from, bool *outage,
+                                 struct bursar_error *err)
+{
+	struct flight_message *end = *from != NULL ? *from : flight->first;
+	struct opening opening = { 0 };
+
+	*outage = false;
 	*from = end;
+	opening.messages = arena_alloc(&flight->scratch, flight->count *
+	                               sizeof(*opening.messages));
+	if (opening.messages == NULL) {
+		bursar_fail(err, ENOMEM, "out of memory");
+		return PREPARED_RETURN;
+	}
+	const enum step stopped = first_pass(p, &end, &opening, err);
+	if (unseal(p, flight, &opening, err) != BURSAR_DONE) {
+		/* The clear ones before the first sealed one could go on; they
+		 * are given back with it, so that order is kept. */
+		*outage = true;
+		return PREPARED_RETURN;
+	}
+	const enum prepared prepared = second_pass(p, from, end, &opening,
+	                                           outage, err);
+	if (prepared != PREPARED) {
+		return prepared;
+	}
 	return stopped == STEP_MEMORY ? PREPARED_RETURN :
 	       stopped == STEP_STUCK ? PREPARED_LETTERS : PREPARED;
 }

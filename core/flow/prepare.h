@@ -21,8 +21,8 @@
  *
  * One thread per preparer.
  */
-#ifndef CORE_PREPARE_H
-#define CORE_PREPARE_H
+#ifndef CORE_FLOW_PREPARE_H
+#define CORE_FLOW_PREPARE_H
 
 #include <bursar/format.h>
 

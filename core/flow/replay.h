@@ -5,10 +5,10 @@
  *
  * Letters go through the crypto, the format and the sinks that their source
  * has now, as if the source delivered them again: with the same ids, so that
- * what was stored meanwhile is a duplicate.
+ * what was stored meanwhile is a duplicate.  Main thread only.
  */
-#ifndef CORE_REPLAY_H
-#define CORE_REPLAY_H
+#ifndef CORE_FLOW_REPLAY_H
+#define CORE_FLOW_REPLAY_H
 
 #include <jansson.h>
 

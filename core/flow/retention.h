@@ -17,8 +17,8 @@
  *
  * Pure; any thread.
  */
-#ifndef CORE_RETENTION_H
-#define CORE_RETENTION_H
+#ifndef CORE_FLOW_RETENTION_H
+#define CORE_FLOW_RETENTION_H
 
 #include <bursar/schema.h>
 

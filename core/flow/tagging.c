@@ -63,7 +63,7 @@ static size_t make_words(struct bursar_span key, char *out)
 	return size;
 }
 
-bool tags_key_is_secret(struct bursar_span key)
+static bool is_secret(struct bursar_span key)
 {
 	static const char *const secrets[] = {
 		"_api_key_", "_access_token_", "_authorization_",
@@ -265,7 +265,7 @@ static void put_nested(struct tags *tags, struct writing *w, uint32_t node)
 
 			put_text(w, key);
 			put(w, ":", 1);
-			secret = tags_key_is_secret(key);
+			secret = is_secret(key);
 			at++;
 		}
 		if (secret) {
@@ -287,7 +287,7 @@ static void put_value(struct tags *tags, struct writing *w,
 	char room[TAGS_VALUE_MAX + 1];
 	struct writing nested = { .data = room, .room = sizeof(room) };
 
-	if (tags_key_is_secret(entry->key)) {
+	if (is_secret(entry->key)) {
 		put_text(w, (struct bursar_span){
 			TAGS_REDACTED, strlen(TAGS_REDACTED) });
 	} else if (entry->node == 0) {

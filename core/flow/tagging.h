@@ -5,13 +5,11 @@
  *
  * common/tags.h says how that is.  One thread per struct tags.
  */
-#ifndef CORE_TAGGING_H
-#define CORE_TAGGING_H
+#ifndef CORE_FLOW_TAGGING_H
+#define CORE_FLOW_TAGGING_H
 
 #include "common/json.h"
 #include "common/tags.h"
-
-bool tags_key_is_secret(struct bursar_span key);
 
 struct tags_entry {
 	struct bursar_span key;		/* as it is */

@@ -8,8 +8,8 @@
  *
  * Once it is sorted it does not change, and any thread may read it.
  */
-#ifndef CORE_TEAM_MAP_H
-#define CORE_TEAM_MAP_H
+#ifndef CORE_FLOW_TEAM_MAP_H
+#define CORE_FLOW_TEAM_MAP_H
 
 #include <bursar/plugin.h>
 

@@ -10,8 +10,8 @@
  * whether there are others.  A fact without a team gets that of its worker when
  * it is prepared.
  */
-#ifndef CORE_TEAMS_H
-#define CORE_TEAMS_H
+#ifndef CORE_FLOW_TEAMS_H
+#define CORE_FLOW_TEAMS_H
 
 #include "conf/setup.h"
 #include "flow/team_map.h"

@@ -14,7 +14,8 @@
 
 #include "flow/unit.h"
 
-bool unit_same(const struct setup_item *a, const struct setup_item *b)
+/* Whether two sections of configurations mean the same. */
+static bool are_same(const struct setup_item *a, const struct setup_item *b)
 {
 	return a->plugin == b->plugin && strcmp(a->name, b->name) == 0 &&
 	       strcmp(a->text, b->text) == 0;
@@ -24,7 +25,7 @@ struct unit *unit_take(struct unit **pool, const struct setup *owner,
                        const struct setup_item *item, struct bursar_error *err)
 {
 	for (struct unit **at = pool; *at != NULL; at = &(*at)->next) {
-		if (unit_same((*at)->item, item)) {
+		if (are_same((*at)->item, item)) {
 			struct unit *unit = *at;
 
 			*at = unit->next;
@@ -82,11 +83,8 @@ static void close_handle(struct unit *unit)
 	}
 }
 
-void unit_close(struct unit *unit)
+static void close_unit(struct unit *unit)
 {
-	if (unit == NULL) {
-		return;
-	}
 	close_handle(unit);
 	instance_destroy(unit->instance);
 	free(unit);
@@ -96,18 +94,18 @@ void unit_close(struct unit *unit)
 static bool has(const struct setup *setup, const struct setup_item *item)
 {
 	for (size_t i = 0; i < setup->source_count; i++) {
-		if (unit_same(&setup->sources[i].item, item) ||
-		    unit_same(setup->sources[i].format, item)) {
+		if (are_same(&setup->sources[i].item, item) ||
+		    are_same(setup->sources[i].format, item)) {
 			return true;
 		}
 	}
 	for (size_t i = 0; i < setup->sink_count; i++) {
-		if (unit_same(&setup->sinks[i].item, item)) {
+		if (are_same(&setup->sinks[i].item, item)) {
 			return true;
 		}
 	}
 	for (size_t i = 0; i < setup->crypto_count; i++) {
-		if (unit_same(&setup->crypto[i], item)) {
+		if (are_same(&setup->crypto[i], item)) {
 			return true;
 		}
 	}
@@ -126,6 +124,6 @@ void units_close(struct unit **pool, const struct setup *but)
 			continue;
 		}
 		*at = unit->next;
-		unit_close(unit);
+		close_unit(unit);
 	}
 }

@@ -7,8 +7,8 @@
  * pipeline takes from there what its configuration has in common with the old
  * one: so a reload reopens what changed and nothing else.
  */
-#ifndef CORE_UNIT_H
-#define CORE_UNIT_H
+#ifndef CORE_FLOW_UNIT_H
+#define CORE_FLOW_UNIT_H
 
 #include "plugin/instance.h"
 
@@ -31,13 +31,7 @@ struct unit *unit_take(struct unit **pool, const struct setup *owner,
 /* Gives it to the pool. */
 void unit_put(struct unit **pool, struct unit *unit);
 
-/* Closes it and frees it; NULL is allowed. */
-void unit_close(struct unit *unit);
-
 /* Closes all of a pool; with `but`, only those that it has no use for. */
 void units_close(struct unit **pool, const struct setup *but);
-
-/* Whether two sections of configurations mean the same. */
-bool unit_same(const struct setup_item *a, const struct setup_item *b);
 
 #endif

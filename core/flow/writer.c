@@ -418,68 +418,82 @@ static bool probe(struct writer *w, size_t from, size_t to)
 }
 
 /*
- * Stores entries [from, to), however long it takes.  False: stopped.
- *
- * A batch that holds a record which the sink refuses, or that killed its
- * connection three times, is halved until that record stands alone.
+ * As write_offered().  A batch that killed its connection three times counts
+ * as refused, for a record that is not known.
  */
+static enum bursar_verdict write_mortal(struct writer *w, size_t count,
+                                        unsigned *deaths, size_t *culprit,
+                                        struct bursar_error *err)
+{
+	const enum bursar_verdict verdict = write_offered(w, count, culprit,
+	                                                  err);
+	if (verdict != BURSAR_DOWN) {
+		return verdict;
+	}
+	metric_add(w->m.reopens, 1);
+	close_sink(w);
+	if (++*deaths < DEATHS_TO_HALVE) {
+		return BURSAR_DOWN;
+	}
+	*culprit = SIZE_MAX;
+	return BURSAR_REJECT;
+}
+
+static bool store(struct writer *w, size_t from, size_t to);
+
+/*
+ * Of entries [from, to) `count` were offered and refused for one of them: it
+ * is refused, or the batch halved until it stands alone.  False: stopped.
+ */
+static bool set_apart(struct writer *w, size_t from, size_t to, size_t count,
+                      size_t culprit, const struct bursar_error *err)
+{
+	const size_t middle = from + (to - from) / 2;
+
+	if (count == 1) {
+		culprit = 0;
+	}
+	if (culprit < count) {
+		return refuse(w, w->offered[culprit], err);
+	}
+	return store(w, from, middle) && store(w, middle, to);
+}
+
+/* Stores entries [from, to), however long it takes.  False: stopped. */
 static bool store(struct writer *w, size_t from, size_t to)
 {
 	unsigned deaths = 0;
 	size_t count;
+	bool goes_on = true;
 
-	while ((count = offer(w, from, to)) > 0) {
+	while (goes_on && (count = offer(w, from, to)) > 0) {
 		struct bursar_error err = { 0 };
 		size_t culprit;
 
 		if (w->refused_in_row >= REFUSED_IN_A_ROW) {
-			if (!probe(w, from, to)) {
-				return false;
-			}
+			goes_on = probe(w, from, to);
 			continue;
 		}
 		if (!need_sink(w)) {
 			return false;
 		}
-		enum bursar_verdict verdict = write_offered(w, count, &culprit,
-		                                            &err);
-		if (verdict == BURSAR_DOWN) {
-			metric_add(w->m.reopens, 1);
-			close_sink(w);
-			if (++deaths >= DEATHS_TO_HALVE) {
-				verdict = BURSAR_REJECT;
-				culprit = SIZE_MAX;
-			}
-		}
+		const enum bursar_verdict verdict =
+			write_mortal(w, count, &deaths, &culprit, &err);
 		switch (verdict) {
 		case BURSAR_DONE:
-			if (!finish_stored(w, count)) {
-				return false;
-			}
+			goes_on = finish_stored(w, count);
 			break;
 		case BURSAR_REJECT:
-			if (culprit < count || count == 1) {
-				culprit = count == 1 ? 0 : culprit;
-				if (!refuse(w, w->offered[culprit], &err)) {
-					return false;
-				}
-				break;
-			}
-			if (!store(w, from, from + (to - from) / 2) ||
-			    !store(w, from + (to - from) / 2, to)) {
-				return false;
-			}
+			goes_on = set_apart(w, from, to, count, culprit, &err);
 			break;
 		case BURSAR_RETRY:
 		case BURSAR_DOWN:
 		case BURSAR_CONFIG:
-			if (!hold(w, verdict, &err)) {
-				return false;
-			}
+			goes_on = hold(w, verdict, &err);
 			break;
 		}
 	}
-	return true;
+	return goes_on;
 }
 
 /* --- the batch ----------------------------------------------------------- */

@@ -17,8 +17,8 @@
  * A sink that is not required never holds anything up: its queue is bounded,
  * and what falls out is counted.
  */
-#ifndef CORE_WRITER_H
-#define CORE_WRITER_H
+#ifndef CORE_FLOW_WRITER_H
+#define CORE_FLOW_WRITER_H
 
 #include <bursar/sink.h>
 

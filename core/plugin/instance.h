@@ -5,8 +5,8 @@
  *
  * Holds what open() of a plugin needs and outlives what open() returned.
  */
-#ifndef CORE_INSTANCE_H
-#define CORE_INSTANCE_H
+#ifndef CORE_PLUGIN_INSTANCE_H
+#define CORE_PLUGIN_INSTANCE_H
 
 #include "conf/setup.h"
 

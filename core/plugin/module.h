@@ -11,8 +11,8 @@
  * kind under the library folder.  A folder or file that others than its owner
  * and root can write is refused.
  */
-#ifndef CORE_MODULE_H
-#define CORE_MODULE_H
+#ifndef CORE_PLUGIN_MODULE_H
+#define CORE_PLUGIN_MODULE_H
 
 #include <bursar/plugin.h>
 

@@ -7,8 +7,8 @@
  * short (a disk that was full, a copy that broke off) ends the process with
  * SIGBUS instead of an error.
  */
-#ifndef CORE_OBJFILE_H
-#define CORE_OBJFILE_H
+#ifndef CORE_PLUGIN_OBJFILE_H
+#define CORE_PLUGIN_OBJFILE_H
 
 #include <bursar/plugin.h>
 

@@ -3,8 +3,8 @@
 /*
  * schema.h - the table of fields of every kind, written once
  */
-#ifndef CORE_SCHEMA_H
-#define CORE_SCHEMA_H
+#ifndef CORE_PLUGIN_SCHEMA_H
+#define CORE_PLUGIN_SCHEMA_H
 
 #include <bursar/schema.h>
 

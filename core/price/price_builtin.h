@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
+ * price_builtin.h - the book that comes with the program
+ *
  * The bytes of etc/prices.json, which the build puts into the program; not
  * ended by a NUL.  Only price_book_builtin() reads them.
  */

@@ -375,44 +375,53 @@ out:
 
 /* --- redirects ----------------------------------------------------------- */
 
-/* Whether `target` is a host of the list, at the port given there or that of
- * the address. */
+/* Gives `to` what `from` has of that part; leaves it where there is none. */
+static void copy_part(CURLU *to, CURLU *from, CURLUPart part)
+{
+	char *text = NULL;
+
+	if (curl_url_get(from, part, &text, 0) == CURLUE_OK) {
+		curl_url_set(to, part, text, 0);
+	}
+	curl_free(text);
+}
+
+/* Whether `target` is the host `name`, at the port given there or that of the
+ * address. */
+static bool is_at(const struct vault_http *http, CURLU *target,
+                  const char *name)
+{
+	CURLU *allowed = curl_url_dup(http->address);
+	CURLU *named = curl_url();
+	char *url = NULL;
+	bool is = false;
+
+	if (allowed != NULL && named != NULL &&
+	    asprintf(&url, "http://%s/", name) >= 0 &&
+	    curl_url_set(named, CURLUPART_URL, url, 0) == CURLUE_OK) {
+		copy_part(allowed, named, CURLUPART_HOST);
+		copy_part(allowed, named, CURLUPART_PORT);
+		is = same_part(allowed, target, CURLUPART_HOST) &&
+		     same_part(allowed, target, CURLUPART_PORT);
+	}
+	free(url);
+	curl_url_cleanup(named);
+	curl_url_cleanup(allowed);
+	return is;
+}
+
 static bool is_listed(const struct vault_http *http, CURLU *target)
 {
 	const char *const *names;
 	const size_t count = http->host->list(http->host, "redirect-hosts",
 	                                      &names);
-	bool listed = false;
 
-	for (size_t i = 0; i < count && !listed; i++) {
-		CURLU *allowed = curl_url_dup(http->address);
-		char *url = NULL;
-		CURLU *named = curl_url();
-
-		if (allowed != NULL && named != NULL &&
-		    asprintf(&url, "http://%s/", names[i]) >= 0 &&
-		    curl_url_set(named, CURLUPART_URL, url, 0) == CURLUE_OK) {
-			const CURLUPart parts[] = { CURLUPART_HOST,
-			                            CURLUPART_PORT };
-
-			for (size_t k = 0; k < 2; k++) {
-				char *part = NULL;
-
-				if (curl_url_get(named, parts[k], &part, 0) ==
-				    CURLUE_OK) {
-					curl_url_set(allowed, parts[k], part,
-					             0);
-				}
-				curl_free(part);
-			}
-			listed = same_part(allowed, target, CURLUPART_HOST) &&
-			         same_part(allowed, target, CURLUPART_PORT);
+	for (size_t i = 0; i < count; i++) {
+		if (is_at(http, target, names[i])) {
+			return true;
 		}
-		free(url);
-		curl_url_cleanup(named);
-		curl_url_cleanup(allowed);
 	}
-	return listed;
+	return false;
 }
 
 static char *join_base(CURLU *target)

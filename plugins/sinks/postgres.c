@@ -26,8 +26,7 @@ struct bursar_sink {
 	/* Only of a sink that writes: */
 	struct keys *keys;
 	struct rows *rows;
-	struct place *places;	/* room for a batch */
-	size_t places_room;
+	struct places places;	/* room for a batch */
 	unsigned saturate;	/* batches whose sums are added with care */
 };
 
@@ -100,7 +99,7 @@ static void postgres_close(struct bursar_sink *sink)
 	}
 	rows_close(sink->rows);
 	keys_close(sink->keys);
-	free(sink->places);
+	places_finish(&sink->places);
 	PQfinish(sink->db.conn);
 	free(sink);
 }
@@ -141,22 +140,6 @@ struct attempt {
 	bool again;		/* it failed, and the other way may do */
 	bool committing;	/* COMMIT was sent */
 };
-
-static bool make_room(struct bursar_sink *sink, size_t count)
-{
-	struct place *places;
-
-	if (count <= sink->places_room) {
-		return true;
-	}
-	places = realloc(sink->places, count * sizeof(*places));
-	if (places == NULL) {
-		return false;
-	}
-	sink->places = places;
-	sink->places_room = count;
-	return true;
-}
 
 /* While the server takes the keys, in the hope that all are new, the rest is
  * made ready. */
@@ -273,12 +256,12 @@ static enum bursar_verdict postgres_write(struct bursar_sink *sink,
 
 	assert(sink->rows != NULL);
 	*culprit = SIZE_MAX;
-	if (!make_room(sink, count)) {
+	if (!places_reserve(&sink->places, count)) {
 		bursar_fail(err, ENOMEM, "out of memory");
 		return BURSAR_RETRY;
 	}
 	struct batch batch = { .records = records, .count = count,
-		.outcomes = outcomes, .places = sink->places };
+		.outcomes = outcomes, .places = sink->places.at };
 	sink->saturate -= sink->saturate > 0;
 	attempt.copy_keys = keys_look_new(sink->keys, &batch);
 	for (int i = 0; i < ATTEMPTS; i++) {

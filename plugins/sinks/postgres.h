@@ -30,6 +30,7 @@
 #include <bursar/sink.h>
 
 #include "common/columns.h"
+#include "common/places.h"
 #include "common/rollup.h"
 
 #define KEY_SIZE 16
@@ -141,9 +142,11 @@ enum bursar_verdict db_exec_text(struct db *db, struct text *text,
 char *text_room(struct text *text, size_t size);
 
 /* Big-endian, as the protocol has numbers. */
-void text_put16(struct text *text, int value);
 void text_put32(struct text *text, int64_t value);
 void text_put64(struct text *text, int64_t value);
+/* An array of so many elements, none NULL, in place of what was there; the
+ * elements follow. */
+void text_begin_array(struct text *text, Oid type, size_t count);
 int64_t db_get64(const char *data);
 int64_t db_get32(const char *data);
 
@@ -304,14 +307,6 @@ enum bursar_verdict copy_end(struct copy *copy, struct bursar_error *err);
 /* --- postgres_keys.c ----------------------------------------------------- */
 
 struct keys;
-
-/* A record that is new: where its row goes. */
-struct place {
-	int64_t block;
-	size_t  index;		/* in the batch */
-	size_t  kind;
-	struct bursar_span id;	/* data NULL: the record's own */
-};
 
 /* A batch on its way; arrays have room for `count`. */
 struct batch {

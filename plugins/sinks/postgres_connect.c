@@ -13,8 +13,8 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "common/monotonic.h"
 #include "postgres.h"
 
 #define OLDEST_SERVER  140000
@@ -104,14 +104,6 @@ static void add_given(struct words *words, const PQconninfoOption *given)
 
 /* --- connecting ---------------------------------------------------------- */
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* False: it took too long, or there is no socket to wait for. */
 static bool wait_poll(PGconn *conn, PostgresPollingStatusType what, int64_t end)
 {
@@ -121,8 +113,8 @@ static bool wait_poll(PGconn *conn, PostgresPollingStatusType what, int64_t end)
 	};
 	int ready = -1;
 
-	while (fd.fd >= 0 && now_ms() < end) {
-		ready = poll(&fd, 1, (int)(end - now_ms()) + 1);
+	while (fd.fd >= 0 && monotonic_ms() < end) {
+		ready = poll(&fd, 1, (int)(end - monotonic_ms()) + 1);
 		if (ready > 0 || (ready < 0 && errno != EINTR)) {
 			break;
 		}
@@ -132,7 +124,7 @@ static bool wait_poll(PGconn *conn, PostgresPollingStatusType what, int64_t end)
 
 static bool establish(struct db *db, const struct words *words)
 {
-	const int64_t end = now_ms() +
+	const int64_t end = monotonic_ms() +
 		db->host->number(db->host, "connect-timeout");
 	PostgresPollingStatusType what = PGRES_POLLING_WRITING;
 

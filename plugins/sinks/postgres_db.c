@@ -14,8 +14,8 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 
+#include "common/monotonic.h"
 #include "postgres.h"
 
 #define TEXT_MAX (INT64_C(1) << 31)
@@ -102,13 +102,6 @@ void text_clear(struct text *text)
 	text->failed = false;
 }
 
-void text_put16(struct text *text, int value)
-{
-	const uint16_t word = htobe16((uint16_t)value);
-
-	text_put(text, &word, sizeof(word));
-}
-
 void text_put32(struct text *text, int64_t value)
 {
 	const uint32_t word = htobe32((uint32_t)value);
@@ -121,6 +114,16 @@ void text_put64(struct text *text, int64_t value)
 	const uint64_t word = htobe64((uint64_t)value);
 
 	text_put(text, &word, sizeof(word));
+}
+
+void text_begin_array(struct text *text, Oid type, size_t count)
+{
+	text_clear(text);
+	text_put32(text, 1);		/* dimensions */
+	text_put32(text, 0);		/* no NULL */
+	text_put32(text, (int64_t)type);
+	text_put32(text, (int64_t)count);
+	text_put32(text, 1);		/* the first has number 1 */
 }
 
 int64_t db_get64(const char *data)
@@ -234,31 +237,23 @@ static enum bursar_verdict out_of_memory(const struct db *db,
 
 /* --- waiting ------------------------------------------------------------- */
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Waits until the socket can be read or, where asked, written. */
 static bool wait_socket(struct db *db, short events)
 {
-	const int64_t end = db->patience_ms > 0 ? now_ms() + db->patience_ms
-		: INT64_MAX;
+	const int64_t end = db->patience_ms > 0
+		? monotonic_ms() + db->patience_ms : INT64_MAX;
 	struct pollfd fd = { .fd = PQsocket(db->conn), .events = events };
 
 	while (fd.fd >= 0) {
 		const int64_t left = end == INT64_MAX ? 60000
-			: end - now_ms();
+			: end - monotonic_ms();
 		const int ready = poll(&fd, 1, left < 0 ? 0 : left < 60000
 		                       ? (int)left : 60000);
 
 		if (ready > 0) {
 			return true;
 		}
-		if ((ready < 0 && errno != EINTR) || now_ms() >= end) {
+		if ((ready < 0 && errno != EINTR) || monotonic_ms() >= end) {
 			/* Whoever asks libpq next is told that it is gone. */
 			shutdown(fd.fd, SHUT_RDWR);
 			return false;

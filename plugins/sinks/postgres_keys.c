@@ -292,19 +292,9 @@ enum bursar_verdict keys_copy(struct keys *keys, struct batch *batch,
 
 /* --- keys that may be there ---------------------------------------------- */
 
-static void begin_array(struct text *array, Oid type, size_t count)
-{
-	text_clear(array);
-	text_put32(array, 1);		/* dimensions */
-	text_put32(array, 0);		/* no NULL */
-	text_put32(array, (int64_t)type);
-	text_put32(array, (int64_t)count);
-	text_put32(array, 1);		/* the first has number 1 */
-}
-
 static void begin_keys(struct keys *keys, size_t count)
 {
-	begin_array(&keys->key_array, DB_BYTEA, count);
+	text_begin_array(&keys->key_array, DB_BYTEA, count);
 }
 
 static void put_key(struct keys *keys, const uint8_t key[KEY_SIZE])
@@ -385,7 +375,7 @@ enum bursar_verdict keys_add(struct keys *keys, struct key_row *rows,
 	enum bursar_verdict verdict;
 
 	begin_keys(keys, count);
-	begin_array(&keys->check_array, DB_INT8, count);
+	text_begin_array(&keys->check_array, DB_INT8, count);
 	for (size_t i = 0; i < count; i++) {
 		rows[i].found = true;
 		put_key(keys, rows[i].key);

@@ -295,16 +295,6 @@ enum bursar_verdict rows_prepare(struct rows *rows, const struct batch *batch,
 
 /* --- sums ---------------------------------------------------------------- */
 
-static void begin_array(struct text *array, Oid type, size_t count)
-{
-	text_clear(array);
-	text_put32(array, 1);		/* dimensions */
-	text_put32(array, 0);		/* no NULL */
-	text_put32(array, (int64_t)type);
-	text_put32(array, (int64_t)count);
-	text_put32(array, 1);		/* the first has number 1 */
-}
-
 static void put_span(struct text *array, struct bursar_span span)
 {
 	text_put32(array, (int64_t)span.size);
@@ -350,7 +340,7 @@ static void fill_arrays(struct rows *rows)
 	cells = rollup_cells(rows->rollup, &rows->cell_count);
 	rows->cells_lost = cells == NULL;
 	for (int i = 0; i < CELL_KEYS + ROLLUP_COLUMNS; i++) {
-		begin_array(&rows->arrays[i], i < CELL_KEYS && i != 2
+		text_begin_array(&rows->arrays[i], i < CELL_KEYS && i != 2
 		            ? DB_TEXT : DB_INT8, rows->cell_count);
 	}
 	for (size_t i = 0; i < rows->cell_count; i++) {
@@ -387,20 +377,6 @@ enum bursar_verdict rows_sum(struct rows *rows, bool saturate,
 
 /* --- within it ----------------------------------------------------------- */
 
-static int compare_places(const void *left, const void *right)
-{
-	const struct place *a = left;
-	const struct place *b = right;
-
-	if (a->kind != b->kind) {
-		return a->kind < b->kind ? -1 : 1;
-	}
-	if (a->block != b->block) {
-		return a->block < b->block ? -1 : 1;
-	}
-	return (a->index > b->index) - (a->index < b->index);
-}
-
 /* What is new, in the order in which it stands in the tables. */
 static void order_places(struct rows *rows, struct batch *batch)
 {
@@ -414,8 +390,7 @@ static void order_places(struct rows *rows, struct batch *batch)
 		place->block = parts_block(record, now);
 		place->kind = record->kind->number;
 	}
-	qsort(batch->places, batch->fresh, sizeof(*batch->places),
-	      compare_places);
+	places_sort(batch->places, batch->fresh);
 }
 
 static bool is_text(const struct bursar_field *field)

@@ -21,6 +21,7 @@
 
 #include "common/columns.h"
 #include "common/corrections.h"
+#include "common/places.h"
 
 #define PAGE_SIZE 8192
 #define WAL_LARGE 8	/* times `checkpoint`: worth a warning */
@@ -39,8 +40,7 @@ struct bursar_sink {
 	struct rows *rows;
 	sqlite3_stmt *begin;
 	sqlite3_stmt *commit;
-	struct place *places;	/* room for a batch */
-	size_t places_room;
+	struct places places;	/* room for a batch */
 	char **ids;		/* texts of ids that were given a number */
 	size_t id_count;
 	size_t id_room;
@@ -50,14 +50,6 @@ struct bursar_sink {
 	int64_t checkpoint_bytes;
 	int64_t checkpoint_at;	/* size of the log at which to try next */
 	bool    wal_large;	/* the warning was given */
-};
-
-/* A record that is new: where its row goes. */
-struct place {
-	int64_t block;
-	size_t  index;		/* in the batch */
-	size_t  kind;
-	struct bursar_span id;	/* data NULL: the record's own */
 };
 
 static const struct bursar_option sqlite_options[] = {
@@ -445,22 +437,6 @@ static enum bursar_verdict end(struct bursar_sink *sink, int rc,
 
 /* --- write -------------------------------------------------------------- */
 
-static bool make_room(struct bursar_sink *sink, size_t count)
-{
-	struct place *places;
-
-	if (count <= sink->places_room) {
-		return true;
-	}
-	places = realloc(sink->places, count * sizeof(*places));
-	if (places == NULL) {
-		return false;
-	}
-	sink->places = places;
-	sink->places_room = count;
-	return true;
-}
-
 static void clear_ids(struct bursar_sink *sink)
 {
 	while (sink->id_count > 0) {
@@ -640,7 +616,7 @@ static int take_keys(struct bursar_sink *sink,
 
 	*fresh = 0;
 	for (size_t i = 0; i < count && rc == SQLITE_OK; i++) {
-		struct place *place = &sink->places[*fresh];
+		struct place *place = &sink->places.at[*fresh];
 
 		rc = take_key(sink, records[i], day, &outcomes[i], &place->id);
 		if (rc == SQLITE_TOOBIG) {
@@ -656,20 +632,6 @@ static int take_keys(struct bursar_sink *sink,
 	return rc;
 }
 
-static int compare_places(const void *left, const void *right)
-{
-	const struct place *a = left;
-	const struct place *b = right;
-
-	if (a->kind != b->kind) {
-		return a->kind < b->kind ? -1 : 1;
-	}
-	if (a->block != b->block) {
-		return a->block < b->block ? -1 : 1;
-	}
-	return (a->index > b->index) - (a->index < b->index);
-}
-
 /* Stores what is new, in the order in which it stands in the tables. */
 static int add_rows(struct bursar_sink *sink,
                     struct bursar_record *const *records, size_t fresh,
@@ -677,9 +639,9 @@ static int add_rows(struct bursar_sink *sink,
 {
 	int rc = SQLITE_OK;
 
-	qsort(sink->places, fresh, sizeof(*sink->places), compare_places);
+	places_sort(sink->places.at, fresh);
 	for (size_t i = 0; i < fresh && rc == SQLITE_OK; i++) {
-		const struct place *place = &sink->places[i];
+		const struct place *place = &sink->places.at[i];
 
 		rc = rows_add(sink->rows, records[place->index], place->id);
 		if (rc != SQLITE_OK) {
@@ -708,7 +670,7 @@ static enum bursar_verdict sqlite_write(struct bursar_sink *sink,
 	if (sink->damaged) {
 		return db_fail(NULL, SQLITE_CORRUPT, sink->path, DB_OURS, err);
 	}
-	if (!make_room(sink, count)) {
+	if (!places_reserve(&sink->places, count)) {
 		bursar_fail(err, ENOMEM, "out of memory");
 		return BURSAR_RETRY;
 	}
@@ -878,7 +840,7 @@ static void sqlite_close(struct bursar_sink *sink)
 	purge_forget(&sink->walk);
 	clear_ids(sink);
 	free(sink->ids);
-	free(sink->places);
+	places_finish(&sink->places);
 	/* The last one to close copies the log into the ledger. */
 	sqlite3_close(sink->db);
 	free(sink);

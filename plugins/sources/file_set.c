@@ -345,7 +345,8 @@ void file_pass(struct file_set *set, struct file *file)
 	set->dirty = true;
 }
 
-void file_rewind(struct file_set *set, struct file *file)
+/* Reads again from what is settled. */
+static void begin_again(struct file_set *set, struct file *file)
 {
 	assert(file->mark_count == 0);
 
@@ -383,7 +384,7 @@ static void all_told(struct file_set *set, struct file *file)
 	if (file->retired) {
 		file_set_remove(set, file);
 	} else if (file->returning) {
-		file_rewind(set, file);
+		begin_again(set, file);
 	} else {
 		file_rest(set, file);
 	}

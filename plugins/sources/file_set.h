@@ -164,9 +164,6 @@ void file_set_close(struct file_set *set, struct file *file);
 /* Stops reading `file`, if it is the current one. */
 void file_set_leave(struct file_set *set, const struct file *file);
 
-/* Reads again from what is settled. */
-void file_rewind(struct file_set *set, struct file *file);
-
 /* Makes room for one more mark.  Returns 0, or -1 when memory is short. */
 int file_reserve(struct file *file);
 /* The token of the next message, and its mark after it was taken. */

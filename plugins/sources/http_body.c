@@ -290,18 +290,46 @@ static const char *skip_string(const char *at, const char *end)
 	return NULL;
 }
 
+/* The brackets that are open where a walk is, from the outermost. */
+struct nest {
+	char   open[HTTP_MAX_DEPTH];
+	size_t depth;
+};
+
+static int enter(struct nest *nest, const struct walk *walk, const char *at)
+{
+	if (nest->depth == HTTP_MAX_DEPTH) {
+		return bursar_fail(walk->err, ELOOP, "nested deeper than %d",
+		                   HTTP_MAX_DEPTH);
+	}
+	nest->open[nest->depth++] = *at;
+	return 0;
+}
+
+static int leave(struct nest *nest, const struct walk *walk, const char *at)
+{
+	/* '[' and ']', '{' and '}' are two apart. */
+	if (*at - nest->open[--nest->depth] != 2) {
+		return broken(walk, at, "another bracket than expected");
+	}
+	return 0;
+}
+
 /*
  * Walks to what ends a value: the comma or bracket at `at` that belongs to
  * what is around it, or the end of the body.  NULL: *walk->err is filled.
  */
 static const char *skip_value(const struct walk *walk, const char *at)
 {
-	char open[HTTP_MAX_DEPTH];
-	size_t depth = 0;
+	struct nest nest = { .depth = 0 };
 
 	while (at < walk->end) {
-		switch (meaning[(unsigned char)*at]) {
-		case QUOTE: {
+		const unsigned char means = meaning[(unsigned char)*at];
+
+		if (nest.depth == 0 && (means == CLOSE || means == COMMA)) {
+			return at;
+		}
+		if (means == QUOTE) {
 			const char *behind = skip_string(at, walk->end);
 
 			if (behind == NULL) {
@@ -311,34 +339,13 @@ static const char *skip_value(const struct walk *walk, const char *at)
 			at = behind;
 			continue;
 		}
-		case OPEN:
-			if (depth == HTTP_MAX_DEPTH) {
-				bursar_fail(walk->err, ELOOP, "nested deeper "
-				            "than %d", HTTP_MAX_DEPTH);
-				return NULL;
-			}
-			open[depth++] = *at;
-			break;
-		case CLOSE:
-			if (depth == 0) {
-				return at;
-			}
-			/* '[' and ']', '{' and '}' are two apart. */
-			if (*at - open[--depth] != 2) {
-				broken(walk, at, "another bracket than "
-				       "expected");
-				return NULL;
-			}
-			break;
-		case COMMA:
-			if (depth == 0) {
-				return at;
-			}
-			break;
+		if ((means == OPEN && enter(&nest, walk, at) != 0) ||
+		    (means == CLOSE && leave(&nest, walk, at) != 0)) {
+			return NULL;
 		}
 		at++;
 	}
-	if (depth > 0) {
+	if (nest.depth > 0) {
 		broken(walk, at, "the end, before a closing bracket");
 		return NULL;
 	}

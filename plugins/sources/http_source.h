@@ -287,13 +287,6 @@ void http_describe(const struct http_request *r, size_t i,
 /* Frees a request that nobody needs any more; with the lock. */
 void http_request_drop(struct http_request *r);
 
-/* Answers a request, takes it out of those that wait and puts it into *list
- * (by `next`), to be resumed; with the lock. */
-void http_request_leave(struct http_request *r, struct http_request **list);
-
-/* Resumes the requests of a list; without the lock. */
-void http_resume(struct http_server *server, struct http_request *list);
-
 /* http_untold.c - rejected records whose senders could not be told; all with
  * the lock */
 

@@ -108,7 +108,9 @@ static void enter(struct http_request *r)
 	}
 }
 
-void http_request_leave(struct http_request *r, struct http_request **list)
+/* Answers a request, takes it out of those that wait and puts it into *list
+ * (by `next`), to be resumed; with the lock. */
+static void leave(struct http_request *r, struct http_request **list)
 {
 	struct http_server *server = r->server;
 
@@ -132,7 +134,8 @@ void http_request_leave(struct http_request *r, struct http_request **list)
 	*list = r;
 }
 
-void http_resume(struct http_server *server, struct http_request *list)
+/* Resumes the requests of a list; without the lock. */
+static void resume(struct http_server *server, struct http_request *list)
 {
 	const bool some = list != NULL;
 
@@ -161,11 +164,11 @@ void http_request_wait(struct http_request *r)
 	r->why = server->closing ? HTTP_ENDING :
 	         server->parked ? HTTP_AWAY : NULL;
 	if (server->parked || server->closing || !take_slot(r)) {
-		http_request_leave(r, &list);
+		leave(r, &list);
 	}
 	pthread_mutex_unlock(&server->lock);
 	if (list != NULL) {
-		http_resume(server, list);
+		resume(server, list);
 	} else {
 		server->came = true;
 	}
@@ -179,10 +182,10 @@ void http_answer_due(struct http_server *server, int64_t now, const char *why)
 	while (server->first != NULL && server->first->deadline <= now) {
 		server->figures.timeouts += now != INT64_MAX;
 		server->first->why = why;
-		http_request_leave(server->first, &list);
+		leave(server->first, &list);
 	}
 	pthread_mutex_unlock(&server->lock);
-	http_resume(server, list);
+	resume(server, list);
 }
 
 /* --- records -------------------------------------------------------------- */
@@ -307,11 +310,11 @@ void http_settle(struct http_server *server,
 			continue;
 		}
 		if (r->waiting) {
-			http_request_leave(r, &list);
+			leave(r, &list);
 		} else {
 			http_untold_or_drop(r);
 		}
 	}
 	pthread_mutex_unlock(&server->lock);
-	http_resume(server, list);
+	resume(server, list);
 }
