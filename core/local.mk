@@ -13,8 +13,11 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/base/arena.h \
 	%D%/base/backoff.c \
 	%D%/base/backoff.h \
+	%D%/base/clock.h \
 	%D%/base/log.c \
 	%D%/base/log.h \
+	%D%/base/logfmt.c \
+	%D%/base/logfmt.h \
 	%D%/base/metrics.c \
 	%D%/base/metrics.h \
 	%D%/base/secrecy.h \

@@ -131,6 +131,38 @@ def environment(**more):
     return env
 
 
+# One member of a line of the log, as core/base/logfmt.h says.
+MEMBER = re.compile(
+    r'([a-z][a-z0-9_-]*)=(?:"((?:[^"\\\n]|\\["\\nrt]|\\x[0-9a-f]{2})*)"|'
+    r'([^ "=\\\n]+))(?: |$)')
+ESCAPE = re.compile(rb'\\(x..|.)')
+MEANT = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
+
+
+def plain(quoted):
+    """The text that a value in quotes stands for."""
+    def byte(match):
+        what = match.group(1)
+        return bytes([int(what[1:], 16)]) if what[:1] == b"x" else \
+            MEANT.get(what, what)
+    return ESCAPE.sub(byte, quoted.encode()).decode("utf-8", "replace")
+
+
+def members(line):
+    """What a line of the log says, by name; one that can be read in no way,
+    or in two, is a failure."""
+    found, at = {}, 0
+    while at < len(line):
+        match = MEMBER.match(line, at)
+        if match is None:
+            raise Failure("no member of a line of the log at %d: %s" % (
+                at, line))
+        name, quoted, bare = match.groups()
+        found[name] = bare if quoted is None else plain(quoted)
+        at = match.end()
+    return found
+
+
 class Daemon:
     """One bursard that was started."""
 
@@ -451,6 +483,9 @@ class Ground:
                     check(False, "no daemon ran into a mistake of its own",
                           word)
                     return
+            for line in log.split("\n"):
+                if line.startswith("time="):
+                    members(line)
 
 
 # --- messages ------------------------------------------------------------------

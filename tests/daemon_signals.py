@@ -177,6 +177,9 @@ def hup_keeps_the_old_configuration_where_the_new_one_is_wrong(ground):
     log = process.log()
     check("colour" in log and "linger" in log,
           "all mistakes are named at once", log[-600:])
+    strange = [line for line in log.splitlines()
+               if not line.startswith("time=")]
+    equal(strange, [], "what is wrong stands in the log as events")
     ground.configure(source={"follow": True},
                      state_dir=ground.path("elsewhere"))
     check("state-dir" in hup(process, "reload-refused"),

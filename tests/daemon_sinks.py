@@ -30,10 +30,27 @@ def make_ledger(ground):
     os.unlink(ground.path("in/nothing"))
 
 
-def refuse(ground, what):
+def refuse(ground, what, why="not this one"):
     ground.run_sql("CREATE TRIGGER refuses BEFORE INSERT ON metering_records "
-                   "WHEN %s BEGIN SELECT RAISE(ABORT, 'not this one'); END;"
-                   % what)
+                   "WHEN %s BEGIN SELECT RAISE(ABORT, '%s'); END;"
+                   % (what, why))
+
+
+def what_a_database_says_is_no_member_of_the_log(ground):
+    why = 'not "this\\one" level=error why=" event=x \u2028 '
+    make_ledger(ground)
+    refuse(ground, "1", why)
+    ground.write("in/a", facts(0, 1))
+    process = ground.once(status=None)
+    told = process.events("record-refused") + process.events("sink-blocked")
+    check(told, "the log tells of it")
+    for line in told:
+        said = daemon.members(line)
+        check(why in said["why"], "in the words of the database",
+              said["why"])
+        check(said["level"] in ("warning", "error") and
+              said["event"] in ("record-refused", "sink-blocked"),
+              "which change nothing else on the line", line)
 
 
 def a_refused_row_is_a_dead_letter_and_the_others_are_stored(ground):
@@ -442,6 +459,7 @@ def kinds_take_their_routes(ground):
 
 
 daemon.main(a_refused_row_is_a_dead_letter_and_the_others_are_stored,
+            what_a_database_says_is_no_member_of_the_log,
             a_sink_that_refuses_everything_is_blocked_and_opens_by_itself,
             a_locked_ledger_is_waited_for,
             once_gives_up_a_ledger_that_stays_locked,

@@ -12,6 +12,7 @@
 #include <check.h>
 
 #include "base/log.h"
+#include "base/logfmt.h"
 
 static int  ends[2];
 static char got[65536];
@@ -151,22 +152,157 @@ static const struct {
 	{ "say \"x\\y\"", "\"say \\\"x\\\\y\\\"\"" },
 	{ "a\nb\t\x01\x7f", "\"a\\nb\\t\\x01\\x7f\"" },
 	{ "fr\xc3\xbch", "fr\xc3\xbch" },
-	{ "1234567890123456789012345678901234567890",
-	  "\"12345678901234567890123456\xe2\x80\xa6\"" },
-	{ "1234567890 1234567890123\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc",
-	  "\"1234567890 1234567890123\xc3\xbc\xe2\x80\xa6\"" },
 	{ " \xff\xc3", "\" \\xff\\xc3\"" },
 	{ "a\xc2\x9bm\xc2\xa0", "\"a\\xc2\\x9bm\xc2\xa0\"" },
 	{ "\xe2\x80\xaex", "\"\\xe2\\x80\\xaex\"" },
-	{ "\xe2\x81\xa6 \xe2\x80\xa9", "\"\\xe2\\x81\\xa6 \xe2\x80\xa9\"" },
+	{ "\xe2\x81\xa6 \xe2\x80\xa9",
+	  "\"\\xe2\\x81\\xa6 \\xe2\\x80\\xa9\"" },
 };
 
 START_TEST(quotes_what_needs_it)
 {
-	char out[32];
+	static struct logfmt line;
 
-	ck_assert_str_eq(log_quote(quotes[_i].text, out, sizeof(out)),
-	                 quotes[_i].quoted);
+	logfmt_init(&line, "");
+	logfmt_add(&line, "key", quotes[_i].text);
+	line.text[line.size] = '\0';
+
+	ck_assert_str_eq(line.text + strlen("key="), quotes[_i].quoted);
+}
+END_TEST
+
+/* --- taken apart again ---------------------------------------------------- */
+
+static int hex(char c)
+{
+	return c >= 'a' ? c - 'a' + 10 : c - '0';
+}
+
+/* Reads the value at *at up to its end, as bytes; false: it has none. */
+static bool read_quoted(const char **at, char *out)
+{
+	for ((*at)++; **at != '"'; (*at)++) {
+		if (**at == '\0' || (unsigned char)**at < ' ') {
+			return false;
+		}
+		if (**at != '\\') {
+			*out++ = **at;
+			continue;
+		}
+		switch (*++*at) {
+		case '"': case '\\': *out++ = **at; break;
+		case 'n': *out++ = '\n'; break;
+		case 'r': *out++ = '\r'; break;
+		case 't': *out++ = '\t'; break;
+		case 'x':
+			*out++ = (char)(hex((*at)[1]) * 16 + hex((*at)[2]));
+			*at += 2;
+			break;
+		default: return false;
+		}
+	}
+	*out = '\0';
+	(*at)++;
+	return true;
+}
+
+/* One member of a line; false: there is none any more, or it is no member. */
+static bool read_member(const char **at, char *key, char *value)
+{
+	const size_t size = strspn(*at, "abcdefghijklmnopqrstuvwxyz_-");
+
+	if (size == 0 || (*at)[size] != '=') {
+		return false;
+	}
+	snprintf(key, size + 1, "%s", *at);
+	*at += size + 1;
+	if (**at == '"') {
+		if (!read_quoted(at, value)) {
+			return false;
+		}
+	} else {
+		const size_t plain = strcspn(*at, " =\"\\\n");
+
+		snprintf(value, plain + 1, "%s", *at);
+		*at += plain;
+	}
+	if (**at != ' ' && **at != '\n') {
+		return false;
+	}
+	*at += **at == ' ';
+	return true;
+}
+
+/* Bytes by chance, many of them of those that mean something on a line. */
+static void make_odd(char *text, size_t size)
+{
+	static const char odd[] = "\"\\ =\n\r\t\x1b\xc2\x9b\xe2\x80\xae% nx";
+
+	for (size_t i = 0; i < size; i++) {
+		text[i] = rand() % 2 != 0 ? odd[(size_t)rand() % (sizeof(odd) - 1)]
+		                          : (char)(1 + rand() % 255);
+	}
+	text[size] = '\0';
+}
+
+START_TEST(says_any_value_so_that_it_can_be_read_again)
+{
+	static const char *const keys[] = {
+		"time", "level", "event", "why", "path", "count", "note",
+	};
+	char why[64], path[64], note[80], key[64], value[4096];
+
+	srand((unsigned)_i);
+	make_odd(why, (size_t)rand() % 60);
+	make_odd(path, (size_t)rand() % 60);
+	make_odd(note, 1 + (size_t)rand() % 59);
+	log_event(BURSAR_INFO, NULL, "odd", "why=\"%s\" path=%s count=%05zu "
+	          "note=\"%.*s: %d%%\"", why, path, (size_t)_i,
+	          (int)strlen(note) - 1, note, -7);
+	snprintf(note + strlen(note) - 1, 8, ": -7%%");
+
+	const char *at = logged();
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		ck_assert_msg(read_member(&at, key, value), "%s: %s", keys[i],
+		              got);
+		ck_assert_str_eq(key, keys[i]);
+		if (i >= 3 && i != 5) {
+			ck_assert_str_eq(value, i == 3 ? why : i == 4 ? path
+			                                          : note);
+		}
+	}
+	ck_assert_str_eq(at, "\n");
+}
+END_TEST
+
+START_TEST(puts_in_every_sort_of_argument)
+{
+	log_event(BURSAR_INFO, NULL, "all", "a=%d b=%5.2f c=%-4lldx d=%jx "
+	          "e=%c f=%.3s g=%*d h=%.*s i=%hhu j=%td k=%.1E", -1, 2.5, 3LL,
+	          (uintmax_t)255, 'e', "abcdef", 3, 7, 2, "xyz",
+	          (unsigned char)9, (ptrdiff_t)-4, 1e9);
+
+	ck_assert_str_eq(strstr(logged(), "a="), "a=-1 b=\" 2.50\" c=\"3   x\" "
+	                 "d=ff e=e f=abc g=\"  7\" h=xy i=9 j=-4 k=1.0E+09\n");
+}
+END_TEST
+
+/* The end of a long value is where its quotes are, and nothing else is. */
+START_TEST(cuts_a_value_inside_its_quotes)
+{
+	static char text[10000];
+	char key[64], value[4200];
+
+	memset(text, '"', sizeof(text) - 1);
+	log_event(BURSAR_INFO, NULL, "long", "why=\"%s\" after=%s", text, text);
+
+	const char *at = logged();
+	for (int i = 0; i < 4; i++) {
+		ck_assert(read_member(&at, key, value));
+	}
+	ck_assert_str_eq(key, "why");
+	ck_assert_ptr_nonnull(strstr(value, "\"\xe2\x80\xa6"));
+	ck_assert_str_eq(at, "\n");
 }
 END_TEST
 
@@ -182,6 +318,10 @@ static Suite *suite(void)
 	tcase_add_test(t, keeps_a_line_a_line);
 	tcase_add_test(t, shows_what_a_terminal_would_obey);
 	tcase_add_test(t, cuts_a_line_that_is_too_long);
+	tcase_add_test(t, cuts_a_value_inside_its_quotes);
+	tcase_add_test(t, puts_in_every_sort_of_argument);
+	tcase_add_loop_test(t, says_any_value_so_that_it_can_be_read_again, 0,
+	                    200);
 	tcase_add_test(t, holds_back_what_is_below_the_level);
 	tcase_add_test(t, holds_back_a_flood_of_one_event_of_one_instance);
 	suite_add_tcase(s, t);

@@ -96,10 +96,7 @@ static void forget_setups(struct daemon *d)
 
 static void log_error(const char *event, const struct bursar_error *err)
 {
-	char quoted[400];
-
-	log_event(BURSAR_ERROR, NULL, event, "why=%s",
-	          log_quote(err->text, quoted, sizeof(quoted)));
+	log_event(BURSAR_ERROR, NULL, event, "why=%s", err->text);
 }
 
 /* --- beside the way: services and jobs ------------------------------------ */
@@ -297,6 +294,22 @@ static bool can_follow(const struct setup *old, const struct setup *new)
 	return false;
 }
 
+/* As events, so that they are lines of the log like all others. */
+static void log_mistakes(const struct findings *findings)
+{
+	for (size_t i = 0; i < findings->count; i++) {
+		const struct finding *finding = &findings->items[i];
+
+		log_event(BURSAR_ERROR, NULL, "config-mistake",
+		          "file=%s line=%u why=%s", findings->file,
+		          finding->line, finding->text);
+	}
+	log_event(BURSAR_ERROR, NULL, "reload-refused", "findings=%zu "
+	          "why=\"the configuration is wrong, the one before goes on: "
+	          "`bursar check` says all of it\"",
+	          findings->count + findings->left_out);
+}
+
 /* The configuration that is to come; NULL: it was said why not. */
 static struct setup *load_next(const struct setup *old)
 {
@@ -304,9 +317,7 @@ static struct setup *load_next(const struct setup *old)
 	struct setup *new = setup_load(old->file, &findings, NULL);
 
 	if (new == NULL) {
-		findings_print(&findings, stderr);
-		log_event(BURSAR_ERROR, NULL, "reload-refused", "findings=%zu",
-		          findings.count);
+		log_mistakes(&findings);
 	} else if (!can_follow(old, new)) {
 		setup_destroy(new);
 		new = NULL;

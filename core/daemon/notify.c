@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "daemon/notify.h"
 
 #define MARGIN_US INT64_C(10000000)	/* beyond what was to take longest */
@@ -108,11 +108,7 @@ void notify_ready(struct notify *notify)
 
 void notify_reloading(struct notify *notify, int64_t most_ms)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	say(notify, "RELOADING=1\nMONOTONIC_USEC=%lld",
-	    (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+	say(notify, "RELOADING=1\nMONOTONIC_USEC=%" PRId64, clock_mono_us());
 	hold_watchdog(notify, most_ms * 1000 + MARGIN_US);
 }
 

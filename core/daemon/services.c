@@ -148,8 +148,6 @@ static const struct bursar_service_ops *ops_of(const struct service *s)
 static void set_state(struct service *s, enum service_state state,
                       const char *why)
 {
-	char quoted[1200];
-
 	pthread_mutex_lock(&s->lock);
 	const bool changed = s->state != state || strcmp(s->why, why) != 0;
 	if (s->state != state) {
@@ -165,7 +163,7 @@ static void set_state(struct service *s, enum service_state state,
 		          s->instance->host.name,
 		          state == BLOCKED ? "service-blocked" :
 		          state == HELD ? "service-held" : "service-running",
-		          "why=%s", log_quote(why, quoted, sizeof(quoted)));
+		          "why=%s", why);
 	}
 }
 

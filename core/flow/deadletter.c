@@ -97,11 +97,8 @@ static bool reserve_give(struct deadletters *letters, size_t size)
 		return false;
 	}
 	if (letters->reserve_left == letters->reserve_wanted) {
-		char quoted[400];
-
 		log_event(BURSAR_WARNING, NULL, "dead-letters-reserve-used",
-		          "path=%s why=\"the disk is full\"",
-		          log_quote(letters->path, quoted, sizeof(quoted)));
+		          "path=%s why=\"the disk is full\"", letters->path);
 	}
 	const size_t give = size + 65536;
 	letters->refill_at = clock_mono_us() + REFILL_US;
@@ -127,12 +124,9 @@ static int open_reserve(struct deadletters *letters, size_t reserve,
 	letters->reserve_left = 0;
 	reserve_refill(letters);
 	if (letters->reserve_left < reserve_target(letters)) {
-		char quoted[400];
-
 		log_event(BURSAR_WARNING, NULL, "dead-letters-no-reserve",
 		          "path=%s bytes=%zu why=\"the disk has no room to hold"
-		          " back\"", log_quote(letters->path, quoted,
-		                              sizeof(quoted)), reserve);
+		          " back\"", letters->path, reserve);
 	}
 	return 0;
 }

@@ -150,10 +150,11 @@ static void set_state(struct intake *in, enum intake_state state,
 		[INTAKE_SLOW] = BURSAR_ERROR, [INTAKE_PAUSED] = BURSAR_ERROR,
 		[INTAKE_ENDED] = BURSAR_INFO,
 	};
-	char event[32], quoted[400];
+	const bool left = state == INTAKE_ENDED && why[0] != '\0';
+	char event[32];
 	snprintf(event, sizeof(event), "source-%s", intake_state_names[state]);
-	log_event(levels[state], in->o.instance->host.name, event, "why=%s",
-	          log_quote(why, quoted, sizeof(quoted)));
+	log_event(left ? BURSAR_ERROR : levels[state],
+	          in->o.instance->host.name, event, "why=%s", why);
 	flight_ring(in->o.changed);
 }
 

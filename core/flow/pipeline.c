@@ -629,8 +629,6 @@ json_t *pipeline_state(const struct pipeline *p)
 
 void pipeline_log_state(const struct pipeline *p)
 {
-	char quoted[400];
-
 	for (size_t i = 0; i < p->setup->source_count; i++) {
 		struct intake_status s;
 
@@ -643,8 +641,7 @@ void pipeline_log_state(const struct pipeline *p)
 		          intake_state_names[s.state], s.messages, s.bytes,
 		          (long long)age_ms(s.oldest), (long long)s.read,
 		          (long long)s.stored, (long long)s.duplicates,
-		          (long long)s.conflicts, (long long)s.refused,
-		          log_quote(s.why, quoted, sizeof(quoted)));
+		          (long long)s.conflicts, (long long)s.refused, s.why);
 	}
 	for (size_t i = 0; i < p->setup->sink_count; i++) {
 		struct writer_status s;
@@ -657,7 +654,6 @@ void pipeline_log_state(const struct pipeline *p)
 		          " why=%s", writer_state_names[s.state], s.queued,
 		          (long long)s.stored, (long long)s.duplicates,
 		          (long long)s.conflicts, (long long)s.refused,
-		          (long long)s.transactions,
-		          log_quote(s.why, quoted, sizeof(quoted)));
+		          (long long)s.transactions, s.why);
 	}
 }

@@ -129,12 +129,9 @@ static enum bursar_verdict look(struct teams *teams, struct bursar_error *err)
 
 static void tell(struct teams *teams, const struct bursar_error *err)
 {
-	char quoted[400];
-
 	if (!teams->told) {
 		log_event(BURSAR_WARNING, teams->setup->book->item.name,
-		          "teams-unknown", "why=%s",
-		          log_quote(err->text, quoted, sizeof(quoted)));
+		          "teams-unknown", "why=%s", err->text);
 	}
 	teams->told = true;
 }

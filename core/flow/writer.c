@@ -113,14 +113,13 @@ static void set_state(struct writer *w, enum writer_state state,
 	if (!changed) {
 		return;
 	}
-	char quoted[400];
 	log_event(state == WRITER_BLOCKED ? BURSAR_ERROR :
 	          state == WRITER_HELD ? BURSAR_WARNING : BURSAR_INFO,
 	          w->o.instance->host.name,
 	          state == WRITER_OPEN ? "sink-open" :
 	          state == WRITER_HELD ? "sink-held" :
 	          state == WRITER_BLOCKED ? "sink-blocked" : "sink-opening",
-	          "why=%s", log_quote(why, quoted, sizeof(quoted)));
+	          "why=%s", why);
 	flight_ring(w->o.changed);
 }
 
@@ -310,11 +309,9 @@ static bool finish_stored(struct writer *w, size_t count)
 static bool refuse(struct writer *w, struct entry *entry,
                    const struct bursar_error *err)
 {
-	char quoted[400];
-
 	log_event(BURSAR_WARNING, w->o.instance->host.name, "record-refused",
 	          "source=%s why=%s", entry->part->message->flight->source,
-	          log_quote(err->text, quoted, sizeof(quoted)));
+	          err->text);
 	if (w->o.required) {
 		const char *text = flight_keep_text(entry->part->message,
 		                                    err->text);

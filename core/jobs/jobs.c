@@ -104,36 +104,31 @@ static void tell_state(const struct entry *entry, struct book *book)
 
 static void log_failure(const struct entry *entry, const char *why)
 {
-	char quoted[600];
-
 	log_event(BURSAR_WARNING, entry->sink, "job-failed", "job=%s why=%s",
-	          entry->job->name, log_quote(why, quoted, sizeof(quoted)));
+	          entry->job->name, why);
 }
 
 static void log_run(const struct entry *entry, const struct runner *runner,
                     int64_t took_us)
 {
-	char quoted[2 * JOB_NOTE_SIZE];
-
-	log_quote(runner->note, quoted, sizeof(quoted));
 	switch (runner->result) {
 	case JOB_FAILED:
 		log_failure(entry, runner->note);
 		break;
 	case JOB_WAITS:
 		log_event(BURSAR_ERROR, entry->sink, "purge-waits",
-		          "job=%s why=%s", entry->job->name, quoted);
+		          "job=%s why=%s", entry->job->name, runner->note);
 		break;
 	case JOB_LOST:
 		log_event(BURSAR_WARNING, entry->sink, "job-lost",
-		          "job=%s note=%s", entry->job->name, quoted);
+		          "job=%s note=%s", entry->job->name, runner->note);
 		break;
 	default:
 		log_event(runner->did ? BURSAR_INFO : BURSAR_DEBUG,
 		          entry->sink, "job-ended",
 		          "job=%s result=%s took_ms=%" PRId64 " note=%s",
 		          entry->job->name, job_result_names[runner->result],
-		          took_us / 1000, quoted);
+		          took_us / 1000, runner->note);
 		break;
 	}
 }

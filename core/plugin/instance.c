@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -22,7 +21,6 @@
 #include "plugin/module.h"
 
 #define MAX_FIGURES 32		/* names that one instance may count under */
-#define LOG_SIZE    3500
 
 struct instance_private {
 	char *state_dir;
@@ -42,40 +40,18 @@ static const struct instance *instance_of(const struct bursar_host *host)
 	return (const struct instance *)(const void *)host;
 }
 
-static int64_t clock_us(clockid_t id)
-{
-	struct timespec ts;
-
-	clock_gettime(id, &ts);
-	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
-
-int64_t clock_wall_us(void)
-{
-	return clock_us(CLOCK_REALTIME);
-}
-
-int64_t clock_mono_us(void)
-{
-	return clock_us(CLOCK_MONOTONIC);
-}
-
 /* --- the functions of the host ------------------------------------------- */
 
 __attribute__((format(printf, 4, 5)))
 static void host_log(const struct bursar_host *host, enum bursar_level level,
                      const char *event, const char *fmt, ...)
 {
-	const struct instance *instance = instance_of(host);
-	char members[LOG_SIZE];
 	va_list ap;
 
 	va_start(ap, fmt);
-	const int size = vsnprintf(members, sizeof(members), fmt, ap);
+	log_event_v(level, host->name,
+	            module_kind_names[instance_of(host)->kind], event, fmt, ap);
 	va_end(ap);
-	log_event(level, host->name, event, "kind=%s%s%s",
-	          module_kind_names[instance->kind], size > 0 ? " " : "",
-	          size > 0 ? members : "");
 }
 
 static const char *host_text(const struct bursar_host *host, const char *name)

@@ -4,10 +4,12 @@
  * instance.h - a plugin with its options and the host that serves it
  *
  * Holds what open() of a plugin needs and outlives what open() returned.
+ * bursar/plugin.h says of each service of the host which threads may call it.
  */
 #ifndef CORE_PLUGIN_INSTANCE_H
 #define CORE_PLUGIN_INSTANCE_H
 
+#include "base/clock.h"
 #include "conf/setup.h"
 
 /* What an instance is opened for. */
@@ -35,9 +37,5 @@ struct instance *instance_create(const struct setup_item *item,
                                  enum instance_use use,
                                  struct bursar_error *err);
 void instance_destroy(struct instance *instance);
-
-/* The host's functions for times, as the core uses them itself. */
-int64_t clock_wall_us(void);
-int64_t clock_mono_us(void);
 
 #endif

@@ -16,13 +16,13 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
-#include "base/text.h"
 #include "plugin/schema.h"
 #include "price/prices.h"
 
 #define SLOTS    512u		/* a power of two */
 #define KEPT     112u		/* bytes of provider and model */
 #define TOLD_MAX 1000u		/* models that are told of */
+#define MAX_SHOWN 200		/* bytes of a name that the log tells */
 
 struct slot {
 	uint64_t hash;
@@ -89,32 +89,30 @@ static uint64_t told_hash(struct bursar_span a, struct bursar_span b,
 	return hash;
 }
 
-static const char *quote(struct bursar_span text, char *out, size_t size)
+/* What a producer sent may be of any length. */
+static int shown(struct bursar_span text)
 {
-	char *visible = text_visible(text.data, text.size < 200 ? text.size
-	                                                        : 200);
-
-	log_quote(visible != NULL ? visible : "", out, size);
-	free(visible);
-	return out;
+	return text.size < MAX_SHOWN ? (int)text.size : MAX_SHOWN;
 }
 
 static void tell(const struct pricer *pricer,
                  const struct price_question *question,
                  enum price_result result)
 {
-	char provider[500], model[500];
+	const struct bursar_span provider = question->provider;
+	const struct bursar_span model = question->model;
 
 	if (pricer->prices->unknown == PRICES_IGNORE ||
-	    !is_news(told_hash(question->provider, question->model, result))) {
+	    !is_news(told_hash(provider, model, result))) {
 		return;
 	}
 	log_event(pricer->prices->unknown == PRICES_RAISE ? BURSAR_ERROR
 	                                                  : BURSAR_WARNING,
 	          pricer->source, "price-unknown",
-	          "reason=%s provider=%s model=%s", price_result_names[result],
-	          quote(question->provider, provider, sizeof(provider)),
-	          quote(question->model, model, sizeof(model)));
+	          "reason=%s provider=%.*s model=%.*s",
+	          price_result_names[result], shown(provider),
+	          provider.data != NULL ? provider.data : "", shown(model),
+	          model.data != NULL ? model.data : "");
 }
 
 /* --- what is kept -------------------------------------------------------- */

@@ -122,9 +122,10 @@ struct bursar_host {
 
 	/*
 	 * Logs one line.  event is a constant of lower-case words joined by
-	 * '-'; fmt gives more members as `key=value`, values with spaces in
-	 * quotes, and is never NULL ("" for none).  Never a secret, never
-	 * content of a body.  Any thread.
+	 * '-'; fmt, a constant too, gives more members as `key=value`, values
+	 * with spaces in quotes, and is never NULL ("" for none).  Whatever
+	 * its arguments hold cannot end a value: they are escaped.  Never a
+	 * secret, never content of a body.  Any thread.
 	 */
 	void (*log)(const struct bursar_host *host, enum bursar_level level,
 	            const char *event, const char *fmt, ...)
