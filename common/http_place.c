@@ -27,10 +27,10 @@
 #define MAX_PASSED   64
 #define TRANSLATED   UINT64_C(0x0064ff9b00000000)	/* 64:ff9b::/96 */
 
-static int bad_place(struct bursar_error *err)
+static int bad_place(const char *text, struct bursar_error *err)
 {
-	return bursar_fail(err, EINVAL, "listen: is no ADDRESS:PORT, such as "
-	                   "127.0.0.1:8377 or [::1]:8377");
+	return bursar_fail(err, EINVAL, "listen: '%.60s' is no ADDRESS:PORT, "
+	                   "such as 127.0.0.1:8377 or [::1]:8377", text);
 }
 
 static bool parse_port(const char *text, uint16_t *port)
@@ -195,7 +195,7 @@ int http_place_parse(struct http_place *place, const char *text,
 	    (!six && strchr(text, ':') != colon) ||
 	    (size_t)(end - begin) >= sizeof(place->address) ||
 	    !parse_port(colon + 1, &place->port)) {
-		return bad_place(err);
+		return bad_place(text, err);
 	}
 	snprintf(place->address, sizeof(place->address), "%.*s",
 	         (int)(end - begin), begin);
@@ -204,13 +204,29 @@ int http_place_parse(struct http_place *place, const char *text,
 	}
 	struct addrinfo *found = resolve(place);
 	if (found == NULL) {
-		return bad_place(err);
+		return bad_place(text, err);
 	}
 	freeaddrinfo(found);
 	snprintf(place->text, sizeof(place->text), six ? "[%s]:%u" : "%s:%u",
 	         place->address, place->port);
 	place->loopback = is_loopback(place);
 	return 0;
+}
+
+static const char *advice(const struct http_place *place, int code)
+{
+	switch (code) {
+	case EADDRINUSE:
+		return "; another program listens there: end it, or take "
+		       "another port";
+	case EADDRNOTAVAIL:
+		return "; this machine has no such address";
+	case EACCES:
+		return place->port < 1024 ? "; ports below 1024 are root's: "
+			"take a higher one, or let systemd listen" : "";
+	default:
+		return "";
+	}
 }
 
 int http_place_listen(const struct http_place *place, struct bursar_error *err)
@@ -223,7 +239,7 @@ int http_place_listen(const struct http_place *place, struct bursar_error *err)
 	int fd = -1;
 
 	if (found == NULL) {
-		return bad_place(err);
+		return bad_place(place->text, err);
 	}
 	fd = socket(found->ai_family,
 	            SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -243,8 +259,8 @@ int http_place_listen(const struct http_place *place, struct bursar_error *err)
 	return fd;
 
 fail:
-	bursar_fail(err, errno, "cannot listen on %s: %s", place->text,
-	            strerror(errno));
+	bursar_fail(err, errno, "cannot listen on %s: %s%s", place->text,
+	            strerror(errno), advice(place, errno));
 	if (fd >= 0) {
 		close(fd);
 	}

@@ -344,6 +344,14 @@ static bool reach_value(struct check *check, bool first)
 	return false;
 }
 
+/* What some editors write in front: of UTF-8, and of UTF-16 either way round. */
+static bool begins_with_mark(const char *text, size_t size)
+{
+	return (size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) ||
+	       (size >= 2 && (memcmp(text, "\xFF\xFE", 2) == 0 ||
+	                      memcmp(text, "\xFE\xFF", 2) == 0));
+}
+
 int json_check(struct json_nodes *nodes, const char *text, size_t size,
                struct bursar_error *err)
 {
@@ -367,6 +375,10 @@ int json_check(struct json_nodes *nodes, const char *text, size_t size,
 	skip_space(&check);
 	if (why.code == 0 && check.p < check.end) {
 		expected(&check, "the end");
+	}
+	if (why.code == EILSEQ && begins_with_mark(text, size)) {
+		return bursar_fail(err, why.code, "not JSON: it begins with a "
+		                   "byte order mark: write UTF-8 without one");
 	}
 	return why.code == 0 ? 0 : bursar_fail(err, why.code, "%s", why.text);
 }

@@ -56,17 +56,36 @@ says out "FAILED   crypto 'lock': moody has no key at hand"
 configure state fine broken
 exits 1 -c "$work/bursar.yaml" check
 says out "FAILED   crypto 'lock': the key is no key"
+# shellcheck disable=SC2016
+says out '-> see line 4; `bursar plugins moody` describes the options'
 
 configure state fine fine
 chmod 0777 "$work/state"
 exits 1 -c "$work/bursar.yaml" check
-says out 'FAILED   state-dir: '
-says out '-> chmod 0700'
+says out 'FAILED   state-dir: others can write to it (mode 0777)'
+says out "-> run: chmod go-w $work/state"
 chmod 0700 "$work/state"
+configure bursar.yaml fine fine
+exits 1 -c "$work/bursar.yaml" check
+says out "FAILED   state-dir: $work/bursar.yaml is no folder"
+says out '-> name another path'
 
 configure missing/below fine fine
 exits 1 -c "$work/bursar.yaml" check
 says out 'cannot be made'
+
+# What others can read says itself what to do.
+configure state fine exposed
+exits 1 -c "$work/bursar.yaml" check
+says out "FAILED   crypto 'lock': others can read the key: chmod 600 it"
+if grep -q 'let the user' "$work/out"; then
+	complain 'no second remedy that contradicts the first'
+fi
+
+# What is said of no line names the file alone.
+configure state fine fine
+exits 0 -c "$work/bursar.yaml" check
+says out "warning  $work/bursar.yaml: no sink is fit to be the book"
 
 # Mistakes of the configuration: all at once, with their lines, status 2.
 configure state cheerful fine

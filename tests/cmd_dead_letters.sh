@@ -136,6 +136,8 @@ done
 # Wrong usage.
 letters 2 list --reason nokey
 says err "did you mean 'no-key'"
+letters 2 list --reason frobnicate
+says err 'there is: malformed, bad-envelope, '
 letters 2 list --limit 0
 letters 2 show
 letters 2 show ''
@@ -196,10 +198,11 @@ says out '2 left'
 for day in "$work"/state/dead-letters/*.jsonl; do
 	echo '{"id":' >>"$day"
 done
+broken="bursar: 1 line in $work/state/dead-letters cannot be read, the first in"
 letters 0
-says err '1 lines'
+says err "$broken ${day##*/}; mend or remove such lines with the daemon stopped"
 replay 1 --reason malformed
-says err '1 lines'
+says err "$broken ${day##*/}; "
 [ "$(find "$work/state" -type f ! -perm 600 ! -name 'ledger*' | wc -l)" -eq 0 ] ||
 	complain 'what is kept is for its owner alone'
 exit $status

@@ -39,14 +39,37 @@ exits 0 token add other --file "$file"
 exits 1 token add other --file "$file"
 says err "has a token 'other'"
 exits 0 token list --file "$file"
-says out 'gateway  kinds=metering,tool  team=support  agent_id=A "quoted" ü'
+says out 'gateway  kinds=metering,tool  team=support  agent_id="A \"quoted\" ü"'
 [ "$(wc -l <"$work/out")" -eq 2 ] || complain 'both are listed'
+
+# A token that could not be shown is nobody's.
+"$bursar" token add unseen --file "$file" >/dev/full 2>"$work/err" &&
+	complain 'a token that is not shown is no success'
+said='token add unseen >/dev/full'
+says err 'taken back'
+exits 0 token list --file "$file"
+grep -q unseen "$work/out" && complain 'it is not kept'
+
+# What a value holds looks like no other field, and moves no terminal.
+odd=$(printf 'a  kinds=x\033[31m\nb\\')
+exits 0 token add odd --set "worker_id=$odd" --file "$file"
+exits 0 token list --file "$file"
+says out 'odd  worker_id="a  kinds=x\x1b[31m\nb\\"'
+[ "$(wc -l <"$work/out")" -eq 3 ] || complain 'a token is a line'
+exits 0 token remove odd --file "$file"
 
 exits 0 token remove gateway --file "$file"
 exits 0 token list --file "$file"
 [ "$(cat "$work/out")" = other ] || complain 'one is left'
 grep -q '^# by hand' "$file" || complain 'other lines stay'
 exits 1 token remove gateway --file "$file"
+says err "has no token 'gateway'"
+exits 1 token remove gateway --file "$work/not-there"
+says err "$work/not-there is not there"
+: >"$file.new"
+exits 1 token add more --file "$file"
+says err "$file.new: File exists; another one is at work, or was killed"
+rm "$file.new"
 
 chmod 0640 "$file"
 exits 1 token list --file "$file"

@@ -97,7 +97,12 @@ def a_sink_that_refuses_everything_is_blocked_and_opens_by_itself(ground):
     time.sleep(0.5)
     refused = len(ground.letters())
     check(0 < refused <= 20, "few become dead letters before: %d" % refused)
-    check("not ready" in ground.bursar("status"), "`bursar status` says so")
+    said = ground.bursar("status", env={"COLUMNS": "80"})
+    check("not ready" in said, "`bursar status` says so", said)
+    why = [one for one in ground.state()["sinks"]
+           if one["name"] == "ledger"][0]["why"]
+    check(len(why) > 20 and why in " ".join(said.split()),
+          "and says why, whole: " + why, said)
     ground.run_sql("DROP TRIGGER refuses")
     ground.wait_state("sinks", "ledger", "open")
     ground.wait_settled(MANY)

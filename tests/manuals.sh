@@ -53,6 +53,10 @@ for command in $commands; do
 	long_options <"$work/help" >"$work/has"
 	tagged_options "bursar-$command.1" >"$work/out"
 	same "bursar-$command(1)"
+	! grep -q '.\{80\}' "$work/help" || {
+		echo "FAILED: bursar help $command is wider than 79 columns"
+		status=1
+	}
 	# What the line of usage names is there.
 	for option in $(grep -o '[[ ]--[a-z0-9-]*' "$work/help" | tr -d '[ ' |
 	    sort -u); do

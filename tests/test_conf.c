@@ -86,6 +86,13 @@ START_TEST(json_is_yaml)
 }
 END_TEST
 
+START_TEST(a_byte_order_mark_is_no_part_of_the_text)
+{
+	assert_canonical("\xEF\xBB\xBF" "a:\n  b: c\nd: e\n",
+	                 "{\"a\":{\"b\":\"c\"},\"d\":\"e\"}");
+}
+END_TEST
+
 START_TEST(canonical_text_does_not_depend_on_order_or_writing)
 {
 	assert_canonical("b: {z: '1', y: 2}\na: [x,\n y]\n",
@@ -435,6 +442,7 @@ static Suite *suite(void)
 	tcase_add_checked_fixture(tree, start, stop);
 	tcase_add_test(tree, keeps_values_lines_and_order);
 	tcase_add_test(tree, json_is_yaml);
+	tcase_add_test(tree, a_byte_order_mark_is_no_part_of_the_text);
 	tcase_add_test(tree, canonical_text_does_not_depend_on_order_or_writing);
 	tcase_add_test(tree, canonical_text_cannot_be_forged_by_a_value);
 	tcase_add_test(tree,

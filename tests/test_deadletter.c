@@ -251,7 +251,7 @@ static struct {
 	char    ids[100][40];
 	char    letter_ids[100][40];
 	size_t  count;
-	size_t  broken;
+	struct deadletter_broken broken;
 	json_t *last;
 } found;
 
@@ -345,7 +345,7 @@ START_TEST(writes_again_what_a_sync_that_failed_may_have_lost)
 	ck_assert_int_eq(deadletters_sync(letters, &err), 0);
 	ck_assert_int_eq((int64_t)disk.written * 2, file_size(today()));
 	ck_assert_uint_eq(look(), 2);
-	ck_assert_uint_eq(found.broken, 0);
+	ck_assert_uint_eq(found.broken.count, 0);
 }
 END_TEST
 
@@ -377,7 +377,7 @@ START_TEST(leaves_no_part_of_a_letter_that_did_not_fit)
 	ck_assert_int_eq(add("c"), 0);
 	ck_assert_uint_eq(look(), 2);
 	ck_assert_str_eq(found.ids[1], "c");
-	ck_assert_uint_eq(found.broken, 0);
+	ck_assert_uint_eq(found.broken.count, 0);
 }
 END_TEST
 
@@ -397,7 +397,7 @@ START_TEST(glues_no_letter_to_a_part_that_it_could_not_cut_off)
 
 	ck_assert_uint_eq(look(), 2);
 	ck_assert_str_eq(found.ids[1], "d");
-	ck_assert_uint_eq(found.broken, 0);
+	ck_assert_uint_eq(found.broken.count, 0);
 }
 END_TEST
 
@@ -420,7 +420,7 @@ START_TEST(leaves_no_part_of_a_letter_beyond_the_largest_file)
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
 	ck_assert_int_eq(add("c"), 0);
 	ck_assert_uint_eq(look(), 2);
-	ck_assert_uint_eq(found.broken, 0);
+	ck_assert_uint_eq(found.broken.count, 0);
 }
 END_TEST
 
@@ -534,14 +534,14 @@ START_TEST(takes_away_what_a_crash_cut)
 
 	/* Nobody had been told of it, so nobody misses it. */
 	ck_assert_uint_eq(look(), 1);
-	ck_assert_uint_eq(found.broken, 0);
+	ck_assert_uint_eq(found.broken.count, 0);
 
 	open_again();
 	ck_assert_int_eq(file_size(today()), whole / 2);
 	ck_assert_int_eq(add("c"), 0);
 	ck_assert_uint_eq(look(), 2);
 	ck_assert_str_eq(found.ids[1], "c");
-	ck_assert_uint_eq(found.broken, 0);
+	ck_assert_uint_eq(found.broken.count, 0);
 }
 END_TEST
 
@@ -556,7 +556,7 @@ START_TEST(takes_away_what_a_crash_cut_on_another_day)
 	ck_assert_int_eq(add("b"), 0);
 	ck_assert_uint_eq(look(), 2);
 	ck_assert_str_eq(found.ids[0], "a");
-	ck_assert_uint_eq(found.broken, 0);
+	ck_assert_uint_eq(found.broken.count, 0);
 	ck_assert_int_eq(file_size(in_folder("2020-02-02.jsonl")),
 	                 file_size(today()));
 }
@@ -583,7 +583,8 @@ START_TEST(counts_whole_lines_that_nobody_can_read)
 	ck_assert_int_eq(add("b"), 0);
 
 	ck_assert_uint_eq(look(), 2);
-	ck_assert_uint_eq(found.broken, 3);
+	ck_assert_uint_eq(found.broken.count, 3);
+	ck_assert_str_eq(found.broken.file, strrchr(today(), '/') + 1);
 }
 END_TEST
 
@@ -898,7 +899,7 @@ START_TEST(can_be_read_and_purged_while_it_is_written)
 	ck_assert_int_eq(pthread_create(&writer, NULL, write_letters, NULL), 0);
 	for (int i = 0; i < 40; i++) {
 		look();
-		ck_assert_uint_eq(found.broken, 0);
+		ck_assert_uint_eq(found.broken.count, 0);
 		arena_clear(&arena);
 		if (i % 4 == 0) {
 			purge(2);
@@ -909,8 +910,11 @@ START_TEST(can_be_read_and_purged_while_it_is_written)
 	}
 	atomic_store(&stop, true);
 	pthread_join(writer, NULL);
+	/* A purge may have taken the last letter, and its file. */
+	const char *day = today();
 	ck_assert_uint_eq(deadletters_bytes(letters),
-	                  (size_t)file_size(today()));
+	                  strstr(day, ".jsonl") != NULL
+	                  ? (size_t)file_size(day) : 0);
 }
 END_TEST
 
@@ -939,7 +943,7 @@ static struct bursar_message there_and_back(const struct bursar_message *m)
 
 	ck_assert_int_eq(add_message(m, DEAD_NEVER), 0);
 	ck_assert_uint_eq(look(), 1);
-	ck_assert_uint_eq(found.broken, 0);
+	ck_assert_uint_eq(found.broken.count, 0);
 	ck_assert_int_eq(deadletter_message(found.last, &arena.base, &back,
 	                                    &err), 0);
 	return back;

@@ -122,7 +122,17 @@ static void refuses(int code, const char *says)
 START_TEST(refuses_a_folder_that_others_can_write)
 {
 	ck_assert_int_eq(chmod(instance->host.state_dir, 0770), 0);
-	refuses(EPERM, "others can write");
+	refuses(EPERM, "others can write it; chmod go-w");
+}
+END_TEST
+
+START_TEST(refuses_a_folder_of_another_user)
+{
+	if (geteuid() != 0) {
+		return;
+	}
+	ck_assert_int_eq(chown(instance->host.state_dir, 4711, 4711), 0);
+	refuses(EPERM, "belongs to user 4711, this runs as user 0");
 }
 END_TEST
 
@@ -294,6 +304,7 @@ static Suite *suite(void)
 	tcase_add_test(t, has_a_folder_of_its_own);
 	tcase_add_test(t, has_no_folder_when_it_only_reads);
 	tcase_add_test(t, refuses_a_folder_that_others_can_write);
+	tcase_add_test(t, refuses_a_folder_of_another_user);
 	tcase_add_test(t, refuses_a_link_or_file_in_place_of_its_folder);
 	tcase_add_test(t, refuses_a_name_that_leads_elsewhere);
 	tcase_add_test(t, says_when_the_folder_cannot_be_made);

@@ -443,6 +443,9 @@ static const struct {
 } reasons[] = {
 	{ "", "expected a value at byte 0" },
 	{ "  secret", "expected a value at byte 2" },
+	{ "\xEF\xBB\xBF{}", "begins with a byte order mark" },
+	{ "\xFF\xFE{", "begins with a byte order mark" },
+	{ "\xFE\xFF{", "begins with a byte order mark" },
 	{ "[1,2", "expected a comma or ] at byte 4" },
 	{ "{\"a\":1 secret", "expected a comma or } at byte 7" },
 	{ "{secret", "expected a name in quotes at byte 1" },

@@ -214,6 +214,8 @@ START_TEST(an_empty_optional_value_counts_as_none)
 END_TEST
 
 #define AT "1: source 'backlog': option "
+#define ALL "; there is: format, path, mode, count, any, buffer, linger, " \
+	"at-least, follow, names, token, token-file\n"
 
 static const struct { const char *yaml, *want; } mistakes[] = {
 	{ "path: /a\npathh: /a", "2: source 'backlog': unknown option 'pathh'; "
@@ -223,7 +225,7 @@ static const struct { const char *yaml, *want; } mistakes[] = {
 	{ "path: /a\ntoken_file: x", "2: source 'backlog': unknown option "
 	  "'token_file'; did you mean 'token-file'?\n" },
 	{ "path: /a\nwhatever: x", "2: source 'backlog': unknown option "
-	  "'whatever'\n" },
+	  "'whatever'" ALL },
 	{ "{path: /a, linger: 20x}", AT "'linger': '20x' is not a duration; "
 	  "write 20ms, 5s, 2m, 1h or 7d\n" },
 	{ "{path: /a, linger: 20}", AT "'linger': '20' is not a duration; "
@@ -263,6 +265,10 @@ static const struct { const char *yaml, *want; } mistakes[] = {
 	{ "{path: /a, mode: }", AT "'mode': nothing is written there\n" },
 	{ "count: 5", AT "'path' is missing: The file to read.\n" },
 	{ "path: ", AT "'path': nothing is written there\n" },
+	{ "path: ~/usage.jsonl", AT "'path': '~/usage.jsonl': here '~' is no "
+	  "folder; write the whole path\n" },
+	{ "path: ~", AT "'path': '~': here '~' is no folder; write the whole "
+	  "path\n" },
 	{ "{path: /a, count: \"${BURSAR_TEST_WORD}\"}", AT "'count': what the "
 	  "environment gives is not a whole number\n" },
 	{ "{path: /a, count: \"1${BURSAR_TEST_WORD}\"}", AT "'count': what the "
@@ -277,7 +283,7 @@ static const struct { const char *yaml, *want; } mistakes[] = {
 	  "1: source 'backlog': option 'path' is missing: The file to read.\n"
 	  "2: source 'backlog': option 'linger': 'y' is not a duration; write "
 	  "20ms, 5s, 2m, 1h or 7d\n"
-	  "3: source 'backlog': unknown option 'zzz'\n" },
+	  "3: source 'backlog': unknown option 'zzz'" ALL },
 	{ "{path: /a, token: hunter2}", AT "'token': write token-file: PATH or "
 	  "token: \"${VARIABLE}\"; a secret does not belong in the "
 	  "configuration file\n" },

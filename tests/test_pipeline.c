@@ -817,11 +817,11 @@ static size_t letters_of(const char *reason)
 {
 	struct found found = { .reason = reason };
 	struct bursar_error err = { 0 };
-	size_t broken;
+	struct deadletter_broken broken;
 
 	ck_assert_int_eq(deadletters_read(state_path, count_letter, &found,
 	                                  &broken, &err), 0);
-	ck_assert_uint_eq(broken, 0);
+	ck_assert_uint_eq(broken.count, 0);
 	return found.count;
 }
 

@@ -293,7 +293,7 @@ static int see(void *context, json_t *letter)
 static struct seen letters(void)
 {
 	struct seen seen = { "", 0 };
-	size_t broken;
+	struct deadletter_broken broken;
 
 	ck_assert_int_eq(deadletters_read(state, see, &seen, &broken, &err), 0);
 	return seen;
@@ -951,7 +951,7 @@ END_TEST
 START_TEST(a_text_that_cannot_be_sealed_is_a_letter)
 {
 	struct seen seen = { .count = 0 };
-	size_t broken = 0;
+	struct deadletter_broken broken;
 
 	start_sealing(0, BURSAR_REJECT);
 	struct flight_message *m = send("tool extra=40");

@@ -703,7 +703,8 @@ START_TEST(refuses_what_is_no_place_to_listen)
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		fakehost_set(&host, "listen", bad[i]);
-		fails_with("listen: ");
+		fails_with("listen: '");
+		fails_with(bad[i]);
 	}
 	fakehost_set(&host, "listen", "127.0.0.1:1");
 	fakehost_set(&host, "cert-file", file);
@@ -726,6 +727,8 @@ START_TEST(waits_for_a_port_that_is_taken)
 	ck_assert_int_eq(ops->read(second, &batch, wake, monotonic_us() + 100000,
 	                           &err), BURSAR_RETRY);
 	ck_assert_msg(strstr(err.text, listen) != NULL, "%s", err.text);
+	ck_assert_msg(strstr(err.text, "another program") != NULL, "%s",
+	              err.text);
 	ops->close(first);
 	source = second;
 	begin_core();

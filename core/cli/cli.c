@@ -19,7 +19,9 @@
 #define COMMON     3		/* --help, --version, --config */
 #define LONG_VALUE 256		/* val of long options: this and the place */
 #define HELP_COLUMN 26
+#define NOTE_INDENT 2
 #define HELP_WIDTH  79
+#define USAGE_COLUMN 13		/* of what follows "Usage: bursar" */
 
 const struct cli_option cli_common_options[COMMON + 1] = {
 	{ "config", 'c', "FILE", "Configuration to read." },
@@ -319,6 +321,25 @@ int cli_fail(struct cli *cli, const char *fmt, ...)
 	return CLI_FAILED;
 }
 
+void cli_note(const struct cli *cli, FILE *out, const char *fmt, ...)
+{
+	char *line = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	const int size = vasprintf(&line, fmt, ap);
+	va_end(ap);
+	if (size < 0) {
+		return;
+	}
+	char *text = text_visible(line, (size_t)size);
+
+	text_wrap(out, text, 0, NOTE_INDENT,
+	          cli->width > 0 ? (size_t)cli->width : SIZE_MAX);
+	free(text);
+	free(line);
+}
+
 static void print_option(FILE *out, const struct cli_option *option)
 {
 	char left[128];
@@ -344,17 +365,53 @@ void cli_print_options(FILE *out, const struct cli_option *table)
 	}
 }
 
+/* Bytes of `usage` to where a line may end: before an option, or what may be
+ * left out, that stands in no brackets. */
+static size_t usage_part(const char *usage)
+{
+	size_t size = 0;
+	int depth = 0;
+
+	for (; usage[size] != '\0' && usage[size] != '\n'; size++) {
+		depth += usage[size] == '[';
+		depth -= usage[size] == ']';
+		if (depth == 0 && usage[size] == ' ' &&
+		    (usage[size + 1] == '[' || usage[size + 1] == '-')) {
+			break;
+		}
+	}
+	return size;
+}
+
+/* One line of `usage`, in as many as it takes.  Returns what comes behind. */
+static const char *print_usage(FILE *out, const char *head, const char *name,
+                               const char *usage)
+{
+	size_t column = (size_t)fprintf(out, "%-6s bursar [-c FILE] %s", head,
+	                                name);
+
+	while (*usage != '\0' && *usage != '\n') {
+		const size_t size = usage_part(usage);
+
+		if (column + 1 + size > HELP_WIDTH) {
+			column = (size_t)fprintf(out, "\n%*s", USAGE_COLUMN,
+			                         "") - 1;
+		}
+		column += (size_t)fprintf(out, " %.*s", (int)size, usage);
+		usage += size;
+		usage += strspn(usage, " ");
+	}
+	fputc('\n', out);
+	return usage + (*usage == '\n');
+}
+
 void cli_help(FILE *out, const struct command *command)
 {
 	const char *usage = command->usage;
 	const char *head = "Usage:";
 
 	do {
-		const size_t size = strcspn(usage, "\n");
-
-		fprintf(out, "%-6s bursar [-c FILE] %s%s%.*s\n", head,
-		        command->name, size > 0 ? " " : "", (int)size, usage);
-		usage += size + (usage[size] == '\n');
+		usage = print_usage(out, head, command->name, usage);
 		head = "";
 	} while (*usage != '\0');
 	fprintf(out, "\n%c%s.\n\nOptions:\n", toupper(command->summary[0]),

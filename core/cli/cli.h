@@ -152,6 +152,11 @@ int cli_usage_error(struct cli *cli, const char *fmt, ...);
 __attribute__((format(printf, 2, 3)))
 int cli_fail(struct cli *cli, const char *fmt, ...);
 
+/* Prints what a table has no room for below it, on `out`: indented, in lines as
+ * wide as the terminal, control characters as escapes. */
+__attribute__((format(printf, 3, 4)))
+void cli_note(const struct cli *cli, FILE *out, const char *fmt, ...);
+
 /* Prints the options of a table as help does, each on lines of its own. */
 void cli_print_options(FILE *out, const struct cli_option *table);
 

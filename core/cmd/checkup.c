@@ -47,6 +47,7 @@ struct report {
 	FILE *out;
 	bool  color;
 	int   status;
+	const struct setup_item *item;	/* that is looked at; NULL: none */
 };
 
 /* remedy: what to do about it; NULL where there is nothing to do. */
@@ -80,13 +81,29 @@ static const char *user(void)
 	return entry != NULL ? entry->pw_name : "the daemon's user";
 }
 
-/* What helps against most errors of that number. */
+static const char *see_options(const struct setup_item *item, char *out,
+                               size_t size)
+{
+	char line[32] = "";
+
+	if (item->line != 0) {
+		snprintf(line, sizeof(line), "see line %u; ", item->line);
+	}
+	snprintf(out, size, "%s`bursar plugins %s` describes the options", line,
+	         item->plugin->name);
+	return out;
+}
+
+/* What helps against most errors of that number; NULL where their texts say it
+ * themselves. */
 static const char *remedy_of(int code, enum bursar_verdict verdict,
-                             char *out, size_t size)
+                             const struct setup_item *item, char *out,
+                             size_t size)
 {
 	switch (code) {
+	case EPERM:	/* others can write or read it */
+		return NULL;
 	case EACCES:
-	case EPERM:
 	case EROFS:
 		snprintf(out, size, "let the user %s reach it (on a server: its "
 		         "role), or run this as the user that the daemon runs "
@@ -114,7 +131,7 @@ static const char *remedy_of(int code, enum bursar_verdict verdict,
 	case BURSAR_DOWN:
 		return "see that the other side runs and can be reached";
 	default:
-		return "see the options with `bursar plugins NAME`";
+		return item != NULL ? see_options(item, out, size) : NULL;
 	}
 }
 
@@ -125,7 +142,8 @@ static void say_error(struct report *report, const char *what,
 	char remedy[256];
 
 	say(report, BROKEN, what,
-	    remedy_of(err->code, verdict, remedy, sizeof(remedy)), "%s",
+	    remedy_of(err->code, verdict, report->item, remedy,
+	              sizeof(remedy)), "%s",
 	    err->code != 0 ? err->text : "could not be opened");
 }
 
@@ -175,16 +193,25 @@ static void check_state_dir(struct report *report, const char *path)
 		check_parent(report, path);
 		return;
 	}
-	if (access(path, R_OK | W_OK | X_OK) != 0) {
+	errno = 0;
+	if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode)) {
+		say(report, BROKEN, "state-dir", "name another path",
+		    "%s is no folder", path);
+		return;
+	}
+	if (errno != 0 || access(path, R_OK | W_OK | X_OK) != 0) {
 		struct bursar_error err = { 0 };
 
 		bursar_fail(&err, errno, "%s: %s", path, strerror(errno));
 		say_error(report, "state-dir", &err, BURSAR_CONFIG);
 		return;
 	}
-	if (!S_ISDIR(st.st_mode) || (st.st_mode & 022) != 0) {
-		say(report, BROKEN, "state-dir", "chmod 0700",
-		    "%s is no folder, or others can write it", path);
+	if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+		char remedy[PATH_MAX + 16];
+
+		snprintf(remedy, sizeof(remedy), "run: chmod go-w %s", path);
+		say(report, BROKEN, "state-dir", remedy, "others can write to "
+		    "it (mode %04o)", (unsigned)(st.st_mode & 07777));
 		return;
 	}
 	say(report, FINE, "state-dir", NULL, "%s", path);
@@ -373,14 +400,16 @@ static void check_item(struct report *report, const struct setup *setup,
 	char what[128];
 
 	snprintf(what, sizeof(what), "%s '%s'", kind, item->name);
+	report->item = item;
 	struct instance *instance = instance_create(item, setup->state_dir,
 	                                            INSTANCE_READ, &err);
 	if (instance == NULL) {
 		say_error(report, what, &err, BURSAR_RETRY);
-		return;
+	} else {
+		open(report, what, instance);
 	}
-	open(report, what, instance);
 	instance_destroy(instance);
+	report->item = NULL;
 }
 
 static void check_instances(struct report *report, const struct setup *setup)
@@ -450,7 +479,9 @@ static void check_seals(struct report *report, const struct setup *setup)
 		}
 		if (keyring != NULL) {	/* else it was told above */
 			snprintf(what, sizeof(what), "seal '%s'", item->name);
+			report->item = item;
 			check_seal(report, what, keyring);
+			report->item = NULL;
 		}
 	}
 	opener_destroy(opener);
@@ -497,8 +528,12 @@ int checkup_run(const char *file, bool color, FILE *out, FILE *err)
 	for (size_t i = 0; i < warnings.count; i++) {
 		char what[PATH_MAX + 32];
 
-		snprintf(what, sizeof(what), "%s:%u", file,
-		         warnings.items[i].line);
+		if (warnings.items[i].line != 0) {
+			snprintf(what, sizeof(what), "%s:%u", file,
+			         warnings.items[i].line);
+		} else {
+			snprintf(what, sizeof(what), "%s", file);
+		}
 		say(&report, WARNING, what, NULL, "%s",
 		    warnings.items[i].text);
 	}

@@ -158,11 +158,23 @@ static int list_one(void *context, json_t *letter)
 	return 0;
 }
 
+void dead_letters_say_broken(struct cli *cli, const char *state_dir,
+                             const struct deadletter_broken *broken)
+{
+	if (broken->count > 0) {
+		fprintf(cli->err, "bursar: %zu %s in %s/dead-letters cannot be "
+		        "read, the first in %s; mend or remove such lines "
+		        "with the daemon stopped\n",
+		        broken->count, broken->count == 1 ? "line" : "lines",
+		        state_dir, broken->file);
+	}
+}
+
 static int read_letters(struct search *search, deadletter_fn *each)
 {
 	const struct setup *setup = cli_setup(search->cli);
 	struct bursar_error err = { 0 };
-	size_t broken;
+	struct deadletter_broken broken;
 
 	if (setup == NULL) {
 		return CLI_USAGE;
@@ -171,10 +183,7 @@ static int read_letters(struct search *search, deadletter_fn *each)
 	                     &err) != 0) {
 		return cli_fail(search->cli, "%s", err.text);
 	}
-	if (broken > 0) {
-		fprintf(search->cli->err, "bursar: %zu lines in %s/dead-letters"
-		        " cannot be read\n", broken, setup->state_dir);
-	}
+	dead_letters_say_broken(search->cli, setup->state_dir, &broken);
 	return CLI_OK;
 }
 
@@ -325,9 +334,13 @@ bool dead_letters_reason(struct cli *cli, const char *reason)
 		return true;
 	}
 	const char *nearest = options_nearest(reason, dead_reasons);
-	cli_usage_error(cli, "--reason: there is no reason '%s'%s%s%s", reason,
-	                nearest != NULL ? "; did you mean '" : "",
-	                nearest != NULL ? nearest : "",
+	char known[200];
+
+	options_words(dead_reasons, known, sizeof(known));
+	cli_usage_error(cli, "--reason: there is no reason '%s'; %s%s%s",
+	                reason,
+	                nearest != NULL ? "did you mean '" : "there is: ",
+	                nearest != NULL ? nearest : known,
 	                nearest != NULL ? "'?" : "");
 	return false;
 }

@@ -201,9 +201,10 @@ static int run_job(struct cli *cli, const struct setup *setup,
 	if (job == NULL) {
 		return cli_usage_error(cli, "there is no job '%.40s'%s%s%s",
 		                       name, nearest != NULL
-		                       ? "; did you mean '" : "",
-		                       nearest != NULL ? nearest : "",
-		                       nearest != NULL ? "'?" : "");
+		                       ? "; did you mean '" : ": see `",
+		                       nearest != NULL ? nearest
+		                       : "bursar jobs",
+		                       nearest != NULL ? "'?" : "`");
 	}
 	lease_holder(holder);
 	for (size_t i = 0; i < setup->sink_count; i++) {

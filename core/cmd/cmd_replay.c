@@ -129,7 +129,7 @@ static int replay_chosen(struct cli *cli, const struct choice *choice)
 		.cli = cli, .setup = cli_setup(cli), .choice = choice,
 	};
 	struct bursar_error err = { 0 };
-	size_t broken;
+	struct deadletter_broken broken;
 
 	if (replay.setup == NULL) {
 		return CLI_USAGE;
@@ -145,10 +145,7 @@ static int replay_chosen(struct cli *cli, const struct choice *choice)
 		finish_round(&replay);
 	}
 	json_decref(replay.round);
-	if (broken > 0) {
-		fprintf(cli->err, "bursar: %zu lines in %s/dead-letters cannot"
-		        " be read\n", broken, replay.setup->state_dir);
-	}
+	dead_letters_say_broken(cli, replay.setup->state_dir, &broken);
 	if (!replay.failed && replay.stored + replay.left == 0) {
 		fputs("There is no such letter.\n", cli->out);
 		return choice->id_count > 0 ? CLI_FAILED : CLI_OK;

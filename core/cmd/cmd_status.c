@@ -28,7 +28,6 @@ static const struct table_column source_columns[] = {
 	{ "duplicates", NULL, TABLE_COUNT },
 	{ "conflicts", NULL, TABLE_COUNT },
 	{ "refused", NULL, TABLE_COUNT },
-	{ "why", NULL, TABLE_TEXT },
 };
 
 static const struct table_column sink_columns[] = {
@@ -40,8 +39,6 @@ static const struct table_column sink_columns[] = {
 	{ "conflicts", NULL, TABLE_COUNT },
 	{ "refused", NULL, TABLE_COUNT },
 	{ "dropped", NULL, TABLE_COUNT },
-	{ "transactions", NULL, TABLE_COUNT },
-	{ "why", NULL, TABLE_TEXT },
 };
 
 static const struct table_column service_columns[] = {
@@ -49,7 +46,6 @@ static const struct table_column service_columns[] = {
 	{ "plugin", NULL, TABLE_TEXT },
 	{ "state", NULL, TABLE_TEXT },
 	{ "since_ms", "since", TABLE_MS },
-	{ "why", NULL, TABLE_TEXT },
 };
 
 static void add_cell(struct table *table, const json_t *value)
@@ -60,6 +56,22 @@ static void add_cell(struct table *table, const json_t *value)
 		table_add_number(table, json_integer_value(value));
 	} else {
 		table_add_null(table);
+	}
+}
+
+/* Why those of the list wait, whole: it is what one has come for. */
+static void show_why(struct cli *cli, const json_t *list)
+{
+	size_t i;
+	json_t *item;
+
+	json_array_foreach((json_t *)list, i, item) {
+		const char *name, *why;
+
+		if (json_unpack(item, "{s:s, s:s}", "name", &name, "why",
+		                &why) == 0 && why[0] != '\0') {
+			cli_note(cli, cli->out, "%s: %s", name, why);
+		}
 	}
 }
 
@@ -77,6 +89,7 @@ static int show(struct cli *cli, const json_t *list,
 	}
 	const int status = table_print(table, cli, NULL);
 	table_destroy(table);
+	show_why(cli, list);
 	return status;
 }
 
@@ -152,7 +165,8 @@ const struct command command_status = {
 	"Asks the daemon through the socket in its state folder.  For each "
 	"source: its state, how much is read but not settled yet and since "
 	"when, and what became of its messages.  For each sink: its state, "
-	"what waits for it, and what became of its records.\n"
+	"what waits for it, and what became of its records.  Below a table "
+	"stands why one of them waits.\n"
 	"\n"
 	"States of a source: open; held (it cannot read now and is tried "
 	"again); blocked (a person must act); parked (no key is at hand); slow "

@@ -20,6 +20,7 @@
 #include <jansson.h>
 #include <sodium.h>
 
+#include "base/logfmt.h"
 #include "cmd/commands.h"
 #include "common/tokens.h"
 #include "plugin/schema.h"
@@ -129,7 +130,9 @@ static int write_file(struct cli *cli, const char *path, const char *without,
 	fd = open(made, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	out = fd >= 0 ? fdopen(fd, "w") : NULL;
 	if (out == NULL) {
-		cli_fail(cli, "%s: %s", made, strerror(errno));
+		cli_fail(cli, "%s: %s%s", made, strerror(errno),
+		         errno == EEXIST ? "; another one is at work, or was "
+		         "killed: remove it when none is" : "");
 		if (fd >= 0) {
 			close(fd);
 		}
@@ -162,8 +165,9 @@ static json_t *kinds_of(struct cli *cli, const char *text)
 		const size_t size = strcspn(text, ",");
 
 		if (bursar_kind_find(&schema, text, size) == NULL) {
-			cli_usage_error(cli, "'%.*s' is no kind", (int)size,
-			                text);
+			cli_usage_error(cli, "--kinds: '%.*s' is no kind; kinds "
+			                "are metering, prompt and tool",
+			                (int)size, text);
 			json_decref(kinds);
 			return NULL;
 		}
@@ -244,6 +248,22 @@ static char *make_line(struct cli *cli, const char *name, const char *kinds,
 	return line;
 }
 
+/* One that nobody has seen would be of no use, and in the way of the next of
+ * that name. */
+static int show(struct cli *cli, const char *path, const char *name,
+                const char *text)
+{
+	if (fprintf(cli->out, "%s\n", text) < 0 || fflush(cli->out) != 0) {
+		cli_fail(cli, "the token cannot be shown, and is taken back: "
+		         "%s", strerror(errno));
+		write_file(cli, path, name, NULL);
+		return CLI_FAILED;
+	}
+	fputs("bursar: this token is shown once and stands nowhere; "
+	      "give it to its sender\n", cli->err);
+	return CLI_OK;
+}
+
 static int add(struct cli *cli, const char *path, const char *name,
                const char *value[])
 {
@@ -269,12 +289,10 @@ static int add(struct cli *cli, const char *path, const char *name,
 	if (line == NULL) {
 		return CLI_USAGE;
 	}
-	const int status = write_file(cli, path, NULL, line);
+	int status = write_file(cli, path, NULL, line);
 	free(line);
 	if (status == CLI_OK) {
-		fprintf(cli->out, "%s\n", text);
-		fputs("bursar: this token is shown once and stands nowhere; "
-		      "give it to its sender\n", cli->err);
+		status = show(cli, path, name, text);
 	}
 	sodium_memzero(text, sizeof(text));
 	return status;
@@ -282,24 +300,46 @@ static int add(struct cli *cli, const char *path, const char *name,
 
 /* --- list and remove ------------------------------------------------------ */
 
+/* A value may hold anything: it is told as the log tells values. */
+__attribute__((format(printf, 2, 3)))
+static void list_member(struct cli *cli, const char *fmt, ...)
+{
+	struct logfmt line;
+	va_list ap;
+
+	logfmt_init(&line, "");
+	va_start(ap, fmt);
+	logfmt_add_v(&line, fmt, ap);
+	va_end(ap);
+	fprintf(cli->out, "  %.*s", (int)line.size, line.text);
+}
+
 static void list_one(struct cli *cli, const struct token *token)
 {
-	bool any = false;
+	char kinds[200] = "";
+	size_t size = 0;
 
-	fprintf(cli->out, "%s", token->name);
 	for (size_t k = 0; k < schema.kind_count; k++) {
-		if (token->kinds & UINT64_C(1) << schema.kinds[k].number) {
-			fprintf(cli->out, "%s%s", any ? "," : "  kinds=",
-			        schema.kinds[k].name);
-			any = true;
+		const struct bursar_kind *kind = &schema.kinds[k];
+
+		if (token->kinds & UINT64_C(1) << kind->number &&
+		    size < sizeof(kinds)) {
+			size += (size_t)snprintf(kinds + size,
+			                         sizeof(kinds) - size, "%s%s",
+			                         size > 0 ? "," : "",
+			                         kind->name);
 		}
+	}
+	fprintf(cli->out, "%s", token->name);
+	if (size > 0) {
+		list_member(cli, "kinds=%s", kinds);
 	}
 	for (size_t i = 0; i < token->fixed_count; i++) {
 		const struct bursar_header *field = &token->fixed[i];
 
-		fprintf(cli->out, "  %.*s=%.*s", (int)field->name.size,
-		        field->name.data, (int)field->value.size,
-		        field->value.data);
+		list_member(cli, "%.*s=%.*s", (int)field->name.size,
+		            field->name.data, (int)field->value.size,
+		            field->value.data);
 	}
 	fputc('\n', cli->out);
 }
@@ -328,8 +368,9 @@ static int remove_one(struct cli *cli, const char *path, const char *name)
 		return cli_usage_error(cli, "name the token to remove");
 	}
 	struct tokens *tokens = load(cli, path, &missing);
-	if (tokens == NULL && !missing) {
-		return CLI_FAILED;
+	if (tokens == NULL) {
+		return missing ? cli_fail(cli, "%s is not there", path)
+		               : CLI_FAILED;
 	}
 	const bool there = has(tokens, name);
 	tokens_destroy(tokens);
@@ -387,10 +428,12 @@ const struct command command_token = {
 "	bursar token add gateway --kinds metering --set team=support \\\n"
 "		--file /etc/bursar/tokens\n"
 "\n"
-"FILE has to be its owner's alone (mode 0600), and its owner the user that the "
-"daemon runs as: as another, give it to that user (chown) once; it stays so.\n"
+"FILE has to be its owner's alone (mode 0600), and its owner the user that "
+"the daemon runs as: as another, give it to that user (chown) once; it stays "
+"so.\n"
 "\n"
-"list prints names, kinds and fields.  remove takes a token away: what its "
-"sender sends from then on is refused.\n",
+"list prints names, kinds and fields; a value that is not one plain word "
+"stands in quotes, with escapes for what a terminal would obey.  remove takes "
+"a token away: what its sender sends from then on is refused.\n",
 	.run = run,
 };

@@ -35,6 +35,11 @@ extern const struct command command_verify;
 /* Whether it is a reason of dead letters, or NULL; if not, says so. */
 bool dead_letters_reason(struct cli *cli, const char *reason);
 
+/* Says which lines of the folder of letters are none; no word where all are. */
+struct deadletter_broken;
+void dead_letters_say_broken(struct cli *cli, const char *state_dir,
+                             const struct deadletter_broken *broken);
+
 /* All commands, ended by NULL. */
 extern const struct command *const commands[];
 

@@ -534,6 +534,13 @@ struct conf *conf_parse(const char *text, size_t size,
 {
 	assert(text != NULL && findings != NULL);
 
+	/* Some editors write a byte order mark; libyaml, which is told that it
+	 * is UTF-8, would take it for the first letter of a name. */
+	if (size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) {
+		text += 3;
+		size -= 3;
+	}
+
 	if (size > CONF_MAX_BYTES) {
 		findings_add(findings, 0, "longer than %u bytes",
 		             CONF_MAX_BYTES);
@@ -593,8 +600,9 @@ static void check_writers(int fd, struct findings *findings)
 	    ((st.st_mode & S_IWOTH) != 0 ||
 	     ((st.st_mode & S_IWGRP) != 0 && st.st_gid != 0 &&
 	      st.st_gid != getegid()))) {
-		findings_add(findings, 0, "others can write it (mode %04o): "
-		             "chmod go-w", (unsigned)(st.st_mode & 07777));
+		findings_add(findings, 0, "others can write it (mode %04o); "
+		             "run: chmod go-w %s",
+		             (unsigned)(st.st_mode & 07777), findings->file);
 	}
 }
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The nearest right word for a wrong one.
+ * The right words for a wrong one: the nearest, or all.
  */
 #include "config.h"
 
 #include <assert.h>
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "conf/options.h"
@@ -85,4 +86,22 @@ const char *options_nearest(const char *word, const char *const *words)
 		}
 	}
 	return nearest;
+}
+
+void options_words(const char *const *words, char *out, size_t size)
+{
+	static const char more[] = ", ...";
+	size_t used = 0;
+
+	assert(words != NULL && size >= sizeof(more));
+
+	out[0] = '\0';
+	for (; *words != NULL; words++) {
+		if (used + strlen(*words) + 2 + sizeof(more) > size) {
+			snprintf(out + used, size - used, "%s", more);
+			return;
+		}
+		used += (size_t)snprintf(out + used, size - used, "%s%s",
+		                         used > 0 ? ", " : "", *words);
+	}
 }

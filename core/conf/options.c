@@ -7,6 +7,7 @@
 #include "config.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -150,9 +151,14 @@ static void report_unknown(const struct check *check, const struct conf *member)
 		             "option '%.64s'; did you mean '%s'?", where(check),
 		             colon(check), member->key, nearest);
 	} else {
-		findings_add(check->findings, member->line,
-		             "%s%sunknown option '%.64s'", where(check),
-		             colon(check), member->key);
+		char known[KNOWN_SIZE] = "";
+
+		if (names != NULL) {
+			options_words(names, known, sizeof(known));
+		}
+		findings_add(check->findings, member->line, "%s%sunknown "
+		             "option '%.64s'; there is: %s", where(check),
+		             colon(check), member->key, known);
 	}
 	free(names);
 	free(files);
@@ -188,6 +194,12 @@ static int take_text(const struct check *check, struct value *value,
 	case BURSAR_TYPE_TEXT:
 		break;
 	case BURSAR_TYPE_PATH:
+		/* A shell's word for a folder, or YAML's for nothing. */
+		if (text[0] == '~' && (text[1] == '/' || text[1] == '\0')) {
+			return bursar_fail(err, EINVAL, "%s: here '~' is no "
+			                   "folder; write the whole path",
+			                   shown);
+		}
 		path = value_path(text, check->dir);
 		value->text = copy(check, path, line);
 		free(path);

@@ -65,6 +65,10 @@ void options_digest(const struct options *options,
  */
 const char *options_nearest(const char *word, const char *const *words);
 
+/* The words of such a list with commas between, for who wrote one that none is
+ * near to; an ellipsis where `size`, 6 or more, has no room for all. */
+void options_words(const char *const *words, char *out, size_t size);
+
 /* Parses 10M, 64K ... and 250ms, 5s, 7d ...; false: no such thing. */
 bool options_parse_size(const char *text, int64_t *bytes);
 bool options_parse_duration(const char *text, int64_t *ms);

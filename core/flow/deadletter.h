@@ -119,6 +119,12 @@ size_t deadletters_bytes(struct deadletters *letters);
 
 void deadletters_close(struct deadletters *letters);
 
+/* What could not be read. */
+struct deadletter_broken {
+	size_t count;		/* of lines */
+	char   file[32];	/* which has the first of them; "" for none */
+};
+
 /*
  * Reading, by any process, also while the daemon writes.  Calls each() for
  * every letter that was not replayed, oldest first, each id once, with the
@@ -130,7 +136,8 @@ void deadletters_close(struct deadletters *letters);
 struct json_t;
 typedef int deadletter_fn(void *context, struct json_t *letter);
 int deadletters_read(const char *state_dir, deadletter_fn *each, void *context,
-                     size_t *broken, struct bursar_error *err);
+                     struct deadletter_broken *broken,
+                     struct bursar_error *err);
 
 /*
  * The message of a letter as it was delivered, token and lane 0.  It points

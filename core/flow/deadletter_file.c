@@ -354,7 +354,8 @@ struct reading {
 	json_t        *done;		/* ids not to show (again) */
 	deadletter_fn *each;
 	void          *context;
-	size_t        *broken;
+	struct deadletter_broken *broken;
+	const char    *name;		/* of the file at hand */
 };
 
 static int read_line(void *context, const char *line, size_t size)
@@ -365,7 +366,11 @@ static int read_line(void *context, const char *line, size_t size)
 	int result = 0;
 
 	if (letter == NULL) {
-		++*reading->broken;
+		if (reading->broken->count++ == 0) {
+			snprintf(reading->broken->file,
+			         sizeof(reading->broken->file), "%s",
+			         reading->name);
+		}
 		return 0;
 	}
 	const char *id = json_string_value(json_object_get(letter, "id"));
@@ -399,6 +404,7 @@ static int read_day(int folder, const char *path, const char *name,
 	FILE *file = open_file(folder, name);
 	int result = 0;
 
+	reading->name = name;
 	if (file != NULL) {
 		result = each_line(file, read_line, reading);
 	} else if (errno != ENOENT) {
@@ -415,14 +421,15 @@ static int read_day(int folder, const char *path, const char *name,
 }
 
 int deadletters_read(const char *state_dir, deadletter_fn *each, void *context,
-                     size_t *broken, struct bursar_error *err)
+                     struct deadletter_broken *broken,
+                     struct bursar_error *err)
 {
 	struct bursar_error why = { 0 };
 	struct deadletter_days days = { NULL, 0 };
 	char *path;
 	int result = 0;
 
-	*broken = 0;
+	*broken = (struct deadletter_broken){ 0 };
 	const int folder = open_folder(state_dir, &path, &why);
 	if (folder < 0) {
 		free(path);
@@ -430,8 +437,11 @@ int deadletters_read(const char *state_dir, deadletter_fn *each, void *context,
 			bursar_fail(err, why.code, "%s", why.text);
 	}
 	struct reading reading = { deadletter_replayed_load(folder), each,
-	                           context, broken };
-	if (reading.done == NULL || deadletter_days_list(folder, &days) != 0) {
+	                           context, broken, NULL };
+	if (reading.done == NULL) {
+		result = bursar_fail(err, errno, "%s/" REPLAYED ": %s", path,
+		                     strerror(errno));
+	} else if (deadletter_days_list(folder, &days) != 0) {
 		result = bursar_fail(err, errno, "%s: %s", path,
 		                     strerror(errno));
 	}

@@ -177,8 +177,15 @@ static int make_state_dir(const char *path, struct bursar_error *err)
 	if (!S_ISDIR(st.st_mode)) {
 		return bursar_fail(err, ENOTDIR, "%s: not a folder", path);
 	}
-	if (st.st_uid != geteuid() || (st.st_mode & 022) != 0) {
-		return bursar_fail(err, EPERM, "%s: others can write it", path);
+	if (st.st_uid != geteuid()) {
+		return bursar_fail(err, EPERM, "%s: belongs to user %u, this "
+		                   "runs as user %u: run it as that one, or "
+		                   "chown the folder", path,
+		                   (unsigned)st.st_uid, (unsigned)geteuid());
+	}
+	if ((st.st_mode & 022) != 0) {
+		return bursar_fail(err, EPERM, "%s: others can write it; "
+		                   "chmod go-w it", path);
 	}
 	return 0;
 }

@@ -23,7 +23,7 @@ static const char *const moody_encodings[] = { "encrypted/moody", NULL };
 
 static const struct bursar_option moody_options[] = {
 	{ "mood", BURSAR_TYPE_CHOICE, "fine", "How it is today.",
-	  .choices = "fine|sealed|broken" },
+	  .choices = "fine|sealed|broken|exposed" },
 	{ "key-file", BURSAR_TYPE_TEXT, "", "Without it there is no key now." },
 	{ "key", BURSAR_TYPE_SECRET, "", "A key that nobody uses." },
 	{ NULL }
@@ -36,6 +36,10 @@ static struct bursar_crypto *moody_open(const struct bursar_host *host,
 
 	if (strcmp(mood, "broken") == 0) {
 		bursar_fail(err, EINVAL, "the key is no key");
+		return NULL;
+	}
+	if (strcmp(mood, "exposed") == 0) {
+		bursar_fail(err, EPERM, "others can read the key: chmod 600 it");
 		return NULL;
 	}
 	struct bursar_crypto *crypto = calloc(1, sizeof(*crypto));
