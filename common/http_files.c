@@ -11,6 +11,7 @@
 
 #include "common/credential.h"
 #include "common/http_files.h"
+#include "common/regular.h"
 
 #define MAX_FILE ((off_t)1 << 20)
 
@@ -43,9 +44,6 @@ bool http_look_same(const struct http_look *a, const struct http_look *b)
 static int check(const char *path, const struct stat *st, bool secret,
                  struct bursar_error *err)
 {
-	if (!S_ISREG(st->st_mode)) {
-		return bursar_fail(err, EINVAL, "%s: is no file", path);
-	}
 	if (secret && (st->st_mode & credential_forbidden(path)) != 0) {
 		return bursar_fail(err, EPERM, "%s: others can reach it: make "
 		                   "it chmod 600", path);
@@ -59,7 +57,7 @@ static int check(const char *path, const struct stat *st, bool secret,
 
 char *http_file_load(const char *path, bool secret, struct bursar_error *err)
 {
-	const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	const int fd = regular_open(AT_FDCWD, path, O_RDONLY);
 	char *text = NULL;
 	struct stat st;
 
@@ -84,6 +82,6 @@ out:
 
 fail:
 	bursar_fail(err, errno != 0 ? errno : EIO, "%s: %s", path,
-	            strerror(errno != 0 ? errno : EIO));
+	            regular_why(errno != 0 ? errno : EIO));
 	goto out;
 }

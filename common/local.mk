@@ -20,13 +20,17 @@ noinst_LTLIBRARIES += %D%/libjson.la
 	%D%/json_check.h \
 	%D%/json_value.c
 
-noinst_LTLIBRARIES += %D%/libbase64.la %D%/libkeyfile.la
+noinst_LTLIBRARIES += %D%/libbase64.la %D%/libkeyfile.la \
+	%D%/libregular.la
 
 %C%_libbase64_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
 %C%_libbase64_la_SOURCES  = %D%/base64.c %D%/base64.h
 
 %C%_libkeyfile_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
 %C%_libkeyfile_la_SOURCES  = %D%/keyfile.c %D%/keyfile.h
+
+%C%_libregular_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
+%C%_libregular_la_SOURCES  = %D%/regular.c %D%/regular.h
 
 if NEED_CLUSTER_CIPHER
 noinst_LTLIBRARIES += %D%/libcluster_cipher.la
@@ -76,7 +80,8 @@ noinst_LTLIBRARIES += %D%/libtags.la %D%/libdescriptor.la
 %C%_libtags_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
 %C%_libtags_la_SOURCES = %D%/tags.c %D%/tags.h
 
-# What servers of HTTP share, whatever library serves.
+# What servers of HTTP share, whatever library serves; users name libregular.la
+# as well.
 noinst_LTLIBRARIES += %D%/libhttp.la
 %C%_libhttp_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir) $(SODIUM_CFLAGS)
 %C%_libhttp_la_SOURCES = \
@@ -89,7 +94,7 @@ noinst_LTLIBRARIES += %D%/libhttp.la
 	%D%/http_tls.h
 %C%_libhttp_la_LIBADD = $(SODIUM_LIBS)
 
-# Users name libjson.la, libkeyfile.la and libtags.la as well.
+# Users name libjson.la, libkeyfile.la, libregular.la and libtags.la as well.
 noinst_LTLIBRARIES += %D%/libtokens.la
 %C%_libtokens_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir) $(SODIUM_CFLAGS)
 %C%_libtokens_la_SOURCES = %D%/tokens.c %D%/tokens.h %D%/credential.h

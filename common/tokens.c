@@ -15,6 +15,7 @@
 #include "common/json.h"
 #include "common/credential.h"
 #include "common/keyfile.h"
+#include "common/regular.h"
 #include "common/tags.h"
 #include "common/tokens.h"
 
@@ -283,9 +284,6 @@ static int check_file(int fd, const char *path, size_t *size,
 	if (fstat(fd, &st) != 0) {
 		return bursar_fail(err, errno, "%s: %s", path, strerror(errno));
 	}
-	if (!S_ISREG(st.st_mode)) {
-		return bursar_fail(err, EINVAL, "%s: is no file", path);
-	}
 	if ((st.st_mode & credential_forbidden(path)) != 0) {
 		return bursar_fail(err, EPERM, "%s: others can reach it: make "
 		                   "it chmod 600", path);
@@ -301,13 +299,13 @@ static int check_file(int fd, const char *path, size_t *size,
 /* The whole file, to be freed; what grows meanwhile is not seen. */
 static char *load_text(const char *path, size_t *size, struct bursar_error *err)
 {
-	const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	const int fd = regular_open(AT_FDCWD, path, O_RDONLY);
 	char *text = NULL;
 	size_t have = 0;
 	ssize_t got = 1;
 
 	if (fd < 0) {
-		bursar_fail(err, errno, "%s: %s", path, strerror(errno));
+		bursar_fail(err, errno, "%s: %s", path, regular_why(errno));
 		return NULL;
 	}
 	if (check_file(fd, path, size, err) == 0) {

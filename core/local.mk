@@ -236,6 +236,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	common/librollup.la \
 	common/libtokens.la \
 	common/libkeyfile.la \
+	common/libregular.la \
 	$(LTDL_LIBS) $(JANSSON_LIBS) $(YAML_LIBS) $(SODIUM_LIBS) -lpthread -lm
 
 # The book that comes with the program, as the bytes of a C array.

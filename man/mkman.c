@@ -19,10 +19,10 @@
 #include "cli/invocation.h"
 #include "cmd/commands.h"
 #include "conf/describe.h"
-#include "plugin/module.h"
-#include "pages.h"
-#include "roff.h"
 #include "conf/setup.h"
+#include "pages.h"
+#include "plugin/module.h"
+#include "roff.h"
 
 #define MAX_PLUGINS 256
 

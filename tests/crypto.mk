@@ -76,7 +76,7 @@ endif
 %C%_fuzz_vault_CPPFLAGS = $(plugin_cppflags) $(CRYPTO_VAULT_CFLAGS) \
 	-Dclock_gettime=fuzz_clock
 %C%_fuzz_vault_LDADD    = $(fuzz_main) common/libcluster_cipher.la \
-	common/libjson.la $(CRYPTO_VAULT_LIBS)
+	common/libjson.la common/libregular.la $(CRYPTO_VAULT_LIBS)
 if BUILD_CRYPTO_VAULT
 fuzzers += %D%/fuzz_vault
 endif

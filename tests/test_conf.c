@@ -373,10 +373,11 @@ END_TEST
 START_TEST(names_a_file_that_it_cannot_read)
 {
 	ck_assert_ptr_null(conf_load("/no/such/file", &findings));
-	assert_said(&findings, "/no/such/file: No such file or directory\n");
+	assert_said(&findings, "/no/such/file: No such file or directory; "
+	            "another one is named by -c FILE or BURSAR_CONFIG\n");
 
 	ck_assert_ptr_null(conf_load("/", &findings));
-	assert_said(&findings, "/: Is a directory\n");
+	assert_said(&findings, "/: it is a folder, not a regular file\n");
 }
 END_TEST
 

@@ -302,14 +302,14 @@ static const struct { const char *yaml, *want; } mistakes[] = {
 	  "file is empty\n" },
 	{ "{path: /a, token-file: newline}", AT "'token-file': DIR/newline: "
 	  "the file is empty\n" },
-	{ "{path: /a, token-file: .}", AT "'token-file': DIR/.: not a regular "
-	  "file\n" },
-	{ "{path: /a, token-file: fifo}", AT "'token-file': DIR/fifo: not a "
-	  "regular file\n" },
+	{ "{path: /a, token-file: .}", AT "'token-file': DIR/.: it is a folder, "
+	  "not a regular file\n" },
+	{ "{path: /a, token-file: fifo}", AT "'token-file': DIR/fifo: it is not "
+	  "a regular file\n" },
 	{ "{path: /a, token-file: huge}", AT "'token-file': DIR/huge: longer "
 	  "than 65536 bytes\n" },
 	{ "{path: /a, token-file: /dev/null}", AT "'token-file': /dev/null: "
-	  "not a regular file\n" },
+	  "it is not a regular file\n" },
 	{ "{path: /a, token-file: good, token: \"${BURSAR_TEST_WORD}\"}",
 	  "1: source 'backlog': options 'token' and 'token-file' exclude each "
 	  "other; take one\n" },

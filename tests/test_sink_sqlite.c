@@ -424,6 +424,15 @@ START_TEST(a_missing_folder_is_said)
 }
 END_TEST
 
+/* It will not become a ledger by waiting. */
+START_TEST(a_folder_is_no_ledger)
+{
+	fakehost_set(host, "path", folder);
+	refused(BURSAR_WRITE, BURSAR_CONFIG, "give another path");
+	refused(BURSAR_READ, BURSAR_CONFIG, "give another path");
+}
+END_TEST
+
 static void write_file(const char *content)
 {
 	FILE *file = fopen(path, "we");
@@ -1200,7 +1209,7 @@ int main(void)
 	     another_filter_size_is_taken_over,
 	     who_takes_no_keys_has_no_filter);
 	CASE(suite, "opening", the_files_are_for_their_owner_alone,
-	     a_missing_folder_is_said,
+	     a_missing_folder_is_said, a_folder_is_no_ledger,
 	     a_file_that_is_no_database_is_refused_and_kept,
 	     a_database_of_others_is_refused_and_kept,
 	     a_newer_ledger_is_refused, a_locked_ledger_is_tried_again,

@@ -17,6 +17,7 @@
 
 #include "cmd/commands.h"
 #include "cmd/sealing.h"
+#include "common/regular.h"
 #include "conf/options.h"
 #include "plugin/instance.h"
 #include "plugin/module.h"
@@ -200,10 +201,10 @@ static const struct setup_item *find_item(struct cli *cli,
 static FILE *open_input(struct cli *cli, const char *path)
 {
 	FILE *in = path == NULL || strcmp(path, "-") == 0 ? stdin
-	         : fopen(path, "re");
+	         : input_open(path);
 
 	if (in == NULL) {
-		cli_fail(cli, "%s: %s", path, strerror(errno));
+		cli_fail(cli, "%s: %s", path, regular_why(errno));
 	}
 	return in;
 }

@@ -22,6 +22,7 @@
 
 #include "base/logfmt.h"
 #include "cmd/commands.h"
+#include "common/regular.h"
 #include "common/tokens.h"
 #include "plugin/schema.h"
 
@@ -85,7 +86,7 @@ static bool is_of(const char *line, const char *name)
 /* Copies the lines of the old file but that of token `without`. */
 static int copy_lines(const char *path, FILE *out, const char *without)
 {
-	FILE *in = fopen(path, "re");
+	FILE *in = regular_read(AT_FDCWD, path);
 	char *line = NULL;
 	size_t room = 0;
 	ssize_t size;
@@ -145,7 +146,7 @@ static int write_file(struct cli *cli, const char *path, const char *without,
 	    rename(made, path) == 0) {
 		status = CLI_OK;
 	} else {
-		cli_fail(cli, "%s: %s", path, strerror(errno));
+		cli_fail(cli, "%s: %s", path, regular_why(errno));
 		unlink(made);
 	}
 	fclose(out);

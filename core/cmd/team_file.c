@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "cmd/team_file.h"
+#include "common/regular.h"
 
 #define CSV_FIELDS 32		/* that are looked at in a line */
 
@@ -262,11 +263,11 @@ static int read_csv(struct team_map *map, char *text, size_t size,
 /* All of it, for the caller to free; NULL with *err filled. */
 static char *load(const char *path, size_t *size, struct bursar_error *err)
 {
-	FILE *file = fopen(path, "rbe");
+	FILE *file = input_open(path);
 	char *text = file != NULL ? malloc(TEAM_FILE_SIZE + 1) : NULL;
 
 	if (text == NULL) {
-		bursar_fail(err, errno, "%s", strerror(errno));
+		bursar_fail(err, errno, "%s", regular_why(errno));
 		goto out;
 	}
 	*size = fread(text, 1, TEAM_FILE_SIZE + 1, file);

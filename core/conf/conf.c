@@ -20,6 +20,7 @@
 #include <sodium.h>
 #include <yaml.h>
 
+#include "common/regular.h"
 #include "conf/conf.h"
 
 #define MAX_VARIABLE 128		/* bytes in the name of one */
@@ -568,28 +569,6 @@ struct conf *conf_parse(const char *text, size_t size,
 	                  findings);
 }
 
-/* Reads until the end or until `room` is full.  -1: errno says why. */
-static ssize_t read_all(int fd, char *bytes, size_t room)
-{
-	size_t size = 0;
-
-	while (size < room) {
-		const ssize_t got = read(fd, bytes + size, room - size);
-
-		if (got < 0 && errno == EINTR) {
-			continue;
-		}
-		if (got < 0) {
-			return -1;
-		}
-		if (got == 0) {
-			break;
-		}
-		size += (size_t)got;
-	}
-	return (ssize_t)size;
-}
-
 /* Who can write it says what is run and where secrets go.  A group that is
  * ours, or root's, is not "others"; a pipe has no writers later. */
 static void check_writers(int fd, struct findings *findings)
@@ -613,26 +592,28 @@ struct conf *conf_load(const char *path, struct findings *findings)
 	struct conf *root = NULL;
 
 	findings->file = path;
-	const int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
-		findings_add(findings, 0, "%s", strerror(errno));
+	FILE *file = input_open(path);
+	if (file == NULL) {
+		findings_add(findings, 0, "%s%s", regular_why(errno),
+		             errno == ENOENT ? "; another one is named by "
+		             "-c FILE or BURSAR_CONFIG" : "");
 		return NULL;
 	}
-	check_writers(fd, findings);
+	check_writers(fileno(file), findings);
 	char *bytes = malloc(CONF_MAX_BYTES + 1);
 	if (bytes == NULL) {
 		findings_add(findings, 0, "out of memory");
 		goto close_file;
 	}
-	const ssize_t size = read_all(fd, bytes, CONF_MAX_BYTES + 1);
-	if (size < 0) {
+	const size_t size = fread(bytes, 1, CONF_MAX_BYTES + 1, file);
+	if (ferror(file)) {
 		findings_add(findings, 0, "%s", strerror(errno));
 	} else {
-		root = conf_parse(bytes, (size_t)size, findings);
+		root = conf_parse(bytes, size, findings);
 	}
 	free(bytes);
 close_file:
-	close(fd);
+	fclose(file);
 	return root;
 }
 

@@ -18,6 +18,7 @@
 #include <sodium.h>
 
 #include "common/credential.h"
+#include "common/regular.h"
 
 #include "conf/options_value.h"
 
@@ -74,9 +75,6 @@ static int check_file(int fd, const char *path, int64_t *modified,
 
 	if (fstat(fd, &st) != 0) {
 		return bursar_fail(err, errno, "%s: %s", path, strerror(errno));
-	}
-	if (!S_ISREG(st.st_mode)) {
-		return bursar_fail(err, EINVAL, "%s: not a regular file", path);
 	}
 	if (st.st_uid != 0 && st.st_uid != geteuid()) {
 		return bursar_fail(err, EPERM, "%s: belongs to user %u; it "
@@ -137,10 +135,10 @@ int value_secret_file(const char *name, const char *dir,
 	char path[PATH_MAX];
 
 	find_file(name, dir, path, sizeof(path));
-	/* A fifo would wait for a writer; it is refused, not waited for. */
-	const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	const int fd = regular_open(AT_FDCWD, path, O_RDONLY);
 	if (fd < 0) {
-		return bursar_fail(err, errno, "%s: %s", path, strerror(errno));
+		return bursar_fail(err, errno, "%s: %s", path,
+		                   regular_why(errno));
 	}
 	if (check_file(fd, path, modified, err) != 0) {
 		goto close_file;

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "conf/setup_build.h"
@@ -285,10 +286,16 @@ static char *absolute(const char *path)
 	return whole;
 }
 
+/* What comes through a pipe lies nowhere: its paths start from where who wrote
+ * `-c <(command)` is. */
 static char *folder_of(const char *file)
 {
 	const char *slash = strrchr(file, '/');
+	struct stat st;
 
+	if (stat(file, &st) == 0 && !S_ISREG(st.st_mode)) {
+		return getcwd(NULL, 0);
+	}
 	return slash == file ? strdup("/") :
 		strndup(file, (size_t)(slash - file));
 }

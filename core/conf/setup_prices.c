@@ -8,11 +8,13 @@
 #include "config.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <jansson.h>
 
+#include "common/regular.h"
 #include "conf/setup_build.h"
 #include "price/prices.h"
 
@@ -97,7 +99,14 @@ static struct price_book *read_book(const struct build *build,
 		return NULL;
 	}
 	to.before = before;
-	struct price_book *book = price_book_load(path, "book", &to);
+	/* A start, or HUP, waits for nobody who writes to a pipe. */
+	struct price_book *book = NULL;
+	if (regular_check(path) != 0) {
+		findings_add(build->findings, to.line, "%sit cannot be read: "
+		             "%s", before, regular_why(errno));
+	} else {
+		book = price_book_load(path, "book", &to);
+	}
 	free(before);
 	return book;
 }

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/regular.h"
 #include "daemon/statedir.h"
 
 /* Makes one folder if it is not there, durable in the one above it. */
@@ -105,9 +106,12 @@ int statedir_lock(const char *path, struct bursar_error *err)
 	if (asprintf(&name, "%s/lock", path) < 0) {
 		return bursar_fail(err, ENOMEM, "out of memory");
 	}
-	const int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	const int fd = regular_open(AT_FDCWD, name, O_RDWR | O_CREAT);
 	if (fd < 0) {
-		bursar_fail(err, errno, "%s: %s", name, strerror(errno));
+		bursar_fail(err, errno, "%s: %s%s", name, regular_why(errno),
+		            errno == EACCES ? "; give the folder to the user "
+		            "that runs this (chown), or run it as its user"
+		            : "");
 		free(name);
 		return -1;
 	}

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "common/regular.h"
 #include "flow/deadletter.h"
 #include "flow/deadletter_file.h"
 #include "plugin/instance.h"
@@ -46,7 +47,7 @@ static int failed(const struct deadletters *letters, const char *name,
                   struct bursar_error *err)
 {
 	return bursar_fail(err, errno, "%s/%s: %s", letters->path, name,
-	                   strerror(errno));
+	                   regular_why(errno));
 }
 
 /* --- the reserve --------------------------------------------------------- */
@@ -111,8 +112,8 @@ static int open_reserve(struct deadletters *letters, size_t reserve,
 {
 	struct stat st;
 
-	letters->reserve_fd = openat(letters->folder, "reserve",
-	                             O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	letters->reserve_fd = regular_open(letters->folder, "reserve",
+	                                   O_RDWR | O_CREAT);
 	if (letters->reserve_fd < 0 || fstat(letters->reserve_fd, &st) != 0) {
 		return failed(letters, "reserve", err);
 	}
@@ -349,8 +350,7 @@ static int open_day(struct deadletters *letters, const char *day,
 		return -1;
 	}
 	close_day(letters);
-	letters->fd = openat(letters->folder, name,
-	                     O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	letters->fd = regular_open(letters->folder, name, O_RDWR | O_CREAT);
 	if (letters->fd < 0) {
 		return failed(letters, name, err);
 	}
@@ -444,8 +444,9 @@ static int64_t purge_all(struct deadletters *letters, int64_t now, bool locked,
 	int64_t gone = 0;
 	int result = 0;
 
-	if (purge.replayed == NULL ||
-	    deadletter_days_list(letters->folder, &days) != 0) {
+	if (purge.replayed == NULL) {
+		result = failed(letters, "replayed", err);
+	} else if (deadletter_days_list(letters->folder, &days) != 0) {
 		result = failed(letters, "", err);
 	}
 	for (size_t i = 0; result == 0 && i < days.count; i++) {

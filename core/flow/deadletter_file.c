@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/regular.h"
 #include "common/rfc3339.h"
 #include "flow/deadletter_file.h"
 
@@ -109,19 +110,6 @@ void deadletter_days_finish(struct deadletter_days *days)
 	free(days->names);
 }
 
-static FILE *open_file(int folder, const char *name)
-{
-	const int fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
-		return NULL;
-	}
-	FILE *file = fdopen(fd, "r");
-	if (file == NULL) {
-		close(fd);
-	}
-	return file;
-}
-
 /* What is done with one line; non-zero stops. */
 typedef int line_fn(void *context, const char *line, size_t size);
 
@@ -199,7 +187,7 @@ static bool is_letter(int fd, off_t at, size_t size)
 
 int deadletter_file_mend(int folder, const char *name)
 {
-	const int fd = openat(folder, name, O_RDWR | O_CLOEXEC);
+	const int fd = regular_open(folder, name, O_RDWR);
 	off_t size;
 	int result = 0;
 
@@ -249,7 +237,7 @@ static int load_line(void *context, const char *line, size_t size)
 json_t *deadletter_replayed_load(int folder)
 {
 	json_t *ids = json_object();
-	FILE *file = open_file(folder, REPLAYED);
+	FILE *file = regular_read(folder, REPLAYED);
 
 	if (file == NULL) {
 		if (ids != NULL && errno == ENOENT) {
@@ -334,8 +322,7 @@ int deadletter_replayed_forget(int folder, const json_t *ids)
 	}
 	json_t *all = deadletter_replayed_load(folder);
 	const int fd = all == NULL ? -1 :
-		openat(folder, NEW_FILE,
-		       O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+		regular_open(folder, NEW_FILE, O_WRONLY | O_CREAT | O_TRUNC);
 	if (fd >= 0 && write_ids(fd, all, ids) == 0 &&
 	    renameat(folder, NEW_FILE, folder, REPLAYED) == 0) {
 		result = fsync(folder);
@@ -401,7 +388,7 @@ static int open_folder(const char *state_dir, char **path,
 static int read_day(int folder, const char *path, const char *name,
                     struct reading *reading, struct bursar_error *err)
 {
-	FILE *file = open_file(folder, name);
+	FILE *file = regular_read(folder, name);
 	int result = 0;
 
 	reading->name = name;
@@ -412,7 +399,7 @@ static int read_day(int folder, const char *path, const char *name,
 	}
 	if (result < 0) {
 		bursar_fail(err, errno, "%s/%s: %s", path, name,
-		            strerror(errno));
+		            regular_why(errno));
 	}
 	if (file != NULL) {
 		fclose(file);
@@ -440,7 +427,7 @@ int deadletters_read(const char *state_dir, deadletter_fn *each, void *context,
 	                           context, broken, NULL };
 	if (reading.done == NULL) {
 		result = bursar_fail(err, errno, "%s/" REPLAYED ": %s", path,
-		                     strerror(errno));
+		                     regular_why(errno));
 	} else if (deadletter_days_list(folder, &days) != 0) {
 		result = bursar_fail(err, errno, "%s: %s", path,
 		                     strerror(errno));
@@ -467,15 +454,15 @@ int deadletters_replayed(const char *state_dir, const char *const *ids,
 		return -1;
 	}
 	if (flock(folder, LOCK_EX) == 0) {
-		fd = openat(folder, REPLAYED, O_RDWR | O_CREAT | O_APPEND |
-		                              O_CLOEXEC, 0600);
+		fd = regular_open(folder, REPLAYED,
+		                  O_RDWR | O_CREAT | O_APPEND);
 	}
 	if (fd >= 0 && append_ids(fd, ids, count) == 0) {
 		result = fsync(folder);
 	}
 	if (result != 0) {
 		bursar_fail(err, errno, "%s/" REPLAYED ": %s", path,
-		            strerror(errno));
+		            regular_why(errno));
 	}
 	if (fd >= 0) {
 		close(fd);
@@ -545,7 +532,7 @@ static int go_through(int folder, const char *name,
                       struct deadletter_purge *purge, FILE *out)
 {
 	struct purging purging = { .purge = purge, .out = out };
-	FILE *in = open_file(folder, name);
+	FILE *in = regular_read(folder, name);
 
 	purge->gone = purge->kept = 0;
 	if (in == NULL) {
@@ -570,8 +557,8 @@ int deadletter_file_look(int folder, const char *name,
 int deadletter_file_purge(int folder, const char *name,
                           struct deadletter_purge *purge)
 {
-	const int fd = openat(folder, NEW_FILE,
-	                      O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	const int fd = regular_open(folder, NEW_FILE,
+	                            O_WRONLY | O_CREAT | O_TRUNC);
 	FILE *out = fd >= 0 ? fdopen(fd, "w") : NULL;
 	int result = -1;
 

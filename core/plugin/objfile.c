@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/regular.h"
 #include "plugin/objfile.h"
 
 #define MAX_SEGMENTS 128
@@ -59,14 +60,14 @@ static bool is_whole(int fd, const ElfW(Ehdr) *head, uint64_t length)
 
 int objfile_check(const char *file, struct bursar_error *err)
 {
-	const int fd = open(file, O_RDONLY | O_CLOEXEC);
+	const int fd = regular_open(AT_FDCWD, file, O_RDONLY);
 	ElfW(Ehdr) head;
 	struct stat st;
 	int result = 0;
 
 	if (fd < 0 || fstat(fd, &st) != 0) {
 		result = bursar_fail(err, errno, "%s: %s", file,
-		                     strerror(errno));
+		                     regular_why(errno));
 		goto out;
 	}
 	if (pread(fd, &head, sizeof(head), 0) != sizeof(head) ||

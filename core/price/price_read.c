@@ -12,6 +12,7 @@
 
 #include <sodium.h>
 
+#include "common/regular.h"
 #include "price/price_make.h"
 
 /* Members of the book itself. */
@@ -313,11 +314,11 @@ struct price_book *price_book_parse(const char *text, size_t size,
 
 static char *slurp(const char *path, size_t *size, struct bursar_error *err)
 {
-	FILE *file = fopen(path, "re");
+	FILE *file = input_open(path);
 	char *text = NULL;
 
 	if (file == NULL) {
-		bursar_fail(err, errno, "%s", strerror(errno));
+		bursar_fail(err, errno, "%s", regular_why(errno));
 		return NULL;
 	}
 	text = malloc(PRICE_MAX_BYTES + 1);

@@ -41,5 +41,5 @@ endif
 	%D%/vault_token_file.c \
 	%D%/vault_transit.c
 %C%_crypto_vault_la_LIBADD   = \
-	common/libcluster_cipher.la common/libjson.la \
+	common/libcluster_cipher.la common/libjson.la common/libregular.la \
 	$(CRYPTO_VAULT_LIBS)

@@ -21,6 +21,7 @@
 #include <curl/curl.h>
 
 #include "common/credential.h"
+#include "common/regular.h"
 
 #include "vault.h"
 
@@ -154,14 +155,29 @@ static int read_namespace(struct vault_http *http, struct bursar_error *err)
 	return 0;
 }
 
-/* The rest of the file's faults are libcurl's to tell, when it reads it. */
-static int check_key(const struct bursar_host *host, struct bursar_error *err)
+static int check_regular(const struct bursar_host *host, const char *option,
+                         struct bursar_error *err)
 {
-	const char *path = host->text(host, "client-key");
+	const char *path = host->text(host, option);
 
-	return path[0] == '\0' || credential_is_private(path) ? 0 :
-		bursar_fail(err, EPERM, "client-key %.150s: others than its "
-		            "owner can get at it; run: chmod 600", path);
+	return path[0] == '\0' || regular_check(path) == 0 ? 0 :
+		bursar_fail(err, errno, "%s %.150s: %s", option, path,
+		            regular_why(errno));
+}
+
+/* The rest of the files' faults are libcurl's to tell, when it reads them. */
+static int check_files(const struct bursar_host *host, struct bursar_error *err)
+{
+	const char *key = host->text(host, "client-key");
+
+	if (key[0] != '\0' && !credential_is_private(key)) {
+		return bursar_fail(err, EPERM, "client-key %.150s: others than "
+		                   "its owner can get at it; run: chmod 600",
+		                   key);
+	}
+	return check_regular(host, "ca-file", err) != 0 ||
+	       check_regular(host, "client-cert", err) != 0 ||
+	       check_regular(host, "client-key", err) != 0 ? -1 : 0;
 }
 
 struct vault_http *vault_http_create(const struct bursar_host *host,
@@ -182,7 +198,7 @@ struct vault_http *vault_http_create(const struct bursar_host *host,
 		goto fail;
 	}
 	if (read_address(http, err) != 0 || read_namespace(http, err) != 0 ||
-	    check_key(host, err) != 0) {
+	    check_files(host, err) != 0) {
 		goto fail;
 	}
 	return http;

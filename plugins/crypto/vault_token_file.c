@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/credential.h"
+#include "common/regular.h"
 
 #include "vault.h"
 
@@ -31,10 +32,6 @@ static int check(const char *path, const struct stat *st,
 {
 	const mode_t forbidden = credential_forbidden(path);
 
-	if (!S_ISREG(st->st_mode)) {
-		return bursar_fail(err, EINVAL, "token-file %s: not a regular "
-		                   "file", path);
-	}
 	if (st->st_uid != 0 && st->st_uid != geteuid()) {
 		return bursar_fail(err, EPERM, "token-file %s: belongs to user "
 		                   "%u; it must belong to root or to the user "
@@ -109,11 +106,10 @@ int vault_token_file_read(const char *path, struct stat *seen,
 	if (stat(path, &st) == 0 && is_same(&st, seen)) {
 		return 0;
 	}
-	/* A fifo would wait for a writer; it is refused, not waited for. */
-	const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	const int fd = regular_open(AT_FDCWD, path, O_RDONLY);
 	if (fd < 0 || fstat(fd, &st) != 0) {
 		bursar_fail(err, errno, "token-file %s: %s", path,
-		            strerror(errno));
+		            regular_why(errno));
 		goto out;
 	}
 	if (check(path, &st, err) != 0 || read_all(fd, path, &text, err) != 0) {

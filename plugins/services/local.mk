@@ -15,5 +15,6 @@ endif
 %C%_service_web_la_CPPFLAGS = $(plugin_cppflags) $(SERVICE_WEB_CFLAGS)
 %C%_service_web_la_LDFLAGS = $(plugin_ldflags)
 %C%_service_web_la_LIBADD = common/libhttp.la common/libtokens.la \
+	common/libregular.la \
 	common/libtags.la common/libjson.la common/libkeyfile.la \
 	$(SERVICE_WEB_LIBS)

@@ -24,7 +24,7 @@ sinks_LTLIBRARIES += %D%/sink_sqlite.la
 %C%_sink_sqlite_la_CPPFLAGS = $(plugin_cppflags) $(SINK_SQLITE_CFLAGS)
 %C%_sink_sqlite_la_LDFLAGS = $(plugin_ldflags)
 %C%_sink_sqlite_la_LIBADD = common/libcorrections.la common/librollup.la \
-	common/librfc3339.la $(SINK_SQLITE_LIBS)
+	common/librfc3339.la common/libregular.la $(SINK_SQLITE_LIBS)
 endif
 
 if BUILD_SINK_POSTGRES

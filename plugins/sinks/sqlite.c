@@ -22,6 +22,7 @@
 #include "common/columns.h"
 #include "common/corrections.h"
 #include "common/places.h"
+#include "common/regular.h"
 
 #define PAGE_SIZE 8192
 #define WAL_LARGE 8	/* times `checkpoint`: worth a warning */
@@ -94,6 +95,17 @@ static enum bursar_verdict fail_create(const char *path,
 		? BURSAR_RETRY : BURSAR_CONFIG;
 }
 
+static enum bursar_verdict check_file(const char *path,
+                                      struct bursar_error *err)
+{
+	if (regular_check(path) == 0) {
+		return BURSAR_DONE;
+	}
+	bursar_fail(err, errno, "%s: %s; give another path", path,
+	            regular_why(errno));
+	return BURSAR_CONFIG;
+}
+
 /*
  * Makes the file for us alone.  One that is there is not opened: closing it
  * would drop locks that another instance in this process holds on it.
@@ -105,7 +117,7 @@ static enum bursar_verdict create_file(const char *path,
 	int fd;
 
 	if (stat(path, &info) == 0) {
-		return BURSAR_DONE;
+		return check_file(path, err);
 	}
 	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0 && errno != EEXIST) {
@@ -142,7 +154,7 @@ static enum bursar_verdict find_file(const char *path,
 	struct stat info;
 
 	if (stat(path, &info) == 0) {
-		return BURSAR_DONE;
+		return check_file(path, err);
 	}
 	if (errno == ENOENT) {
 		fail_find(path, err);

@@ -20,6 +20,8 @@
 
 #include "sqlite.h"
 
+#include "common/regular.h"
+
 static int sync_path(const char *path, int flags)
 {
 	const int fd = open(path, flags | O_CLOEXEC);
@@ -71,7 +73,7 @@ static enum bursar_verdict copy_pages(sqlite3 *from, sqlite3 *to,
 
 static int fail_name(const char *path, struct bursar_error *err)
 {
-	return bursar_fail(err, errno, "%s: %s%s", path, strerror(errno),
+	return bursar_fail(err, errno, "%s: %s%s", path, regular_why(errno),
 	                   errno == EEXIST ? ": a backup never replaces a file"
 	                                   : "");
 }
@@ -86,8 +88,8 @@ static int create(const char *part, const char *to, struct bursar_error *err)
 		errno = EEXIST;
 		return fail_name(to, err);
 	}
-	const int fd = open(part, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
-	                    0600);
+	const int fd = regular_open(AT_FDCWD, part,
+	                            O_WRONLY | O_CREAT | O_NOFOLLOW);
 	if (fd < 0) {
 		return fail_name(part, err);
 	}

@@ -12,6 +12,7 @@
 #include <sodium.h>
 
 #include "common/credential.h"
+#include "common/regular.h"
 
 #include "amqp_lib.h"
 #include "amqp_place.h"
@@ -109,9 +110,10 @@ static int check_who(const struct rq_place *place, struct bursar_error *err)
 static int check_file(const char *option, const char *path,
                       struct bursar_error *err)
 {
-	if (path[0] != '\0' && access(path, R_OK) != 0) {
+	if (path[0] != '\0' &&
+	    (access(path, R_OK) != 0 || regular_check(path) != 0)) {
 		return bursar_fail(err, errno, "%s: %.150s: %s", option, path,
-		                   strerror(errno));
+		                   regular_why(errno));
 	}
 	return 0;
 }

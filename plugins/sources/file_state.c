@@ -26,6 +26,8 @@
 
 #include "file_state.h"
 
+#include "common/regular.h"
+
 #define VERSION_LINE "bursar offsets 1"
 #define VERSION_WORD "bursar offsets "
 #define FLOOR_WORD   "floor "
@@ -180,10 +182,10 @@ int file_state_load(const char *dir, struct file_state *state,
 		return -1;
 	}
 
-	FILE *file = fopen(path, "re");
+	FILE *file = regular_read(AT_FDCWD, path);
 	if (file == NULL) {
 		return errno == ENOENT ? 0 : bursar_fail(err, errno,
-			"%s: %s", path, strerror(errno));
+			"%s: %s", path, regular_why(errno));
 	}
 
 	const int status = parse(file, path, state, err);
@@ -234,10 +236,11 @@ static void write_all(FILE *file, const struct file_state *state)
 static int write_file(const char *path, const struct file_state *state,
                       struct bursar_error *err)
 {
-	const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
-	                    0600);
+	const int fd = regular_open(AT_FDCWD, path,
+	                            O_WRONLY | O_CREAT | O_TRUNC);
 	if (fd < 0) {
-		return bursar_fail(err, errno, "%s: %s", path, strerror(errno));
+		return bursar_fail(err, errno, "%s: %s", path,
+		                   regular_why(errno));
 	}
 
 	FILE *file = fdopen(fd, "w");

@@ -15,7 +15,7 @@ endif
 	%D%/file_state.h
 %C%_source_file_la_CPPFLAGS = $(plugin_cppflags) $(SOURCE_FILE_CFLAGS)
 %C%_source_file_la_LDFLAGS = $(plugin_ldflags)
-%C%_source_file_la_LIBADD = $(SOURCE_FILE_LIBS)
+%C%_source_file_la_LIBADD = common/libregular.la $(SOURCE_FILE_LIBS)
 
 if BUILD_SOURCE_AMQP
 sources_LTLIBRARIES += %D%/source_amqp.la
@@ -35,7 +35,7 @@ endif
 	%D%/amqp_source.h
 %C%_source_amqp_la_CPPFLAGS = $(plugin_cppflags) $(SOURCE_AMQP_CFLAGS)
 %C%_source_amqp_la_LDFLAGS = $(plugin_ldflags)
-%C%_source_amqp_la_LIBADD = $(SOURCE_AMQP_LIBS)
+%C%_source_amqp_la_LIBADD = common/libregular.la $(SOURCE_AMQP_LIBS)
 
 if BUILD_SOURCE_HTTP
 sources_LTLIBRARIES += %D%/source_http.la
@@ -55,5 +55,6 @@ endif
 %C%_source_http_la_CPPFLAGS = $(plugin_cppflags) $(SOURCE_HTTP_CFLAGS)
 %C%_source_http_la_LDFLAGS = $(plugin_ldflags)
 %C%_source_http_la_LIBADD = common/libhttp.la common/libtokens.la \
+	common/libregular.la \
 	common/libtags.la common/libjson.la common/libkeyfile.la \
 	$(SOURCE_HTTP_LIBS)
