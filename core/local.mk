@@ -5,7 +5,7 @@ noinst_LTLIBRARIES += %D%/libcore.la
 
 core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	-DPLUGIN_DIR='"$(pkglibdir)"' -DSYSCONF_DIR='"$(sysconfdir)"' \
-	$(JANSSON_CFLAGS) $(YAML_CFLAGS) $(SODIUM_CFLAGS)
+	$(JANSSON_CFLAGS) $(GLIB_CFLAGS) $(YAML_CFLAGS) $(SODIUM_CFLAGS)
 
 %C%_libcore_la_CPPFLAGS = $(core_cppflags)
 %C%_libcore_la_SOURCES = \
@@ -23,6 +23,8 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/base/secrecy.h \
 	%D%/base/text.c \
 	%D%/base/text.h \
+	%D%/base/zone.c \
+	%D%/base/zone.h \
 	%D%/book/assign.c \
 	%D%/book/assign.h \
 	%D%/book/book.c \
@@ -237,7 +239,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	common/libtokens.la \
 	common/libkeyfile.la \
 	common/libregular.la \
-	$(LTDL_LIBS) $(JANSSON_LIBS) $(YAML_LIBS) $(SODIUM_LIBS) -lpthread -lm
+	$(LTDL_LIBS) $(JANSSON_LIBS) $(GLIB_LIBS) $(YAML_LIBS) $(SODIUM_LIBS) -lpthread -lm
 
 # The book that comes with the program, as the bytes of a C array.
 nodist_%C%_libcore_la_SOURCES = %D%/price/price_book_text.c

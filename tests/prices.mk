@@ -1,7 +1,7 @@
 # Books of prices, and what calls cost.
 
 if HAVE_CHECK
-check_PROGRAMS += %D%/test_prices
+check_PROGRAMS += %D%/test_prices %D%/test_zone
 endif
 
 dist_check_SCRIPTS += %D%/cmd_price.sh
@@ -15,6 +15,10 @@ EXTRA_DIST += \
 %C%_test_prices_CPPFLAGS = $(test_cppflags) \
 	-DGOLDEN_BOOK='"$(abs_top_srcdir)/tests/fixtures/prices-golden.json"'
 %C%_test_prices_LDADD    = core/libcore.la $(CHECK_LIBS) -lm
+
+%C%_test_zone_SOURCES  = %D%/test_zone.c
+%C%_test_zone_CPPFLAGS = $(test_cppflags)
+%C%_test_zone_LDADD    = core/libcore.la $(CHECK_LIBS)
 
 fuzzers += %D%/fuzz_prices
 

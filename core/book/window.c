@@ -3,27 +3,22 @@
 /*
  * Windows of time: words, dates and zones into microseconds.
  *
- * The one file of the core that knows local time.
+ * The one file of the core that knows the local time of the process.
  */
 #include "config.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "base/zone.h"
 #include "book/window.h"
 #include "common/local_time.h"
 #include "common/rfc3339.h"
 
 #define SECOND_US   INT64_C(1000000)
 #define DAY_S       INT64_C(86400)
-#define ZONE_CHARS  "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" \
-                    "0123456789_+-/"
-#define ZONE_DIR    "/usr/share/zoneinfo"
-#define ZONE_MAX    64
 
 static int64_t floor_second(int64_t us)
 {
@@ -31,56 +26,6 @@ static int64_t floor_second(int64_t us)
 }
 
 /* --- zones --------------------------------------------------------------- */
-
-static const char *zone_dir(void)
-{
-	const char *dir = getenv("TZDIR");
-
-	return dir != NULL && dir[0] != '\0' ? dir : ZONE_DIR;
-}
-
-/* Whether the file is one of the zoneinfo database. */
-static bool is_zone_file(const char *path)
-{
-	char magic[4] = "";
-	const int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0) {
-		return false;
-	}
-	const ssize_t got = read(fd, magic, sizeof(magic));
-	close(fd);
-	return got == (ssize_t)sizeof(magic) && memcmp(magic, "TZif", 4) == 0;
-}
-
-static bool zone_name_is_acceptable(const char *name)
-{
-	return name[0] != '\0' && name[0] != '/' && strlen(name) < ZONE_MAX &&
-	       name[strspn(name, ZONE_CHARS)] == '\0' &&
-	       strncmp(name, "right/", 6) != 0;
-}
-
-static int zone_check(const char *name, struct bursar_error *err)
-{
-	char path[4096];
-
-	if (zone_name_is_acceptable(name)) {
-		const int size = snprintf(path, sizeof(path), "%s/%s",
-		                          zone_dir(), name);
-
-		if (size < (int)sizeof(path) && is_zone_file(path)) {
-			return 0;
-		}
-	}
-	if (access(zone_dir(), R_OK) != 0) {
-		return bursar_fail(err, ENOENT, "there is no zoneinfo database "
-		                   "in %s: install tzdata, or use --tz UTC",
-		                   zone_dir());
-	}
-	return bursar_fail(err, EINVAL, "unknown time zone '%.64s': give a name "
-	                   "of the zoneinfo database, such as Europe/Vienna",
-	                   name);
-}
 
 /* UTC needs no database: the C library takes it for a rule. */
 static bool is_utc(const char *tz)
