@@ -65,7 +65,8 @@ const char pages_daemon_environment[] =
 	"\n"
 	"`BURSAR_PLUGIN_PATH` lists folders, divided by colons, in which "
 	"plugins are looked for before those that are installed.  A folder or "
-	"file that others can write is refused.";
+	"file is refused that belongs neither to root nor to the user of the "
+	"process, or that others can write.";
 
 const char pages_plugin[] =
 	"A plugin is one shared object, `KIND_NAME.so`, that exports one "
@@ -145,7 +146,12 @@ const char pages_configuration[] =
 	"is given as `password-file: PATH`, a file that nobody else can read, "
 	"or as `password: ${NAME}`.  A PATH without a slash is a credential "
 	"that systemd brought, where there is one of that name; other files "
-	"are named as `${CREDENTIALS_DIRECTORY}/NAME`.";
+	"are named as `${CREDENTIALS_DIRECTORY}/NAME`.\n"
+	"\n"
+	"The file of a plugin, and the folder that it is in, must belong to "
+	"root or to the user that the process runs as, and nobody else may be "
+	"able to write them: what a plugin does, the process does.  Any other "
+	"is refused, with what to do; so is the file of a secret.";
 
 const char pages_sources[] =
 	"Where messages come from.  Each entry has a name of its choice, and "

@@ -18,6 +18,7 @@
 #include <bursar/sink.h>
 
 #include "plugin/module.h"
+#include "plugin/objfile.h"
 
 #define MODULES TESTS_DIR "/modules"
 
@@ -220,6 +221,67 @@ START_TEST(refuses_a_folder_that_others_can_write)
 }
 END_TEST
 
+START_TEST(tells_what_is_bound_at_once_by_itself)
+{
+	write_text("short", "\177ELF");
+
+	ck_assert(objfile_binds_now(MODULES "/.libs/format_sound.so"));
+	ck_assert(!objfile_binds_now(MODULES "/.libs/sink_sound.so"));
+	ck_assert(!objfile_binds_now(MODULES "/.libs/nothing.so"));
+	ck_assert_int_eq(chdir(folder), 0);
+	ck_assert(!objfile_binds_now("short"));
+}
+END_TEST
+
+/* Neither root nor us. */
+static uid_t a_stranger(void)
+{
+	return geteuid() + 4711;
+}
+
+/* What is another's, the file or its folder. */
+static const char *const owned[] = { "sink_sound.so", "." };
+
+START_TEST(refuses_what_belongs_to_somebody_else)
+{
+	char path[256];
+
+	if (geteuid() != 0) {
+		return;		/* only root can give a file away */
+	}
+	copy_module("sink_sound.so", 100);
+	search_folder_only();
+	snprintf(path, sizeof(path), "%s/%s", folder, owned[_i]);
+	ck_assert_int_eq(chown(path, a_stranger(), (gid_t)-1), 0);
+
+	ck_assert_ptr_null(module_load(BURSAR_SINK, "sound", &err));
+	ck_assert_int_eq(err.code, EPERM);
+	ck_assert_ptr_nonnull(strstr(err.text, "belongs to user 4711"));
+	ck_assert_ptr_nonnull(strstr(err.text, "chown root"));
+	ck_assert_int_eq(chown(path, 0, (gid_t)-1), 0);
+}
+END_TEST
+
+/* As the daemon runs: its own files and root's are good, another's are not. */
+START_TEST(takes_what_belongs_to_root_or_to_its_own_user)
+{
+	if (geteuid() != 0) {
+		return;
+	}
+	copy_module("sink_sound.so", 100);
+	search_folder_only();
+	chmod_in_folder(".", 0755);
+	ck_assert_int_eq(chown(folder, a_stranger(), (gid_t)-1), 0);
+	ck_assert_int_eq(seteuid(a_stranger()), 0);
+
+	const struct bursar_plugin *plugin =
+		module_load(BURSAR_SINK, "sound", &err);
+	ck_assert_int_eq(seteuid(0), 0);
+	ck_assert_int_eq(chown(folder, 0, (gid_t)-1), 0);
+	ck_assert_msg(plugin != NULL, "%s", err.text);
+}
+END_TEST
+
 static size_t seen;
 static size_t seen_broken;
 static char   seen_names[1024];
@@ -268,8 +330,12 @@ static Suite *suite(void)
 	tcase_add_test(t, refuses_a_file_of_garbage);
 	tcase_add_loop_test(t, refuses_a_file_that_is_cut_short, 0,
 	                    sizeof(parts) / sizeof(parts[0]));
+	tcase_add_test(t, tells_what_is_bound_at_once_by_itself);
 	tcase_add_test(t, refuses_a_file_that_others_can_write);
 	tcase_add_test(t, refuses_a_folder_that_others_can_write);
+	tcase_add_loop_test(t, refuses_what_belongs_to_somebody_else, 0,
+	                    sizeof(owned) / sizeof(owned[0]));
+	tcase_add_test(t, takes_what_belongs_to_root_or_to_its_own_user);
 	tcase_add_test(t, lists_all_in_order_with_what_is_wrong_with_them);
 	suite_add_tcase(s, t);
 	return s;

@@ -343,6 +343,7 @@ const struct command command_plugins = {
 	"\n"
 	"Plugins are looked for in the folders of BURSAR_PLUGIN_PATH, divided "
 	"by colons, and in the folder of their kind below each of them, then "
-	"where they are installed.  A folder or file that others can write is "
-	"refused.",
+	"where they are installed.  A folder or file is refused that belongs "
+	"neither to root nor to the user of the process, or that others can "
+	"write.",
 };

@@ -260,13 +260,23 @@ static void fail_missing(enum bursar_plugin_kind kind, const char *name,
 
 /* --- whether one may be loaded ------------------------------------------- */
 
-/* A group that is ours alone, or root's, is not "others". */
+/*
+ * What it holds becomes part of us: whoever can write it, or give himself the
+ * right to as its owner, could do all that we can.  A group that is ours alone,
+ * or root's, is not "others".
+ */
 static int check_writers(const char *path, struct bursar_error *err)
 {
 	struct stat st;
 
 	if (stat(path, &st) != 0) {
 		return bursar_fail(err, errno, "%s: %s", path, strerror(errno));
+	}
+	if (st.st_uid != 0 && st.st_uid != geteuid()) {
+		return bursar_fail(err, EPERM, "%s: belongs to user %u; it "
+		                   "must belong to root or to the user that "
+		                   "runs this: chown root", path,
+		                   (unsigned)st.st_uid);
 	}
 	if ((st.st_mode & S_IWOTH) != 0 ||
 	    ((st.st_mode & S_IWGRP) != 0 && st.st_gid != 0 &&
@@ -429,7 +439,10 @@ static lt_dlhandle open_resident(const char *file)
 /* The linker's reason begins with the path already. */
 static lt_dlhandle open_bound(const char *file, struct bursar_error *err)
 {
-	void *bound = dlopen(file, RTLD_NOW | RTLD_LOCAL);
+	/* One that is bound at once by itself leaves its libraries to be bound
+	 * as they are called: those of libpq have thousands of symbols. */
+	const int when = objfile_binds_now(file) ? RTLD_LAZY : RTLD_NOW;
+	void *bound = dlopen(file, when | RTLD_LOCAL);
 
 	if (bound == NULL) {
 		const char *why = dlerror();
@@ -462,8 +475,9 @@ static const struct bursar_plugin *load(enum bursar_plugin_kind kind,
 	}
 	const struct bursar_plugin *plugin = lt_dlsym(handle, "bursar_plugin");
 	if (plugin == NULL) {
-		bursar_fail(err, EPROTO, "%s: not a plugin of bursar",
-		            place->file);
+		bursar_fail(err, EPROTO, "%s: not a plugin of bursar: it has "
+		            "no BURSAR_PLUGIN_DEFINE(%s_%s, ...)", place->file,
+		            module_kind_names[kind], name);
 		return NULL;
 	}
 	if (check(plugin, kind, name, place->file, err) != 0) {

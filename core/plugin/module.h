@@ -8,8 +8,8 @@
  *
  * A plugin NAME of a kind is KIND_NAME.so (KIND_NAME.la uninstalled) in the
  * folders of BURSAR_PLUGIN_PATH, divided by ':', then in the folder of its
- * kind under the library folder.  A folder or file that others than its owner
- * and root can write is refused.
+ * kind under the library folder.  A folder or file is refused that belongs
+ * neither to root nor to the user of this process, or that others can write.
  */
 #ifndef CORE_PLUGIN_MODULE_H
 #define CORE_PLUGIN_MODULE_H
@@ -36,7 +36,8 @@ extern const char *const module_kind_plurals[BURSAR_PLUGIN_KINDS];
  *		that is cut short)
  *	EPROTO	not a plugin, or of another kind, name or interface version, or
  *		an operation is missing
- *	EPERM	others can write it, or its folder
+ *	EPERM	it, or its folder, belongs to another user, or others can
+ *		write it
  */
 const struct bursar_plugin *module_load(enum bursar_plugin_kind kind,
                                         const char *name,

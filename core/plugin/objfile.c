@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Compares the ends that the headers of an ELF file name with its own end. */
+/* What the headers of an ELF file say, and whether its own end is theirs. */
 #include "config.h"
 
 #include <elf.h>
@@ -48,6 +48,69 @@ static bool segments_are_inside(int fd, const ElfW(Ehdr) *head,
 		}
 	}
 	return true;
+}
+
+/* The segment of that type, if there is one. */
+static bool find_segment(int fd, const ElfW(Ehdr) *head, uint32_t type,
+                         ElfW(Phdr) *segment)
+{
+	for (size_t i = 0; i < head->e_phnum; i++) {
+		const off_t at = (off_t)(head->e_phoff + i * sizeof(*segment));
+
+		if (pread(fd, segment, sizeof(*segment), at) !=
+		    sizeof(*segment)) {
+			return false;
+		}
+		if (segment->p_type == type) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool says_now(const ElfW(Dyn) *entry)
+{
+	return entry->d_tag == DT_BIND_NOW ||
+	       (entry->d_tag == DT_FLAGS &&
+	        (entry->d_un.d_val & DF_BIND_NOW) != 0) ||
+	       (entry->d_tag == DT_FLAGS_1 &&
+	        (entry->d_un.d_val & DF_1_NOW) != 0);
+}
+
+static bool dynamic_says_now(int fd, const ElfW(Phdr) *dynamic)
+{
+	ElfW(Dyn) entry;
+
+	for (uint64_t at = 0; at + sizeof(entry) <= dynamic->p_filesz;
+	     at += sizeof(entry)) {
+		if (pread(fd, &entry, sizeof(entry),
+		          (off_t)(dynamic->p_offset + at)) != sizeof(entry) ||
+		    entry.d_tag == DT_NULL) {
+			break;
+		}
+		if (says_now(&entry)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+bool objfile_binds_now(const char *file)
+{
+	const int fd = regular_open(AT_FDCWD, file, O_RDONLY);
+	ElfW(Phdr) dynamic;
+	ElfW(Ehdr) head;
+	bool now = false;
+
+	if (fd < 0) {
+		return false;
+	}
+	if (pread(fd, &head, sizeof(head), 0) == sizeof(head) &&
+	    is_ours(&head) && find_segment(fd, &head, PT_DYNAMIC, &dynamic)) {
+		now = dynamic_says_now(fd, &dynamic);
+	}
+	close(fd);
+	return now;
 }
 
 /* Sections stand at the very end, so that every cut takes some of them. */

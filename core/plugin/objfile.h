@@ -19,4 +19,8 @@
  */
 int objfile_check(const char *file, struct bursar_error *err);
 
+/* Whether it was linked with -z now, so that the dynamic linker looks for all
+ * of its symbols when it is loaded; false also where that cannot be read. */
+bool objfile_binds_now(const char *file);
+
 #endif
