@@ -124,6 +124,7 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/conf/options_value.h \
 	%D%/conf/setup.c \
 	%D%/conf/setup.h \
+	%D%/conf/setup_apart.c \
 	%D%/conf/setup_budgets.c \
 	%D%/conf/setup_build.h \
 	%D%/conf/setup_items.c \

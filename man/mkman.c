@@ -398,7 +398,8 @@ static void print_types(FILE *out)
 	static const char *const words[] = {
 		[BURSAR_TYPE_TEXT] = "Any text.",
 		[BURSAR_TYPE_PATH] = "A file or folder; a relative one starts "
-			"from the folder of the configuration.",
+			"from the folder of the configuration, or from the "
+			"current one where that comes through a pipe.",
 		[BURSAR_TYPE_CHOICE] = "One of the words in `choices`.",
 		[BURSAR_TYPE_NUMBER] = "A whole number within bounds.",
 		[BURSAR_TYPE_SIZE] = "Bytes, with or without a unit: `64K`.",
@@ -408,6 +409,12 @@ static void print_types(FILE *out)
 		[BURSAR_TYPE_LIST] = "One text or a list of them.",
 		[BURSAR_TYPE_SECRET] = "Given as a file or by the environment, "
 			"kept in locked memory, never logged.",
+		[BURSAR_TYPE_INPUT] = "A path that is read as input; that two "
+			"read it is worth a warning.",
+		[BURSAR_TYPE_OUTPUT] = "A path that is written, by one "
+			"instance alone.",
+		[BURSAR_TYPE_LISTEN] = "`ADDRESS:PORT`, or another word, where "
+			"one instance alone listens.",
 	};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {

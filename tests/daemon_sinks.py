@@ -463,6 +463,26 @@ def kinds_take_their_routes(ground):
           "the sentence names kind and remedy", refused.log())
 
 
+def what_two_cannot_share_is_a_mistake(ground):
+    daemon.need("source_http", "service_web")
+    there = "127.0.0.1:%d" % daemon.free_port()
+    ground.configure(
+        sinks={"twin": {"plugin": "sqlite", "path": ground.ledger}},
+        sources={"door": {"plugin": "http", "listen": there},
+                 "again": {"plugin": "file", "path": ground.path("in/*")}},
+        services={"figures": {"plugin": "web", "listen": there}})
+    said = ground.bursar("check", status=2)
+    for word in ("sink 'twin': 'path' is what sink 'ledger' writes",
+                 "service 'figures': 'listen' is what source 'door' "
+                 "listens at"):
+        check(word in said, "check says: %s" % word, said)
+    ground.configure(
+        sources={"again": {"plugin": "file", "path": ground.path("in/*")}})
+    said = ground.bursar("check")
+    check("source 'again': 'path' is what source 'in' reads" in said,
+          "a file that is read twice is worth a word", said)
+
+
 daemon.main(a_refused_row_is_a_dead_letter_and_the_others_are_stored,
             what_a_database_says_is_no_member_of_the_log,
             a_sink_that_refuses_everything_is_blocked_and_opens_by_itself,
@@ -478,4 +498,5 @@ daemon.main(a_refused_row_is_a_dead_letter_and_the_others_are_stored,
             a_damaged_ledger_is_replaced_while_the_daemon_runs,
             a_sink_that_is_not_required_holds_nothing_up,
             one_required_sink_down_holds_the_message,
-            kinds_take_their_routes)
+            kinds_take_their_routes,
+            what_two_cannot_share_is_a_mistake)

@@ -73,7 +73,8 @@ static const char *host_text(const struct bursar_host *host, const char *name)
 	const char *value = value_of(self(host), name);
 
 	ck_assert_msg(type == BURSAR_TYPE_TEXT || type == BURSAR_TYPE_PATH ||
-	              type == BURSAR_TYPE_CHOICE, "'%s' is no text", name);
+	              type == BURSAR_TYPE_CHOICE || type >= BURSAR_TYPE_INPUT,
+	              "'%s' is no text", name);
 	return value ? value : "";
 }
 

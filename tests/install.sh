@@ -123,6 +123,52 @@ if [ -x "$top_builddir/man/mkman" ]; then
 	    grep -q 'whatever its kind' "$work/sink-mine_too/man/"*.5 ||
 		complain 'it has its options and its manual'
 fi
+# An option is a line in the table of its plugin, and nothing else: it is
+# checked, described and in the manual.
+said='one more option in a table'
+sed -i 's/^static const struct bursar_option options\[\] = {/&\n\t{ "shade", BURSAR_TYPE_NUMBER, "7", "How dark it is.", .min = 1, .max = 9 },/' \
+    "$work/sink-mine_too/"*.c
+grep -q '"shade"' "$work/sink-mine_too/"*.c || complain 'it is added'
+(cd "$work/sink-mine_too" && MAKEFLAGS='' make -s CC="${CC:-cc}") \
+    >"$work/out" 2>"$work/err" || complain 'it is built'
+BURSAR_PLUGIN_PATH=$work/sink-mine_too:$top_builddir/plugins
+export BURSAR_PLUGIN_PATH
+exits 0 plugins sink_mine_too
+says out 'How dark it is.'
+if [ -x "$top_builddir/man/mkman" ]; then
+	(cd "$work/sink-mine_too" &&
+	    make -s man MKMAN="$top_builddir/man/mkman") >"$work/out" \
+	    2>"$work/err"
+	grep -q '^\\fBshade\\fR' "$work/sink-mine_too/man/"*.5 ||
+		complain 'it is in the manual'
+fi
+for wrong in 'shade: 70' 'shad: 3'; do
+	printf 'sources: {a: {plugin: file, path: %s/in}}\nsinks:\n  b:\n    %s\n    %s\n    %s\nstate-dir: %s/state\n' \
+	    "$work" 'plugin: mine_too' "path: $work/shelf.db" "$wrong" "$work" \
+	    >"$work/bursar.yaml"
+	exits 2 -c "$work/bursar.yaml" check
+	says err 'bursar.yaml:6'
+	says err 'shade'
+done
+
+# The last line of a file may have no end.
+built=$top_builddir/plugins
+if [ -e "$work/source-mine_too/source_mine_too.so" ] &&
+    [ -e "$built/formats/.libs/format_ledger.so" ] &&
+    [ -e "$built/sinks/.libs/sink_null.so" ]; then
+	BURSAR_PLUGIN_PATH=$work/source-mine_too:$BURSAR_PLUGIN_PATH
+	printf '{"message_id":"a"}\n{"message_id":"b"}' >"$work/lines"
+	cat >"$work/bursar.yaml" <<END
+sources: {a: {plugin: mine_too, path: lines, kind: metering}}
+sinks: {b: {plugin: "null"}}
+state-dir: state
+END
+	said='the example of a source, under bursard'
+	"$top_builddir/core/bursard" -c "$work/bursar.yaml" --once \
+	    >"$work/out" 2>"$work/err" || complain 'it reads a file'
+	says err 'read=2 stored=2 '
+fi
+
 for wrong in 'colour blue' 'sink' 'sink 9' 'sink Blue' 'format mine_too'; do
 	# shellcheck disable=SC2086
 	(cd "$work" && "$top_srcdir/bootstrap" new-plugin $wrong) \

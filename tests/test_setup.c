@@ -54,6 +54,21 @@ static const struct bursar_option box_options[] = {
 	{ NULL }
 };
 
+static const struct bursar_option reel_options[] = {
+	{ "path", BURSAR_TYPE_INPUT, NULL, "The file to read." },
+	{ NULL }
+};
+
+static const struct bursar_option chest_options[] = {
+	{ "path", BURSAR_TYPE_OUTPUT, NULL, "The file to keep." },
+	{ NULL }
+};
+
+static const struct bursar_option door_options[] = {
+	{ "listen", BURSAR_TYPE_LISTEN, "127.0.0.1:8377", "Where." },
+	{ NULL }
+};
+
 static const struct bursar_option lock_options[] = {
 	{ "secret", BURSAR_TYPE_SECRET, NULL, "The key." },
 	{ NULL }
@@ -86,6 +101,14 @@ static const struct bursar_plugin plugins[] = {
 	{ BURSAR_PLUGIN_ABI, BURSAR_SINK, "void", "forgets", none,
 	  NULL, { .sink = &mute_ops } },
 	{ BURSAR_PLUGIN_ABI, BURSAR_SERVICE, "bell", "rings", none,
+	  NULL, { .service = &service_ops } },
+	{ BURSAR_PLUGIN_ABI, BURSAR_SOURCE, "reel", "reads", reel_options,
+	  NULL, { .source = &source_ops } },
+	{ BURSAR_PLUGIN_ABI, BURSAR_SOURCE, "door", "is knocked at",
+	  door_options, NULL, { .source = &source_ops } },
+	{ BURSAR_PLUGIN_ABI, BURSAR_SINK, "chest", "stores", chest_options,
+	  NULL, { .sink = &asked_ops } },
+	{ BURSAR_PLUGIN_ABI, BURSAR_SERVICE, "gate", "answers", door_options,
 	  NULL, { .service = &service_ops } },
 };
 
@@ -449,6 +472,24 @@ static const struct { const char *yaml, *want; } mistakes[] = {
 	  ":3: crypto 'c': option 'secret': write secret-file: PATH or secret: "
 	  "\"${VARIABLE}\"; a secret does not belong in the configuration "
 	  "file\n" },
+	{ SOURCES "sinks: {a: {plugin: chest, path: ./y},\n"
+	  "  b: {plugin: chest, path: y}}\n",
+	  ":3: sink 'b': 'path' is what sink 'a' writes (line 2): give each "
+	  "its own\n" },
+	{ "sources:\n  in: {plugin: door}\n  too: {plugin: door, listen: "
+	  "'0.0.0.0:08377'}\n" SINKS "services:\n  see: {plugin: gate}\n",
+	  ":3: source 'too': 'listen' is what source 'in' listens at (line "
+	  "2): give each its own\n"
+	  ":6: service 'see': 'listen' is what source 'in' listens at (line "
+	  "2): give each its own\n" },
+	{ "sources:\n  in: {plugin: door, listen: '[::]:1'}\n" SINKS
+	  "services: {see: {plugin: gate, listen: '127.0.0.1:1'}}\n",
+	  ":4: service 'see': 'listen' is what source 'in' listens at (line "
+	  "2): give each its own\n" },
+	{ "sources:\n  in: {plugin: door, listen: systemd}\n" SINKS
+	  "services: {see: {plugin: gate, listen: systemd}}\n",
+	  ":4: service 'see': 'listen' is what source 'in' listens at (line "
+	  "2): give each its own\n" },
 };
 
 START_TEST(all_mistakes_of_a_file_are_told_at_once)
@@ -495,6 +536,18 @@ static const struct { const char *yaml, *want; } odd[] = {
 	  "sinks: {a: {plugin: box}}\n"
 	  "routes: [{kinds: metering, sinks: a}]\n", "" },
 	{ SOURCES SINKS "discard: [prompt, tool]\n", "" },
+	{ "sources:\n  in: {plugin: reel, path: a/*}\n"
+	  "  too: {plugin: reel, path: a/*}\n" SINKS,
+	  ":3: source 'too': 'path' is what source 'in' reads (line 2): each "
+	  "record comes twice; take one of them out\n" },
+	{ "sources:\n  in: {plugin: door}\n  a: {plugin: door, listen: "
+	  "'127.0.0.1:8378'}\n  b: {plugin: door, listen: '[::1]:8377'}\n"
+	  "  c: {plugin: door, listen: '127.0.0.1:0'}\n"
+	  "  e: {plugin: door, listen: '[::1]:8378'}\n"
+	  "  f: {plugin: door, listen: '0.0.0.0:8379'}\n"
+	  "  g: {plugin: door, listen: '[::1]:8379'}\n"
+	  "  d: {plugin: door, listen: '127.0.0.1:0'}\n"
+	  "sinks: {s: {plugin: chest, path: y}}\n", "" },
 };
 
 START_TEST(what_is_odd_and_legal_is_a_warning)

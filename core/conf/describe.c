@@ -13,7 +13,8 @@ const char *const describe_types[] = {
 	[BURSAR_TYPE_CHOICE] = "choice",     [BURSAR_TYPE_NUMBER] = "number",
 	[BURSAR_TYPE_SIZE] = "size",         [BURSAR_TYPE_DURATION] = "duration",
 	[BURSAR_TYPE_FLAG] = "flag",         [BURSAR_TYPE_LIST] = "list",
-	[BURSAR_TYPE_SECRET] = "secret",
+	[BURSAR_TYPE_SECRET] = "secret",     [BURSAR_TYPE_INPUT] = "input",
+	[BURSAR_TYPE_OUTPUT] = "output",     [BURSAR_TYPE_LISTEN] = "listen",
 };
 
 static const struct unit {

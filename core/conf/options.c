@@ -192,8 +192,11 @@ static int take_text(const struct check *check, struct value *value,
 		}
 		break;
 	case BURSAR_TYPE_TEXT:
+	case BURSAR_TYPE_LISTEN:
 		break;
 	case BURSAR_TYPE_PATH:
+	case BURSAR_TYPE_INPUT:
+	case BURSAR_TYPE_OUTPUT:
 		/* A shell's word for a folder, or YAML's for nothing. */
 		if (text[0] == '~' && (text[1] == '/' || text[1] == '\0')) {
 			return bursar_fail(err, EINVAL, "%s: here '~' is no "
@@ -516,7 +519,8 @@ const char *options_text(const struct options *options, const char *name)
 {
 	const struct value *value = need(options, name,
 		1u << BURSAR_TYPE_TEXT | 1u << BURSAR_TYPE_PATH |
-		1u << BURSAR_TYPE_CHOICE);
+		1u << BURSAR_TYPE_INPUT | 1u << BURSAR_TYPE_OUTPUT |
+		1u << BURSAR_TYPE_LISTEN | 1u << BURSAR_TYPE_CHOICE);
 
 	return value->text != NULL ? value->text : "";
 }

@@ -249,7 +249,8 @@ static void load_root(struct build *build)
 	if (top == NULL || !load_retention(build) ||
 	    !load_jobs(build) || !load_dead_letters(build) ||
 	    !build_items(build) ||
-	    (!build->book_only && !build_prices(build)) ||
+	    (!build->book_only &&
+	     (!build_apart(build) || !build_prices(build))) ||
 	    !build_tags(build)) {
 		goto done;
 	}

@@ -43,6 +43,10 @@ const struct bursar_kind *build_kind(const struct build *build,
 bool build_items(const struct build *build);
 void setup_item_finish(struct setup_item *item);
 
+/* That no two entries write one file or listen at one place, and a warning
+ * where they read one; once all entries are there.  false: out of memory. */
+bool build_apart(const struct build *build);
+
 /*
  * Routes, the book, and what only shows when all entries are known; `top` are
  * the options of the file itself.

@@ -343,7 +343,7 @@ static int check_options(const struct bursar_plugin *plugin, const char *file,
 			                   "end", file);
 		}
 		if (option[i].help == NULL || option[i].name[0] == '\0' ||
-		    option[i].type > BURSAR_TYPE_SECRET ||
+		    option[i].type > BURSAR_TYPE_LISTEN ||
 		    (option[i].type == BURSAR_TYPE_CHOICE &&
 		     option[i].choices == NULL)) {
 			return bursar_fail(err, EPROTO,

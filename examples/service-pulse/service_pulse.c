@@ -22,7 +22,7 @@ struct bursar_service {
 };
 
 static const struct bursar_option options[] = {
-	{ "path", BURSAR_TYPE_PATH, NULL, "The file to write." },
+	{ "path", BURSAR_TYPE_OUTPUT, NULL, "The file to write." },
 	{ "interval", BURSAR_TYPE_DURATION, "10s", "How often it is written.",
 	  .min = 10, .max = 3600000 },
 	{ NULL }

@@ -16,7 +16,7 @@ struct bursar_sink {
 };
 
 static const struct bursar_option options[] = {
-	{ "path", BURSAR_TYPE_PATH, NULL, "The file of the database." }, { NULL } };
+	{ "path", BURSAR_TYPE_OUTPUT, NULL, "The file of the database." }, { NULL } };
 static const char table[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
 	"CREATE TABLE IF NOT EXISTS shelf (key BLOB PRIMARY KEY, hash, id, "
 	"seen DEFAULT 0) WITHOUT ROWID";

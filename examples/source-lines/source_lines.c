@@ -21,7 +21,7 @@ struct bursar_source {
 };
 
 static const struct bursar_option options[] = {
-	{ "path", BURSAR_TYPE_PATH, NULL, "The file." }, { NULL } };
+	{ "path", BURSAR_TYPE_INPUT, NULL, "The file." }, { NULL } };
 
 static void lines_close(struct bursar_source *source)
 {
@@ -68,9 +68,9 @@ static enum bursar_verdict lines_read(struct bursar_source *source, struct bursa
 	(void)wake, (void)deadline, (void)err;	/* it has nothing to wait for */
 	for (ssize_t got; batch->room > 0 &&
 	     (got = getline(&source->line, &source->room, source->file)) > 0;) {
-		const size_t size = (size_t)got - 1;
+		const size_t size = (size_t)got - (source->line[got - 1] == '\n');
 		struct bursar_message message = {
-			.token = at + size + 1, .offset = at,
+			.token = at + (uint64_t)got, .offset = at,
 			.body = { source->line, size },
 			.origin = { source->path, strlen(source->path) },
 		};

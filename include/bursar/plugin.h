@@ -183,6 +183,12 @@ enum bursar_type {
 	BURSAR_TYPE_LIST,	/* texts: one, or a list */
 	BURSAR_TYPE_SECRET,	/* given as NAME-file: PATH, or as
 				 * NAME: ${VARIABLE}, never in the file itself */
+	BURSAR_TYPE_INPUT,	/* a PATH that is read as input: a second
+				 * instance with the same is a warning */
+	BURSAR_TYPE_OUTPUT,	/* a PATH that is written: no two instances can
+				 * have the same */
+	BURSAR_TYPE_LISTEN,	/* a TEXT, ADDRESS:PORT or another word, where
+				 * it listens: nor can they of this */
 };
 
 /*

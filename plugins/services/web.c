@@ -231,7 +231,7 @@ static enum bursar_verdict web_run(struct bursar_service *service, int stop,
 }
 
 static const struct bursar_option options[] = {
-	{ "listen", BURSAR_TYPE_TEXT, "127.0.0.1:8378",
+	{ "listen", BURSAR_TYPE_LISTEN, "127.0.0.1:8378",
 	  "Where to listen: ADDRESS:PORT or [ADDRESS]:PORT, off this machine "
 	  "only with a token-file, or with allow-all; or systemd, or "
 	  "systemd:NAME, for a socket that the service manager passes." },

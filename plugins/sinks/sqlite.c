@@ -54,7 +54,7 @@ struct bursar_sink {
 };
 
 static const struct bursar_option sqlite_options[] = {
-	{ "path", BURSAR_TYPE_PATH, NULL,
+	{ "path", BURSAR_TYPE_OUTPUT, NULL,
 	  "The file of the ledger; its folder must exist." },
 	{ "cache", BURSAR_TYPE_SIZE, "32M",
 	  "Memory for pages of the ledger.", 1 << 20, INT64_C(1) << 40 },

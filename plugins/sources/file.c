@@ -575,7 +575,7 @@ static enum bursar_verdict file_settle(struct bursar_source *source,
 }
 
 static const struct bursar_option file_options[] = {
-	{ "path", BURSAR_TYPE_PATH, NULL,
+	{ "path", BURSAR_TYPE_INPUT, NULL,
 	  "The files: a path that may hold *, ?, [...] and {one,other}." },
 	{ "follow", BURSAR_TYPE_FLAG, "false",
 	  "Whether to wait for files to grow and for new ones, for ever." },

@@ -461,7 +461,7 @@ static void source_park(struct bursar_source *source, bool on)
 }
 
 static const struct bursar_option options[] = {
-	{ "listen", BURSAR_TYPE_TEXT, "127.0.0.1:8377",
+	{ "listen", BURSAR_TYPE_LISTEN, "127.0.0.1:8377",
 	  "Where to listen: ADDRESS:PORT or [ADDRESS]:PORT, off this machine "
 	  "only with a token-file; or systemd, or systemd:NAME, for a socket "
 	  "that the service manager passes." },

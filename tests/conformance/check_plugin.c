@@ -269,6 +269,7 @@ static bool takes_text(const struct bursar_option *option)
 {
 	return option->type == BURSAR_TYPE_TEXT ||
 	       option->type == BURSAR_TYPE_PATH ||
+	       option->type >= BURSAR_TYPE_INPUT ||
 	       option->type == BURSAR_TYPE_LIST;
 }
 

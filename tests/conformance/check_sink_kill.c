@@ -225,7 +225,8 @@ static const char *database_option(const struct kit *kit)
 	if (kit->database != NULL) {
 		return kit->database;
 	}
-	while (o->name != NULL && o->type != BURSAR_TYPE_PATH) {
+	while (o->name != NULL && o->type != BURSAR_TYPE_PATH &&
+	       o->type != BURSAR_TYPE_OUTPUT) {
 		o++;
 	}
 	return o->name;
