@@ -113,6 +113,21 @@ def id_conflicts_store_the_first(ground):
     daemon.check_rollups(ground)
 
 
+def a_letter_that_is_sent_again_keeps_what_its_token_said(ground):
+    """As `bursar dead-letters show --format json` prints it."""
+    held = {"fixed": {"team": "blue", "tag:desk": "7"}, "kinds": ["metering"]}
+    ground.write("in/a", [
+        dict(daemon.fact(1, team="red", tags={"desk": "8"}), **held),
+        dict(daemon.prompt(2), **held)])
+    ground.once()
+    equal([tuple(row) for row in ground.rows(
+        "SELECT team, tags FROM metering_records")],
+          [("blue", '{"desk":"7"}')], "the token's fields win")
+    equal(ground.count("prompt"), 0, "a kind that it may not send is refused")
+    equal([one["reason"] for one in ground.letters()], ["no-kind"],
+          "as a dead letter")
+
+
 # --- keys --------------------------------------------------------------------
 
 def sealed(ground, crypto, first, count):
@@ -346,6 +361,7 @@ def a_higher_limit_lets_a_paused_source_go_on(ground):
 daemon.main(each_mistake_has_its_reason,
             a_line_above_the_limit_is_kept_in_part,
             id_conflicts_store_the_first,
+            a_letter_that_is_sent_again_keeps_what_its_token_said,
             what_cannot_be_opened_has_one_text,
             a_wrong_key_costs_few_letters,
             an_unknown_key_is_added_and_its_letters_replayed,

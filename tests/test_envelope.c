@@ -211,6 +211,60 @@ START_TEST(keeps_what_the_source_said_where_the_envelope_is_silent)
 }
 END_TEST
 
+/* The text of that field among those that are fixed, the last of its name. */
+static struct bursar_span fixed_text(const char *name)
+{
+	struct bursar_span text = { NULL, 0 };
+
+	for (size_t i = 0; i < message.fixed_count; i++) {
+		const struct bursar_header *field = &message.fixed[i];
+
+		if (field->name.size == strlen(name) &&
+		    memcmp(field->name.data, name, field->name.size) == 0) {
+			text = field->value;
+		}
+	}
+	return text;
+}
+
+/* What `bursar dead-letters show --format json` prints of a token's sender. */
+START_TEST(keeps_to_what_the_first_sender_was_held_to)
+{
+	const uint64_t metering = UINT64_C(1) << kind_named("metering")->number;
+
+	must_open("{\"fixed\":{\"team\":\"blue\",\"tag:a\":\"1\"},"
+	          "\"kinds\":[\"metering\",\"unheard\"],\"body\":{}}");
+	ck_assert_uint_eq(message.fixed_count, 2);
+	is(fixed_text("team"), "blue");
+	is(fixed_text("tag:a"), "1");
+	ck_assert_uint_eq(message.kinds, metering);
+}
+END_TEST
+
+START_TEST(lets_no_envelope_loosen_what_its_source_says)
+{
+	static const struct bursar_header team = {
+		{ "team", 4 }, { "source", 6 },
+	};
+	const uint64_t prompt = UINT64_C(1) << kind_named("prompt")->number;
+
+	message.fixed = &team;
+	message.fixed_count = 1;
+	message.kinds = prompt;
+	must_open("{\"fixed\":{\"team\":\"own\",\"node_id\":\"n\"},"
+	          "\"kinds\":[\"metering\",\"prompt\"],\"body\":{}}");
+	ck_assert_uint_eq(message.fixed_count, 2);
+	is(fixed_text("team"), "source");
+	is(fixed_text("node_id"), "n");
+	ck_assert_uint_eq(message.kinds, prompt);
+
+	message.kinds = prompt;
+	ck_assert_int_eq(open_text("{\"kinds\":[\"metering\"],\"body\":{}}"),
+	                 ENVELOPE_BAD);
+	ck_assert_uint_eq(message.kinds, prompt);
+}
+END_TEST
+
 START_TEST(lets_the_last_of_two_equal_members_win)
 {
 	must_open("{\"kind\":\"tool\",\"kind\":\"prompt\","
@@ -273,6 +327,16 @@ static const char *const refused[][2] = {
 	  "envelope: headers is not an object" },
 	{ "{\"headers\":{\"a\":[]},\"body\":{}}",
 	  "envelope: a value in headers is not a text" },
+	{ "{\"fixed\":[],\"body\":{}}", "envelope: fixed is not an object" },
+	{ "{\"fixed\":{\"team\":{}},\"body\":{}}",
+	  "envelope: a value in fixed is not a text" },
+	{ "{\"kinds\":\"tool\",\"body\":{}}", "envelope: kinds is not a list" },
+	{ "{\"kinds\":[[]],\"body\":{}}",
+	  "envelope: a name in kinds is not a text" },
+	{ "{\"kinds\":[],\"body\":{}}",
+	  "envelope: kinds is not a list of any kind that may come this way" },
+	{ "{\"kinds\":[\"unheard\"],\"body\":{}}",
+	  "envelope: kinds is not a list of any kind that may come this way" },
 	{ "{\"body_base64\":{}}", "envelope: body_base64 is not a text" },
 	{ "{\"body_base64\":\"e30\"}", "envelope: body_base64 is not base64" },
 	{ "{\"body_base64\":\"e3\\n0=\"}",
@@ -300,6 +364,8 @@ START_TEST(refuses_an_envelope_without_sense)
 	is(message.body, text);
 	ck_assert_ptr_null(message.kind);
 	ck_assert_uint_eq(message.header_count, 0);
+	ck_assert_uint_eq(message.fixed_count, 0);
+	ck_assert_uint_eq(message.kinds, 0);
 }
 END_TEST
 
@@ -392,6 +458,8 @@ int main(void)
 	tcase_add_test(t, takes_properties_and_headers_out);
 	tcase_add_test(t,
 	               keeps_what_the_source_said_where_the_envelope_is_silent);
+	tcase_add_test(t, keeps_to_what_the_first_sender_was_held_to);
+	tcase_add_test(t, lets_no_envelope_loosen_what_its_source_says);
 	tcase_add_test(t, lets_the_last_of_two_equal_members_win);
 	LOOP(t, reads_a_timestamp, timestamps);
 	LOOP(t, refuses_an_envelope_without_sense, refused);

@@ -393,6 +393,113 @@ static enum envelope_result read_headers(struct opening *o)
 	return count == 0 ? ENVELOPE_OPENED : merge_headers(o, object, count);
 }
 
+/* --- what its first sender was held to -------------------------------- */
+
+static bool is_fixed(const struct bursar_header *fixed, size_t count,
+                     struct bursar_span name)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (fixed[i].name.size == name.size &&
+		    memcmp(fixed[i].name.data, name.data, name.size) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* What the source fixes stays; what else the envelope has stands beside it. */
+static enum envelope_result merge_fixed(struct opening *o, uint32_t object,
+                                        size_t count)
+{
+	const struct bursar_message *source = &o->made;
+	const struct json_node *nodes = o->doc.nodes;
+	struct bursar_header *fixed = o->arena->alloc(
+		o->arena, (source->fixed_count + count) * sizeof(*fixed));
+	size_t used = source->fixed_count;
+
+	if (fixed == NULL) {
+		return no_memory(o);
+	}
+	if (used > 0) {
+		memcpy(fixed, source->fixed, used * sizeof(*fixed));
+	}
+	for (uint32_t i = object + 1; i < nodes[object].next;
+	     i = nodes[i + 1].next) {
+		struct bursar_header *field = &fixed[used];
+		unsigned met;
+
+		if (!json_text(&o->doc, i, o->arena, &field->name, &met)) {
+			return no_memory(o);
+		}
+		const enum envelope_result result =
+			read_text(o, i + 1, "a value in fixed", &field->value);
+		if (result != ENVELOPE_OPENED) {
+			return result;
+		}
+		used += !is_fixed(source->fixed, source->fixed_count,
+		                  field->name);
+	}
+	o->made.fixed = fixed;
+	o->made.fixed_count = used;
+	return ENVELOPE_OPENED;
+}
+
+static enum envelope_result read_fixed(struct opening *o)
+{
+	const uint32_t object = json_member(&o->doc, 0, "fixed");
+
+	if (is_absent(o, object)) {
+		return ENVELOPE_OPENED;
+	}
+	if (type_of(o, object) != JSON_OBJECT) {
+		return bad(o, "fixed", "an object");
+	}
+	const size_t count = count_members(o, object);
+	if (count > ENVELOPE_MAX_FIXED) {
+		bursar_fail(o->err, E2BIG,
+		            "envelope: %zu fields in fixed, at most %d are "
+		            "taken", count, ENVELOPE_MAX_FIXED);
+		return ENVELOPE_BAD;
+	}
+	return count == 0 ? ENVELOPE_OPENED : merge_fixed(o, object, count);
+}
+
+/* The kinds that both allow.  No kind at all would mean every one, so it is
+ * refused; names that are not known here allow nothing. */
+static enum envelope_result read_kinds(struct opening *o)
+{
+	const uint32_t list = json_member(&o->doc, 0, "kinds");
+	const struct json_node *nodes = o->doc.nodes;
+	uint64_t kinds = 0;
+
+	if (is_absent(o, list)) {
+		return ENVELOPE_OPENED;
+	}
+	if (type_of(o, list) != JSON_ARRAY) {
+		return bad(o, "kinds", "a list");
+	}
+	for (uint32_t i = list + 1; i < nodes[list].next; i = nodes[i].next) {
+		struct bursar_span name;
+		const enum envelope_result result =
+			read_text(o, i, "a name in kinds", &name);
+
+		if (result != ENVELOPE_OPENED) {
+			return result;
+		}
+		const struct bursar_kind *kind =
+			bursar_kind_find(o->schema, name.data, name.size);
+		if (kind != NULL) {
+			kinds |= UINT64_C(1) << kind->number;
+		}
+	}
+	if (o->made.kinds != 0) {
+		kinds &= o->made.kinds;
+	}
+	o->made.kinds = kinds;
+	return kinds != 0 ? ENVELOPE_OPENED :
+	       bad(o, "kinds", "a list of any kind that may come this way");
+}
+
 /* --- body ------------------------------------------------------------ */
 
 static unsigned hex4(const char *at)
@@ -545,6 +652,12 @@ static enum envelope_result take_out(struct opening *o, uint32_t plain,
 	}
 	if (result == ENVELOPE_OPENED) {
 		result = read_headers(o);
+	}
+	if (result == ENVELOPE_OPENED) {
+		result = read_fixed(o);
+	}
+	if (result == ENVELOPE_OPENED) {
+		result = read_kinds(o);
 	}
 	if (result == ENVELOPE_OPENED) {
 		result = plain > base64 ? read_plain(o, plain) :

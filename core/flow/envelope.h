@@ -23,6 +23,8 @@
 
 /* More headers than this are refused. */
 #define ENVELOPE_MAX_HEADERS 256
+/* More fixed fields than this are refused. */
+#define ENVELOPE_MAX_FIXED 32
 
 enum envelope_result {
 	ENVELOPE_NONE,		/* no envelope: the message is as it was */
@@ -45,6 +47,11 @@ enum envelope_result {
  *			lower case.  properties: message_id, correlation_id,
  *			content_type, content_encoding, app_id, and timestamp
  *			as a number of seconds or RFC 3339
+ *	fixed		fields that its records have, as a dead letter tells
+ *			what a token fixed; those of the source win
+ *	kinds		what it may become, as a dead letter tells what a token
+ *			allowed; with those of the source, what both allow.  A
+ *			list that allows nothing is BAD
  *	body		a string: its text as bytes, which may be anything but
  *			half a surrogate pair; other values: as written
  *	body_base64	bytes in base64 with padding, without line breaks

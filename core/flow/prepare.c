@@ -859,7 +859,7 @@ static enum step no_kind(struct preparer *p, struct flight_message *m,
 /* Whether its sender may send what it became. */
 static bool may_send(const struct flight_message *m)
 {
-	const uint64_t kinds = m->delivered->kinds;
+	const uint64_t kinds = m->clear->kinds;
 
 	for (const struct flight_record *r = m->records; r != NULL;
 	     r = r->next) {
