@@ -241,7 +241,8 @@ static void page_of_bursard(void)
 		"Stopped as asked; with `--once` everything is durable, "
 		"duplicates and dead letters included.",
 		"Something outside did not work; with `--once` also when a "
-		"sink stayed closed for `once-timeout`.",
+		"sink stayed closed for `once-timeout`, or when a file could "
+		"not be read to its end: the others were.",
 		"Wrong usage, or a mistake in the configuration.",
 		NULL
 	};

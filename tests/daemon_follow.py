@@ -213,18 +213,22 @@ def a_damaged_packed_file_gives_what_it_has(ground):
     with open(ground.path("in/sum.gz"), "wb") as file:
         file.write(bad)
     ground.write("in/z", facts(2 * MANY, 10))
-    process = ground.once(status=None)
+    process = ground.once(status=1)
     have = set(ground.ids())
     check(0 < len(have & set(names(0, MANY))) < MANY,
           "half a file: the lines that stand in it")
     check(set(names(2 * MANY, 10)) <= have, "files behind it are read")
     check("cut.gz" in process.log() and "sum.gz" in process.log(),
           "the log names both")
+    check("2 files could not be read" in process.events("stopped")[-1],
+          "and how many there are in the end", process.events("stopped"))
     with open(ground.path("in/cut.gz"), "wb") as file:
         file.write(data)
-    ground.once(status=None)
+    ground.once(status=1)
     check(set(names(0, MANY)) <= set(ground.ids()),
           "when the rest is there, it is read")
+    os.unlink(ground.path("in/sum.gz"))
+    ground.once()
     daemon.check_rollups(ground)
 
 

@@ -48,6 +48,7 @@ static struct {
 	bool   rewinds;			/* delivers what was returned again */
 	bool   patient;			/* read() waits for what comes late */
 	bool   read_dies, settle_dies;	/* DOWN once; then all comes again */
+	bool   read_dies_late;		/* with what it delivered */
 	char   team[8];			/* fixed; gone with the source */
 
 	/* What each sink stored, and is to say. */
@@ -201,6 +202,12 @@ static enum bursar_verdict source_read(struct bursar_source *source,
 	}
 	if (w.read - w.settled_count > w.most_in_flight) {
 		w.most_in_flight = w.read - w.settled_count;
+	}
+	if (w.read_dies_late && w.read > before) {
+		const enum bursar_verdict verdict = die(&w.read_dies_late, err);
+
+		unlocked();
+		return verdict;
 	}
 	const bool nothing = w.read == before && batch->room > 0;
 	const bool patient = w.patient;
@@ -1603,6 +1610,24 @@ START_TEST(what_waits_too_long_goes_back_and_is_stored_once_all_the_same)
 }
 END_TEST
 
+/* Its token is of a connection that is gone; a letter now would be a second
+ * one later. */
+START_TEST(what_came_with_the_end_of_a_connection_is_left_to_come_again)
+{
+	w.read_dies_late = true;
+	send("metering one fine");
+	send("nonsense");
+	start();
+	WAIT_FOR(settled() == 2);
+
+	ck_assert_int_eq(w.source_opens, 2);
+	ck_assert_uint_eq(w.settled[0].token, MAX);
+	ck_assert_int_eq(w.settled[0].outcome, BURSAR_STORED);
+	ck_assert_uint_eq(w.sinks[0].count, 1);
+	ck_assert_uint_eq(letters_of(DEAD_MALFORMED), 1);
+}
+END_TEST
+
 START_TEST(what_writers_still_have_takes_its_part_of_the_window)
 {
 	source.window_bytes = 1;	/* one flight */
@@ -1881,6 +1906,8 @@ static void add_tests(TCase *t)
 	               what_waits_too_long_goes_back_and_is_stored_once_all_the_same);
 	tcase_add_test(t,
 	               what_writers_still_have_takes_its_part_of_the_window);
+	tcase_add_test(
+		t, what_came_with_the_end_of_a_connection_is_left_to_come_again);
 	tcase_add_test(t, what_one_sink_did_to_a_record_is_nothing_to_another);
 	tcase_add_loop_test(
 		t, what_was_not_stored_for_certain_is_not_offered_again, 0, 4);

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,6 +28,7 @@
 
 #include <bursar/source.h>
 
+#include "common/monotonic.h"
 #include "tests/fakehost.h"
 
 #define MAX_GOT 20000
@@ -66,15 +68,21 @@ static bool few_descriptors;
 static size_t max_message = 1 << 20;
 static int wake[2];
 
-/* --- files ---------------------------------------------------------------- */
+/* Stands before that of the C library, for the plugin too. */
+static bool disk_fails;
 
-static int64_t now_us(void)
+#pragma GCC visibility push(default)
+ssize_t pread(int fd, void *out, size_t size, off_t at)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+	if (disk_fails) {
+		errno = EIO;
+		return -1;
+	}
+	return syscall(SYS_pread64, fd, out, size, at);
 }
+#pragma GCC visibility pop
+
+/* --- files ---------------------------------------------------------------- */
 
 static void pause_ms(int ms)
 {
@@ -283,7 +291,7 @@ static enum bursar_verdict read_once(size_t room, int ms)
 
 	memset(&err, 0, sizeof(err));
 	const enum bursar_verdict verdict =
-		ops->read(source, &batch, wake[0], now_us() + ms * 1000, &err);
+		ops->read(source, &batch, wake[0], monotonic_us() + ms * 1000, &err);
 	ended = batch.ended;
 	return verdict;
 }
@@ -291,9 +299,9 @@ static enum bursar_verdict read_once(size_t room, int ms)
 /* Reads until there are `count` messages, for a minute at most. */
 static void read_until(size_t count)
 {
-	const int64_t start_us = now_us();
+	const int64_t start_us = monotonic_us();
 
-	while (got_count < count && now_us() - start_us < 60000000) {
+	while (got_count < count && monotonic_us() - start_us < 60000000) {
 		ck_assert_int_eq(read_once(ROOM, 50), BURSAR_DONE);
 	}
 	ck_assert_uint_eq(got_count, count);
@@ -302,7 +310,7 @@ static void read_until(size_t count)
 /* Reads all there is; nothing is settled meanwhile. */
 static void read_to_end(void)
 {
-	const int64_t limit = now_us() + 60000000;
+	const int64_t limit = monotonic_us() + 60000000;
 	int idle = 0;
 
 	/* With something out it never says that it has ended. */
@@ -311,7 +319,7 @@ static void read_to_end(void)
 
 		ck_assert_int_eq(read_once(ROOM, 20), BURSAR_DONE);
 		idle = got_count > before ? 0 : idle + 1;
-		ck_assert_int_lt(now_us(), limit);
+		ck_assert_int_lt(monotonic_us(), limit);
 	}
 	ck_assert(ended == (settled_count == got_count));
 }
@@ -434,6 +442,26 @@ START_TEST(delivers_each_line_with_its_place)
 	ck_assert_uint_eq(got[0].flags, 0);
 	ck_assert_int_eq(fakehost_figure(&host, "lines_total"), 2);
 	ck_assert_int_eq(fakehost_figure(&host, "bytes_total"), 6);
+}
+END_TEST
+
+START_TEST(a_byte_order_mark_is_no_part_of_the_first_line)
+{
+	write_new("a.jsonl", "\xEF\xBB\xBFone\n\xEF\xBB\xBFtwo\n");
+	write_new("b.jsonl", "\xEF\xBB\xBF\nthree\n");
+	write_new("c.jsonl", "\xEF\xBB\xBF" "four");
+	start();
+
+	read_to_end();
+
+	ck_assert_uint_eq(got_count, 4);
+	assert_got(0, "one");
+	ck_assert_uint_eq(got[0].offset, 0);
+	assert_got(1, "\xEF\xBB\xBFtwo");
+	ck_assert_uint_eq(got[1].offset, 7);
+	assert_got(2, "three");
+	ck_assert_uint_eq(got[2].line, 2);
+	assert_got(3, "four");
 }
 END_TEST
 
@@ -723,14 +751,14 @@ START_TEST(with_no_room_it_returns_at_once)
 	follow();
 	write_new("a.jsonl", "1\n");
 	start();
-	const int64_t before = now_us();
+	const int64_t before = monotonic_us();
 
 	ck_assert_int_eq(read_once(0, 5000), BURSAR_DONE);
 	ck_assert_uint_eq(got_count, 0);
 	read_until(1);
 	ck_assert_int_eq(read_once(0, 5000), BURSAR_DONE);
 
-	ck_assert_int_lt(now_us() - before, 4000000);
+	ck_assert_int_lt(monotonic_us() - before, 4000000);
 	ck_assert(!ended);
 }
 END_TEST
@@ -917,6 +945,29 @@ START_TEST(offsets_that_cannot_be_written_are_tried_again)
 }
 END_TEST
 
+START_TEST(a_follower_at_rest_says_that_offsets_cannot_be_written)
+{
+	char aside[PATH_MAX];
+
+	follow();
+	write_new("a.jsonl", "1\n");
+	start();
+	read_until(1);
+	snprintf(aside, sizeof(aside), "%s.aside", state);
+	ck_assert_int_eq(rename(state, aside), 0);
+	settle_some(1, BURSAR_STORED);
+	for (int i = 0; i < 10; i++) {
+		read_once(ROOM, 100);
+	}
+	ck_assert_uint_eq(fakehost_logged(&host, "offsets-not-written"), 1);
+
+	ck_assert_int_eq(rename(aside, state), 0);
+	read_nothing();
+	kill_and_start();
+	read_nothing();
+}
+END_TEST
+
 START_TEST(reads_nothing_while_a_generation_cannot_be_written)
 {
 	char aside[PATH_MAX];
@@ -938,7 +989,9 @@ END_TEST
 static const char *const bad_offsets[] = {
 	"",
 	"something else\n",
-	"bursar offsets 2\nfloor 0\nend\n",
+	"bursar offsets 3\nfloor 0\nend\n",
+	"bursar offsets 2\nfloor 0\n1 2 3 4 5 6 0 8 9 10 11 path\nend\n",
+	"bursar offsets 2\nfloor 0\n1 2 3 4 5 6 0 8 9 10 4097 12 path\nend\n",
 	"bursar offsets 1\n",
 	"bursar offsets 1\nflour 0\nend\n",
 	"bursar offsets 1\nfloor 0\n",
@@ -958,6 +1011,9 @@ START_TEST(refuses_offsets_that_are_damaged)
 	ck_assert_ptr_null(source);
 	ck_assert_int_ne(err.code, 0);
 	ck_assert_ptr_nonnull(strstr(err.text, offsets_path()));
+	ck_assert_msg(strstr(err.text, "read again from their beginning") !=
+	              NULL || err.code == EPROTO, "'%s' says not what to do",
+	              err.text);
 }
 END_TEST
 
@@ -1169,6 +1225,160 @@ START_TEST(a_reused_inode_is_another_file)
 	ck_assert_uint_eq(got_count, 4);
 	ck_assert_str_ne(got[1].origin, origin);
 	ck_assert_str_ne(strrchr(got[1].origin, ':'), strrchr(origin, ':'));
+}
+END_TEST
+
+START_TEST(a_file_written_anew_with_its_first_line_is_read_again)
+{
+	write_new("a.jsonl", "head\n2\n");
+	start();
+	read_to_end();
+	settle_all();
+	again();
+	append("a.jsonl", "3\n4\n");
+	read_to_end();
+	char origin[128];
+	snprintf(origin, sizeof(origin), "%s", got[0].origin);
+	settle_all();
+	stop();
+	forget();
+
+	/* Only what the second run read is not the same. */
+	overwrite("a.jsonl", "head\n2\n5\n6\n7\n");
+	start();
+	read_to_end();
+
+	ck_assert_uint_eq(got_count, 5);
+	assert_got(0, "head");
+	assert_got(4, "7");
+	ck_assert_str_ne(got[0].origin, origin);
+	assert_logged("warning file-truncated");
+	settle_all();
+	again();
+	read_to_end();
+	ck_assert_uint_eq(got_count, 0);
+}
+END_TEST
+
+/* The window is full: nobody reads, nothing is settled. */
+START_TEST(a_file_written_anew_while_nothing_is_read_is_noticed)
+{
+	follow();
+	write_new("a.jsonl", "head\n2\n3\n");
+	start();
+	read_until(3);
+
+	overwrite("a.jsonl", "head\n4\n5\n6\n7\n");
+	read_until(8);
+
+	assert_got(3, "head");
+	assert_got(7, "7");
+	ck_assert_str_ne(got[3].origin, got[0].origin);
+	assert_logged("warning file-truncated");
+	ck_assert_int_eq(fakehost_figure(&host, "truncations_total"), 1);
+}
+END_TEST
+
+/* The offsets, with those numbers of the one entry for its own. */
+static void set_entry(const char *version, const char *born, bool has_sample)
+{
+	char *text = offsets();
+	char file[PATH_MAX], sample[40];
+	char old_born[24], rest[PATH_MAX + 256];
+	int at = 0;
+
+	ck_assert_ptr_nonnull(text);
+	ck_assert_int_eq(sscanf(text, "bursar offsets 2\nfloor 0\n%*s %*s %*s "
+	                        "%*s %*s %*s %*s %*s %*s%n %23s %39[0-9a-f ]%s",
+	                        &at, old_born, sample, file), 3);
+	snprintf(rest, sizeof(rest), "%s%.*s %s %s%s\nend\n", version,
+	         at - (int)strcspn(text, "\n"), text + strcspn(text, "\n"),
+	         born, has_sample ? sample : "", file);
+	set_offsets(rest);
+	free(text);
+}
+
+/* As when it was deleted, and another one, that begins alike, got its inode. */
+START_TEST(a_file_that_was_made_later_is_another_one)
+{
+	write_new("a.jsonl", "1\n2\n");
+	start();
+	read_to_end();
+	char origin[128];
+	snprintf(origin, sizeof(origin), "%s", got[0].origin);
+	settle_all();
+	stop();
+	forget();
+
+	char *text = offsets();
+	unsigned long long born = 0;
+	ck_assert_int_eq(sscanf(text, "bursar offsets 2\nfloor 0\n%*s %*s %*s "
+	                        "%*s %*s %*s %*s %*s %*s %llu", &born), 1);
+	free(text);
+	if (born == 0) {
+		return;		/* the file system does not say */
+	}
+	set_entry("bursar offsets 2", "1", true);
+	append("a.jsonl", "3\n");
+	start();
+	read_to_end();
+
+	ck_assert_uint_eq(got_count, 3);
+	ck_assert_str_ne(got[0].origin, origin);
+	assert_logged("file-replaced");
+}
+END_TEST
+
+START_TEST(offsets_of_the_first_version_are_read)
+{
+	write_new("a.jsonl", "1\n2\n");
+	start();
+	read_to_end();
+	settle_all();
+	stop();
+	forget();
+
+	set_entry("bursar offsets 1", "", false);
+	append("a.jsonl", "3\n");
+	start();
+	read_to_end();
+	settle_all();
+	ck_assert_uint_eq(got_count, 1);
+	assert_got(0, "3");
+	stop();
+	forget();
+
+	/* From now on it is known by more. */
+	overwrite("a.jsonl", "1\n4\n5\n6\n");
+	start();
+	read_to_end();
+	ck_assert_uint_eq(got_count, 4);
+}
+END_TEST
+
+START_TEST(a_long_file_goes_on_under_another_name)
+{
+	char line[128];
+
+	for (int i = 0; i < 200; i++) {
+		snprintf(line, sizeof(line), "%0100d\n", i);
+		put("a.jsonl", O_APPEND, line, strlen(line));
+	}
+	start();
+	read_to_end();
+	ck_assert_uint_eq(got_count, 200);
+	settle_all();
+	stop();
+	move("a.jsonl", "b.jsonl");
+	append("b.jsonl", "more\n");
+	write_new("a.jsonl", "new\n");
+	forget();
+	start();
+	read_to_end();
+
+	ck_assert_uint_eq(got_count, 2);
+	assert_got(0, "new");
+	assert_got(1, "more");
 }
 END_TEST
 
@@ -1470,6 +1680,13 @@ START_TEST(a_damaged_packed_file_gives_what_was_whole)
 	assert_logged("warning file-unreadable");
 	assert_logged("damaged before byte");
 	ck_assert_int_eq(fakehost_figure(&host, "files_unreadable"), 1);
+
+	/* Once all else is settled, it is said what was left. */
+	settle_all();
+	ck_assert_int_eq(read_once(ROOM, 20), BURSAR_CONFIG);
+	ck_assert(ended);
+	ck_assert_ptr_nonnull(strstr(err.text, "1 file could not be read"));
+	ck_assert_ptr_nonnull(strstr(err.text, "a.jsonl"));
 }
 END_TEST
 
@@ -1595,6 +1812,28 @@ START_TEST(what_is_no_regular_file_is_reported_and_others_go_on)
 	assert_logged("b.jsonl\" reason=\"it is not a regular file");
 	assert_logged("c.jsonl\" reason=\"No such file");
 	ck_assert_int_eq(fakehost_figure(&host, "files_unreadable"), 4);
+
+	/* None of them is a file that was left. */
+	settle_all();
+	ck_assert_int_eq(read_once(ROOM, 20), BURSAR_DONE);
+	ck_assert(ended);
+}
+END_TEST
+
+START_TEST(a_disk_that_fails_for_a_while_is_asked_again)
+{
+	follow();
+	write_new("a.jsonl", "1\n");
+	start();
+	read_until(1);
+	append("a.jsonl", "2\n");
+	disk_fails = true;
+	read_nothing();
+	disk_fails = false;
+	ck_assert_uint_eq(fakehost_logged(&host, "file-unreadable"), 1);
+	settle_all();
+	read_until(2);
+	assert_got(1, "2");
 }
 END_TEST
 
@@ -1785,13 +2024,13 @@ START_TEST(with_every_descriptor_unsettled_it_returns_for_outcomes)
 	while (got_count < 4) {
 		ck_assert_int_eq(read_once(ROOM, 2000), BURSAR_DONE);
 	}
-	const int64_t before = now_us();
+	const int64_t before = monotonic_us();
 
 	ck_assert_int_eq(read_once(ROOM, 5000), BURSAR_DONE);
 
 	ck_assert_uint_eq(got_count, 4);
 	ck_assert(!ended);
-	ck_assert_int_lt(now_us() - before, 1000000);
+	ck_assert_int_lt(monotonic_us() - before, 1000000);
 	settle_all();
 	read_to_end();
 	ck_assert_uint_eq(got_count, 6);
@@ -1805,11 +2044,11 @@ START_TEST(wakes_at_once)
 	start();
 	read_until(1);
 	ck_assert_int_eq(write(wake[1], "x", 1), 1);
-	const int64_t before = now_us();
+	const int64_t before = monotonic_us();
 
 	ck_assert_int_eq(read_once(ROOM, 5000), BURSAR_DONE);
 
-	ck_assert_int_lt(now_us() - before, 500000);
+	ck_assert_int_lt(monotonic_us() - before, 500000);
 	append("a.jsonl", "two\n");	/* and does what it can all the same */
 	pause_ms(20);
 	ck_assert_int_eq(read_once(ROOM, 5000), BURSAR_DONE);
@@ -1821,12 +2060,12 @@ START_TEST(waits_no_longer_than_the_deadline)
 {
 	follow();
 	start();
-	const int64_t before = now_us();
+	const int64_t before = monotonic_us();
 
 	ck_assert_int_eq(read_once(ROOM, 150), BURSAR_DONE);
 
-	ck_assert_int_ge(now_us() - before, 150000);
-	ck_assert_int_lt(now_us() - before, 1000000);
+	ck_assert_int_ge(monotonic_us() - before, 150000);
+	ck_assert_int_lt(monotonic_us() - before, 1000000);
 	assert_logged("info no-file");
 }
 END_TEST
@@ -1838,14 +2077,14 @@ START_TEST(a_follower_finds_new_files_and_growth_soon)
 	read_nothing();
 
 	write_new("a.jsonl", "one\n");
-	const int64_t before = now_us();
+	const int64_t before = monotonic_us();
 	ck_assert_int_eq(read_once(ROOM, 5000), BURSAR_DONE);
 	ck_assert_uint_eq(got_count, 1);
 	append("a.jsonl", "two\n");
 	ck_assert_int_eq(read_once(ROOM, 5000), BURSAR_DONE);
 
 	ck_assert_uint_eq(got_count, 2);
-	ck_assert_int_lt(now_us() - before, 1000000);
+	ck_assert_int_lt(monotonic_us() - before, 1000000);
 }
 END_TEST
 
@@ -2050,6 +2289,7 @@ static TCase *add_case(Suite *s, const char *name)
 static void add_lines(TCase *t)
 {
 	tcase_add_test(t, delivers_each_line_with_its_place);
+	tcase_add_test(t, a_byte_order_mark_is_no_part_of_the_first_line);
 	tcase_add_test(t, passes_over_white_space_but_counts_its_lines);
 	tcase_add_test(t, reads_files_in_the_order_of_their_names);
 	tcase_add_test(t, a_file_with_two_names_is_read_once);
@@ -2078,6 +2318,7 @@ static void add_settling(TCase *t)
 	tcase_add_test(t, ends_only_when_nothing_can_come_back);
 	tcase_add_test(t, returned_after_the_end_is_read_again);
 	tcase_add_test(t, offsets_that_cannot_be_written_are_tried_again);
+	tcase_add_test(t, a_follower_at_rest_says_that_offsets_cannot_be_written);
 	tcase_add_test(t, reads_nothing_while_a_generation_cannot_be_written);
 	tcase_add_loop_test(t, refuses_offsets_that_are_damaged,
 	                    0, COUNT(bad_offsets));
@@ -2095,6 +2336,11 @@ static void add_identity(TCase *t)
 	tcase_add_test(t, a_file_emptied_waits_for_its_first_line);
 	tcase_add_test(t, truncation_is_seen_after_a_restart);
 	tcase_add_test(t, a_reused_inode_is_another_file);
+	tcase_add_test(t, a_file_written_anew_with_its_first_line_is_read_again);
+	tcase_add_test(t, a_file_written_anew_while_nothing_is_read_is_noticed);
+	tcase_add_test(t, a_file_that_was_made_later_is_another_one);
+	tcase_add_test(t, offsets_of_the_first_version_are_read);
+	tcase_add_test(t, a_long_file_goes_on_under_another_name);
 	tcase_add_test(t, given_back_after_truncation_is_said_to_be_lost);
 	tcase_add_test(t, a_deleted_file_is_read_to_its_end_and_let_go);
 	tcase_add_test(t, what_is_long_gone_is_forgotten_but_not_its_generation);
@@ -2136,6 +2382,7 @@ static Suite *suite(void)
 
 	t = add_case(s, "trouble");
 	tcase_add_test(t, what_is_no_regular_file_is_reported_and_others_go_on);
+	tcase_add_test(t, a_disk_that_fails_for_a_while_is_asked_again);
 	tcase_add_test(t, a_follower_reports_once_and_looks_again);
 	tcase_add_test(t, a_file_without_permission_is_read_once_it_has_it);
 

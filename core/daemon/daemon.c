@@ -635,9 +635,10 @@ static void look_at_once(struct daemon *d)
 	struct bursar_error err = { 0 };
 	char why[400];
 
-	if (pipeline_is_done(d->pipeline)) {
+	const bool done = pipeline_is_done(d->pipeline);
+	if (done && !pipeline_has_left(d->pipeline, why)) {
 		end_once(d, EXIT_SUCCESS);
-	} else if (pipeline_is_blocked(d->pipeline, why)) {
+	} else if (done || pipeline_is_blocked(d->pipeline, why)) {
 		bursar_fail(&err, EPERM, "%s", why);
 		log_error("stopped", &err);
 		end_once(d, EXIT_FAILURE);

@@ -777,7 +777,8 @@ static void read_failed(struct intake *in, enum bursar_verdict verdict,
 	wait_after_failure(in, verdict);
 }
 
-static void read_worked(struct intake *in)
+/* `left`: what a source that has ended could not read, or "". */
+static void read_worked(struct intake *in, const char *left)
 {
 	if (in->state == INTAKE_HELD || in->state == INTAKE_BLOCKED) {
 		set_state(in, INTAKE_OPEN, "");
@@ -787,7 +788,7 @@ static void read_worked(struct intake *in)
 	}
 	if (in->batch.ended && !in->ended) {
 		in->ended = true;
-		set_state(in, INTAKE_ENDED, "");
+		set_state(in, INTAKE_ENDED, left);
 	}
 }
 
@@ -851,15 +852,12 @@ static void wait_for_teams(struct intake *in)
 	}
 }
 
-static void read_once(struct intake *in)
+/* An empty flight and batch for the next read; false: memory is short. */
+static bool begin_filling(struct intake *in)
 {
-	struct bursar_error err = { 0 };
-	const int64_t deadline = next_deadline(in);
-
 	in->filling = flight_create(clock_mono_us());
 	if (in->filling == NULL) {
-		sleep_until(in, deadline);
-		return;
+		return false;
 	}
 	in->filling->bell = in->bell;
 	in->filling->source = in->o.source->item.name;
@@ -871,6 +869,34 @@ static void read_once(struct intake *in)
 		.max_message = in->o.max_message,
 		.drain = in->o.once,
 	};
+	return true;
+}
+
+/* What was read, to be taken in hand; NULL: nothing that could be settled. */
+static struct flight *end_filling(struct intake *in,
+                                  enum bursar_verdict verdict)
+{
+	struct flight *flight = in->filling;
+
+	in->filling = NULL;
+	if (verdict != BURSAR_DOWN && flight->count > 0) {
+		return flight;
+	}
+	count_read(in, flight);
+	count_void(in, flight);
+	flight_release(flight);
+	return NULL;
+}
+
+static void read_once(struct intake *in)
+{
+	struct bursar_error err = { 0 };
+	const int64_t deadline = next_deadline(in);
+
+	if (!begin_filling(in)) {
+		sleep_until(in, deadline);
+		return;
+	}
 	const bool wanted = in->batch.room > 0;
 	set_decoding(in, in->decoding && wanted);
 	const enum bursar_verdict verdict =
@@ -879,19 +905,13 @@ static void read_once(struct intake *in)
 		                                        : clock_mono_us(),
 		              &err);
 
-	struct flight *flight = in->filling;
-	in->filling = NULL;
-	if (verdict == BURSAR_DOWN || flight->count == 0) {
-		count_read(in, flight);
-		count_void(in, flight);
-		flight_release(flight);
-		flight = NULL;
-	}
-	if (verdict != BURSAR_DONE) {
+	struct flight *flight = end_filling(in, verdict);
+	const bool left = verdict == BURSAR_CONFIG && in->batch.ended;
+	if (verdict != BURSAR_DONE && !left) {
 		set_decoding(in, false);
 		read_failed(in, verdict, &err);
 	} else if (wanted) {
-		read_worked(in);
+		read_worked(in, err.text);
 	}
 	set_decoding(in, flight != NULL || was_called(in, verdict, deadline));
 	if (flight != NULL) {

@@ -388,6 +388,28 @@ bool pipeline_uses(const struct pipeline *p, const struct setup *setup)
 
 /* --- status -------------------------------------------------------------- */
 
+/* Whether a source is in that state and says why. */
+static bool has_source(const struct pipeline *p, enum intake_state state,
+                       char why[400])
+{
+	for (size_t i = 0; i < p->setup->source_count; i++) {
+		struct intake_status status;
+
+		intake_get_status(p->intakes[i], &status);
+		if (status.state == state && status.why[0] != '\0') {
+			snprintf(why, 400, "source '%s': %s",
+			         p->setup->sources[i].item.name, status.why);
+			return true;
+		}
+	}
+	return false;
+}
+
+bool pipeline_has_left(const struct pipeline *p, char why[400])
+{
+	return has_source(p, INTAKE_ENDED, why);
+}
+
 bool pipeline_is_blocked(const struct pipeline *p, char why[400])
 {
 	for (size_t i = 0; i < p->setup->sink_count; i++) {
@@ -401,17 +423,7 @@ bool pipeline_is_blocked(const struct pipeline *p, char why[400])
 			return true;
 		}
 	}
-	for (size_t i = 0; i < p->setup->source_count; i++) {
-		struct intake_status status;
-
-		intake_get_status(p->intakes[i], &status);
-		if (status.state == INTAKE_BLOCKED) {
-			snprintf(why, 400, "source '%s': %s",
-			         p->setup->sources[i].item.name, status.why);
-			return true;
-		}
-	}
-	return false;
+	return has_source(p, INTAKE_BLOCKED, why);
 }
 
 bool pipeline_is_ready(const struct pipeline *p)

@@ -57,6 +57,10 @@ bool pipeline_uses(const struct pipeline *pipeline, const struct setup *setup);
 /* Every source has ended and everything is durable. */
 bool pipeline_is_done(const struct pipeline *pipeline);
 
+/* Whether a source has ended that could not read all there is; `why` gets a
+ * sentence then. */
+bool pipeline_has_left(const struct pipeline *pipeline, char why[400]);
+
 /* Whether nothing can go on before a person acts (a required sink or a source
  * is blocked); `why` gets a sentence then. */
 bool pipeline_is_blocked(const struct pipeline *pipeline, char why[400]);

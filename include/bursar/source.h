@@ -99,7 +99,9 @@ struct bursar_source_ops {
 	 * or CONFIG with *err filled: what was added before counts all the
 	 * same, unless the verdict is DOWN, which makes every token void.
 	 * A single place that cannot be read (one file of many) is logged, and
-	 * the others go on.
+	 * the others go on; once they have ended, the verdict is CONFIG with
+	 * batch->ended set, and *err says what was left: `bursard --once` ends
+	 * with a failure then.
 	 */
 	enum bursar_verdict (*read)(struct bursar_source *source,
 	                            struct bursar_batch *batch, int wake,

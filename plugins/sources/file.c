@@ -42,6 +42,7 @@ struct bursar_source {
 	int64_t  next_look;
 	size_t   turn;		/* place of the current file in the order */
 	uint64_t turn_bytes;	/* read of it in this turn */
+	bool     unsaved;	/* it was said that offsets are not written */
 
 	/* Of this read(). */
 	int64_t  lines;
@@ -60,9 +61,20 @@ enum step {
 
 /* --- messages ------------------------------------------------------------- */
 
+#define MARK      "\xEF\xBB\xBF"
+#define MARK_SIZE 3
+
+/* How much of the line is no text: the byte order mark that some editors write
+ * at the head of a file. */
+static size_t mark_of(const struct file_line *line)
+{
+	return line->offset == 0 && line->size >= MARK_SIZE &&
+	       memcmp(line->data, MARK, MARK_SIZE) == 0 ? MARK_SIZE : 0;
+}
+
 static bool is_blank(const struct file_line *line)
 {
-	size_t i = 0;
+	size_t i = mark_of(line);
 
 	if (line->size != line->full_size) {
 		return false;
@@ -98,7 +110,9 @@ static enum step hand_out(struct bursar_source *source, struct file *file,
 		return STEP_RETRY;
 	}
 	message->token = file_token(file);
-	message->body = (struct bursar_span){ line->data, line->size };
+	const size_t mark = mark_of(line);
+	message->body = (struct bursar_span){ line->data + mark,
+	                                      line->size - mark };
 	message->offset = line->offset;
 	message->line = file->line + 1;
 	message->flags = 0;
@@ -136,8 +150,9 @@ static void move_on(struct bursar_source *source, struct file *file,
 }
 
 /* Hands out what lines stand whole in the buffer. */
-static enum step deliver(struct bursar_source *source, struct file *file,
-                         struct bursar_batch *batch, struct bursar_error *err)
+static enum step deliver_lines(struct bursar_source *source, struct file *file,
+                               struct bursar_batch *batch,
+                               struct bursar_error *err)
 {
 	struct file_reader *reader = source->set.reader;
 	struct bursar_message message = message_of(file);
@@ -158,6 +173,15 @@ static enum step deliver(struct bursar_source *source, struct file *file,
 		move_on(source, file, &line, 0, wanted);
 	}
 	return STEP_MORE;
+}
+
+static enum step deliver(struct bursar_source *source, struct file *file,
+                         struct bursar_batch *batch, struct bursar_error *err)
+{
+	const enum step step = deliver_lines(source, file, batch, err);
+
+	file_sample(file);
+	return step;
 }
 
 /* Hands out what stands behind the last newline. */
@@ -257,7 +281,7 @@ static enum step read_on(struct bursar_source *source, struct file *file,
 		file_cut(set, file, &why);
 		return STEP_MORE;
 	case FILE_STEP_BAD:
-		file_fail(set, file, FILE_BROKEN, why.code, why.text);
+		file_fail_read(set, file, &why);
 		return STEP_MORE;
 	case FILE_STEP_MEMORY:
 		break;
@@ -411,6 +435,14 @@ static enum step advance(struct bursar_source *source,
 
 /* --- operations ----------------------------------------------------------- */
 
+static void say_unsaved(const struct bursar_source *source,
+                        const struct bursar_error *err)
+{
+	source->host->log(source->host, BURSAR_ERROR, "offsets-not-written",
+	                  "reason=\"%s\" note=\"what was settled last will be "
+	                  "delivered again\"", err->text);
+}
+
 static void file_close(struct bursar_source *source)
 {
 	struct bursar_error err = { 0 };
@@ -420,10 +452,7 @@ static void file_close(struct bursar_source *source)
 	}
 	if ((source->set.dirty || source->set.must_save) &&
 	    file_set_save(&source->set, &err) != 0) {
-		source->host->log(source->host, BURSAR_ERROR,
-		                  "offsets-not-written", "reason=\"%s\" "
-		                  "note=\"what was settled last will be "
-		                  "delivered again\"", err.text);
+		say_unsaved(source, &err);
 	}
 	file_set_finish(&source->set);
 	free(source);
@@ -458,6 +487,25 @@ static bool is_woken(int wake, int64_t until)
 	return poll(&pollfd, 1, ms > 60000 ? 60000 : (int)ms) > 0;
 }
 
+/* Where nothing is left to be settled, settle() cannot say it. */
+static void save_at_rest(struct bursar_source *source, int64_t now)
+{
+	struct file_set *set = &source->set;
+	struct bursar_error err = { 0 };
+
+	if (!set->dirty || now < set->next_save) {
+		return;
+	}
+	const bool saved = file_set_save(set, &err) == 0;
+	if (!saved) {
+		set->next_save = now + LOOK_GAP;
+	}
+	if (!saved && !source->unsaved) {
+		say_unsaved(source, &err);
+	}
+	source->unsaved = !saved;
+}
+
 /* Waits for the core, for growth, or for outcomes.  True: read() returns. */
 static bool rest(struct bursar_source *source, enum step why, int wake,
                  int64_t deadline)
@@ -466,10 +514,7 @@ static bool rest(struct bursar_source *source, enum step why, int wake,
 	const int64_t now = monotonic_us();
 	int64_t until = deadline;
 
-	if (set->dirty && now >= set->next_save &&
-	    file_set_save(set, NULL) != 0) {
-		set->next_save = now + LOOK_GAP;	/* settle() will say */
-	}
+	save_at_rest(source, now);
 	if (set->follow && source->next_look < until) {
 		until = source->next_look;
 	}
@@ -538,6 +583,24 @@ static enum step read_some(struct bursar_source *source,
 	}
 }
 
+/* A source that has ended will not look again. */
+static enum bursar_verdict tell_unread(const struct bursar_source *source,
+                                       struct bursar_error *err)
+{
+	char shown[FILE_SHOWN];
+	const char *first;
+	const size_t count = file_set_unread(&source->set, &first);
+
+	if (count == 0) {
+		return BURSAR_DONE;
+	}
+	bursar_fail(err, EIO, "%zu %s not be read, or not to the end: %.120s%s; "
+	            "see file-unreadable in the log", count,
+	            count == 1 ? "file could" : "files could",
+	            file_shown(first, shown), count == 1 ? "" : " and others");
+	return BURSAR_CONFIG;
+}
+
 static enum bursar_verdict file_read(struct bursar_source *source,
                                      struct bursar_batch *batch, int wake,
                                      int64_t deadline, struct bursar_error *err)
@@ -554,7 +617,10 @@ static enum bursar_verdict file_read(struct bursar_source *source,
 		count_what_was_read(source);
 	}
 	batch->ended = has_ended(source);
-	return step == STEP_RETRY ? BURSAR_RETRY : BURSAR_DONE;
+	if (step == STEP_RETRY) {
+		return BURSAR_RETRY;
+	}
+	return batch->ended ? tell_unread(source, err) : BURSAR_DONE;
 }
 
 static enum bursar_verdict file_settle(struct bursar_source *source,
@@ -586,7 +652,8 @@ static const struct bursar_option file_options[] = {
 };
 
 static const char file_manual[] =
-"Reads files line by line, in the order of their names.  Lines of white space "
+"Reads files line by line, in the order of their names.  A byte order mark at "
+"the head of a file is no part of its first line.  Lines of white space "
 "are passed over.  Without follow the source ends when all files have been "
 "read, a last line without newline included; with follow such a line waits "
 "for its newline.  In either case a line that was taken without newline and "
@@ -594,7 +661,9 @@ static const char file_manual[] =
 "\n"
 "A file is its device, its inode and a hash (SHA-256) of its first line, of "
 "which no more than 64 KB count; its name may change.  What stands under one "
-"inode one after the other is told apart by a generation.  A message without "
+"inode one after the other is told apart by a generation, also where the first "
+"line is the same: by the first 4 KB of what was read, and by the time at which "
+"the file was made, where the file system knows it.  A message without "
 "an id of its own is known by file, generation and offset, so a file that is "
 "read twice is stored once; a copy of it is another file.  A followed file "
 "has to have a whole first line before it is read.\n"
@@ -609,7 +678,7 @@ static const char file_manual[] =
 "files.\n"
 "\n"
 "Truncation (copytruncate): a file that is shorter than what was read of it, "
-"or that has another first line, is read from its beginning as a new "
+"or that begins otherwise, is read from its beginning as a new "
 "generation, with a warning file-truncated.  What had not been read by then "
 "is lost: lines written in the last tenth of a second, and all that a sink "
 "that is slow or away keeps the source from reading; so is what had been read "
@@ -627,7 +696,8 @@ static const char file_manual[] =
 "A line above max-message becomes a dead letter with its length, its SHA-256 "
 "and its first 64 KB.  A file that cannot be read, a folder, a pipe or a "
 "device is reported once (file-unreadable) and looked at again with each "
-"scan; the others go on.\n"
+"scan; the others go on.  A file that could not be read to its end is said "
+"again when the source ends, and `bursard --once` then fails.\n"
 "\n"
 "How far each file is settled stands in the file offsets in the state folder "
 "of the source, written at most four times a second and at the end; what was "

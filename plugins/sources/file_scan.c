@@ -16,8 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <sodium.h>
-
 #include "file_set.h"
 
 #ifndef GLOB_BRACE
@@ -125,6 +123,22 @@ static void sweep_troubles(struct file_set *set)
 	set->host->gauge(set->host, "files_unreadable", (int64_t)kept);
 }
 
+size_t file_set_unread(const struct file_set *set, const char **first)
+{
+	size_t count = 0;
+
+	for (size_t i = set->trouble_count; i-- > 0;) {
+		const struct file_trouble *trouble = &set->troubles[i];
+
+		if (trouble->code != EISDIR && trouble->code != ENOTSUP &&
+		    trouble->code != ENOENT) {
+			*first = trouble->path;
+			count++;
+		}
+	}
+	return count;
+}
+
 void file_set_forget_troubles(struct file_set *set)
 {
 	for (size_t i = 0; i < set->trouble_count; i++) {
@@ -147,6 +161,16 @@ void file_fail(struct file_set *set, struct file *file,
 	file_rest(set, file);
 }
 
+/* What a disk or a network does not give now it may give later. */
+void file_fail_read(struct file_set *set, struct file *file,
+                    const struct bursar_error *why)
+{
+	const bool is_damaged = why->code == EBADMSG || why->code == ENODATA;
+
+	file_fail(set, file, is_damaged ? FILE_BROKEN : FILE_CLOSED, why->code,
+	          why->text);
+}
+
 /* --- identity ------------------------------------------------------------- */
 
 /* What tells a file from another one: its first line, or its beginning. */
@@ -158,16 +182,9 @@ struct head {
 
 static void hash_head(const struct file_line *line, struct head *head)
 {
-	unsigned char hash[crypto_hash_sha256_BYTES];
-
 	head->size = line->size < FILE_READER_HEAD ? line->size :
 	                                             FILE_READER_HEAD;
-	crypto_hash_sha256(hash, (const unsigned char *)line->data,
-	                   head->size);
-	head->hash = 0;
-	for (size_t i = 0; i < sizeof(head->hash); i++) {
-		head->hash = head->hash << 8 | hash[i];
-	}
+	head->hash = file_hash(line->data, head->size);
 }
 
 /* Returns END with *head filled, or what went wrong. */
@@ -200,20 +217,20 @@ static enum file_step read_head(struct file_set *set, int fd,
 }
 
 static void say_replaced(struct file_set *set, const struct file *file,
-                         bool is_short)
+                         bool was_cut)
 {
 	const struct file_entry *e = &file->entry;
 	char shown[FILE_SHOWN];
 
-	set->host->log(set->host, is_short ? BURSAR_WARNING : BURSAR_INFO,
-	               is_short ? "file-truncated" : "file-replaced",
+	set->host->log(set->host, was_cut ? BURSAR_WARNING : BURSAR_INFO,
+	               was_cut ? "file-truncated" : "file-replaced",
 	               "path=\"%s\" settled_to=%" PRIu64 " generation=%" PRIu64
 	               " note=\"%s\"", file_shown(e->path, shown), e->offset,
 	               e->generation + 1,
-	               is_short ? "it was cut while it was not watched: lines "
+	               was_cut ? "it was cut while it was not watched: lines "
 	               "written after that offset may be lost" :
 	               "another file has the inode, or it was written anew");
-	if (is_short) {
+	if (was_cut) {
 		set->host->count(set->host, "truncations_total", 1);
 	}
 }
@@ -227,6 +244,7 @@ static void start_generation(struct file_set *set, struct file *file,
 	file->entry.lines = 0;
 	file->entry.cut = 0;
 	file->entry.packed = 0;
+	file->entry.sampled = 0;
 	file->known = true;
 	set->must_save = true;
 }
@@ -236,17 +254,25 @@ static void compare(struct file_set *set, struct file *file,
                     const struct head *head)
 {
 	const struct file_entry *e = &file->entry;
-	const bool is_short = file->packing == FILE_PLAIN &&
-	                      (uint64_t)file->size < e->offset;
+	const uint64_t born = file_born(file->fd);
+	const bool is_other = e->head != head->hash ||
+	                      file_is_younger(file, born);
+	const bool was_cut = file_begins_otherwise(file) ||
+		(file->packing == FILE_PLAIN &&
+		 (uint64_t)file->size < e->offset);
 
 	if (file->raised) {
 		start_generation(set, file, e->generation, head->hash);
 		file->raised = false;
 	} else if (!file->known) {
 		start_generation(set, file, set->floor, head->hash);
-	} else if (e->head != head->hash || is_short) {
-		say_replaced(set, file, e->head == head->hash);
+	} else if (is_other || was_cut) {
+		say_replaced(set, file, !is_other);
 		start_generation(set, file, e->generation + 1, head->hash);
+	}
+	if (file->entry.born != born) {
+		file->entry.born = born;
+		set->dirty = true;
 	}
 
 	file->position = file->read_end = e->offset;
@@ -260,6 +286,7 @@ static void compare(struct file_set *set, struct file *file,
 	         "%" PRIu64 ":%" PRIu64 ":%016" PRIx64 ":%" PRIu64,
 	         e->device, e->inode, e->head, e->generation);
 	file->identified = true;
+	file_sample(file);
 	if (file->packing != FILE_PLAIN && e->packed != 0 &&
 	    e->packed == (uint64_t)file->size) {
 		file->ready = false;
@@ -296,7 +323,7 @@ enum file_identity file_identify(struct file_set *set, struct file *file,
 		return FILE_STARVED;
 	}
 	if (file_reader_packing(file->fd, &file->packing) != 0) {
-		file_fail(set, file, FILE_BROKEN, errno, strerror(errno));
+		file_fail(set, file, FILE_CLOSED, errno, strerror(errno));
 		return FILE_WAITS;
 	}
 
@@ -308,7 +335,7 @@ enum file_identity file_identify(struct file_set *set, struct file *file,
 		file_cut(set, file, &why);
 		return FILE_WAITS;
 	case FILE_STEP_BAD:
-		file_fail(set, file, FILE_BROKEN, why.code, why.text);
+		file_fail_read(set, file, &why);
 		return FILE_WAITS;
 	default:
 		break;
@@ -398,7 +425,8 @@ static bool is_other_text(struct file_set *set, const struct file *file,
 	struct head head;
 
 	if ((uint64_t)st->st_size < file->read_end ||
-	    (uint64_t)st->st_size < file->position) {
+	    (uint64_t)st->st_size < file->position ||
+	    file_begins_otherwise(file)) {
 		return true;
 	}
 	return read_head(set, file->fd, FILE_PLAIN, &head, &err) ==

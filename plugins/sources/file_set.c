@@ -276,6 +276,12 @@ enum file_opened file_set_open(struct file_set *set, struct file *file,
 		close(fd);
 		return vanished(set, file);
 	}
+	/* While it was closed another file may have got its inode. */
+	if (file->identified && file_is_younger(file, file_born(fd))) {
+		close(fd);
+		file->identified = false;
+		return FILE_NOT;
+	}
 	file->fd = fd;
 	file->size = st.st_size;
 	file->changed = st.st_mtim;

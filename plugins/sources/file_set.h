@@ -6,7 +6,8 @@
  * A file is its device, its inode and a hash of its first line; its name may
  * change.  What stands under one inode is told apart by a generation: raised
  * when the file was cut to nothing and begun again, or when the inode came to
- * be another file.  A generation is on disk before a line of it is handed out.
+ * be another file, be it with the same first line.  A generation is on disk
+ * before a line of it is handed out.
  *
  * Each file has a read side (position) and a settled side (entry), and between
  * them a mark for each message whose outcome is not known yet.
@@ -32,8 +33,8 @@ struct file_mark {
 
 enum file_failure {
 	FILE_SOUND,
-	FILE_CLOSED,		/* cannot be opened: each scan tries again */
-	FILE_BROKEN,		/* cannot be read on: when it has changed */
+	FILE_CLOSED,		/* cannot be opened, or read: each scan tries */
+	FILE_BROKEN,		/* is damaged: when it has changed */
 };
 
 struct file {
@@ -232,12 +233,38 @@ void file_cut(struct file_set *set, struct file *file,
 void file_fail(struct file_set *set, struct file *file,
                enum file_failure failure, int code, const char *why);
 
+/* The same for what a reader says of it. */
+void file_fail_read(struct file_set *set, struct file *file,
+                    const struct bursar_error *why);
+
 /* A path as it stands between quotes in the log, in `out`; whoever may make a
  * file may give it any name.  What is too long is cut. */
 #define FILE_SHOWN 1024
 const char *file_shown(const char *path, char out[FILE_SHOWN]);
 
+/*
+ * How many files that are there could not be read, or not to their end; *first
+ * is the path of one of them, until the next scan.  What is no file is none of
+ * them.
+ */
+size_t file_set_unread(const struct file_set *set, const char **first);
+
 /* What was said once of files that cannot be read may be said again. */
 void file_set_forget_troubles(struct file_set *set);
+
+/* --- file_sample.c: what tells files with one first line apart ------------ */
+
+/* The leading bytes of a SHA-256. */
+uint64_t file_hash(const void *data, size_t size);
+
+/* Notes the beginning of an open file as far as it was read. */
+void file_sample(struct file *file);
+/* Whether something else stands there now. */
+bool file_begins_otherwise(const struct file *file);
+
+/* When the file was made (ns); 0: its file system does not say. */
+uint64_t file_born(int fd);
+/* Whether what was made then is another one. */
+bool file_is_younger(const struct file *file, uint64_t born);
 
 #endif

@@ -3,11 +3,14 @@
 /*
  * file_state.c - how far each file is settled, on disk
  *
- *	bursar offsets 1
+ *	bursar offsets 2
  *	floor 0
- *	DEVICE INODE HEAD GENERATION OFFSET LINES CUT PACKED SEEN PATH
+ *	DEVICE INODE HEAD GENERATION OFFSET LINES CUT PACKED SEEN BORN SAMPLED \
+ *		SAMPLE PATH
  *	...
  *	end
+ *
+ * Version 1 had nothing between SEEN and PATH.
  *
  * The last line tells a whole file from one that was cut off by hand or by a
  * file system that lost its end.
@@ -28,10 +31,18 @@
 
 #include "common/regular.h"
 
-#define VERSION_LINE "bursar offsets 1"
+#define VERSION_LINE "bursar offsets 2"
+#define FIRST_LINE   "bursar offsets 1"
 #define VERSION_WORD "bursar offsets "
 #define FLOOR_WORD   "floor "
-#define NUMBERS      9
+#define NUMBERS      12	/* of an entry ... */
+#define FIRST_NUMBERS 9	/* ... and of one of version 1 */
+#define HEAD_AT      2	/* these two are hexadecimal */
+#define SAMPLE_AT    11
+
+/* What to do about a damaged file. */
+#define ADVICE "restore it, or remove it: then files are read again from " \
+	"their beginning, and lines without ids may be stored again"
 
 /* More than ever stand there; a bound for what a damaged file can ask for. */
 #define MAX_ENTRIES  1000000u
@@ -50,11 +61,12 @@ static int path_of(char *path, size_t size, const char *dir, const char *name,
 /* --- reading -------------------------------------------------------------- */
 
 /* Fills *entry, its path included; false also when memory is short. */
-static bool parse_entry(const char *line, struct file_entry *entry)
+static bool parse_entry(const char *line, size_t count,
+                        struct file_entry *entry)
 {
-	uint64_t numbers[NUMBERS];
+	uint64_t numbers[NUMBERS] = { 0 };
 
-	for (size_t i = 0; i < NUMBERS; i++) {
+	for (size_t i = 0; i < count; i++) {
 		char *end;
 
 		/* strtoull() would take white space and signs. */
@@ -62,7 +74,8 @@ static bool parse_entry(const char *line, struct file_entry *entry)
 			return false;
 		}
 		errno = 0;
-		numbers[i] = strtoull(line, &end, i == 2 ? 16 : 10);
+		numbers[i] = strtoull(line, &end, i == HEAD_AT ||
+		                      i == SAMPLE_AT ? 16 : 10);
 		if (errno != 0 || end == line || *end != ' ') {
 			return false;
 		}
@@ -71,22 +84,28 @@ static bool parse_entry(const char *line, struct file_entry *entry)
 	*entry = (struct file_entry){
 		.device = numbers[0],
 		.inode = numbers[1],
-		.head = numbers[2],
+		.head = numbers[HEAD_AT],
 		.generation = numbers[3],
 		.offset = numbers[4],
 		.lines = numbers[5],
 		.cut = numbers[6],
 		.packed = numbers[7],
 		.seen = (int64_t)numbers[8],
+		.born = numbers[9],
+		.sampled = numbers[10],
+		.sample = numbers[SAMPLE_AT],
 	};
-	if (entry->offset > INT64_MAX || entry->cut > entry->offset) {
+	if (entry->offset > INT64_MAX || entry->cut > entry->offset ||
+	    entry->sampled > FILE_STATE_SAMPLE) {
 		return false;
 	}
 	entry->path = strdup(line);
 	return entry->path != NULL;
 }
 
-static int keep(struct file_state *state, size_t *room, const char *line)
+/* Of a line of so many numbers. */
+static int keep(struct file_state *state, size_t *room, const char *line,
+                size_t numbers)
 {
 	if (state->count == *room) {
 		const size_t more = *room == 0 ? 64 : *room * 2;
@@ -100,24 +119,27 @@ static int keep(struct file_state *state, size_t *room, const char *line)
 		*room = more;
 	}
 	if (state->count >= MAX_ENTRIES ||
-	    !parse_entry(line, &state->entries[state->count])) {
+	    !parse_entry(line, numbers, &state->entries[state->count])) {
 		return -1;
 	}
 	state->count++;
 	return 0;
 }
 
-static int parse_version(const char *line, const char *path,
+/* How many numbers an entry has. */
+static int parse_version(const char *line, const char *path, size_t *numbers,
                          struct bursar_error *err)
 {
-	if (strcmp(line, VERSION_LINE) == 0) {
+	*numbers = strcmp(line, FIRST_LINE) == 0 ? FIRST_NUMBERS : NUMBERS;
+	if (*numbers == FIRST_NUMBERS || strcmp(line, VERSION_LINE) == 0) {
 		return 0;
 	}
 	if (strncmp(line, VERSION_WORD, strlen(VERSION_WORD)) == 0) {
 		return bursar_fail(err, EPROTO,
 			"%s: written by another version of bursar", path);
 	}
-	return bursar_fail(err, EBADMSG, "%s: not a file of offsets", path);
+	return bursar_fail(err, EBADMSG, "%s: not a file of offsets; " ADVICE,
+	                   path);
 }
 
 static bool parse_floor(const char *line, uint64_t *floor)
@@ -150,22 +172,24 @@ static int parse(FILE *file, const char *path, struct file_state *state,
                  struct bursar_error *err)
 {
 	char *line = NULL;
-	size_t line_room = 0, room = 0;
+	size_t line_room = 0, room = 0, numbers = NUMBERS;
 	int status = 0;
 	bool ended = false;
 
 	for (unsigned number = 1; status == 0 && !ended; number++) {
 		if (!next_line(file, &line, &line_room)) {
 			status = bursar_fail(err, EBADMSG,
-				"%s: cut off before line %u", path, number);
+				"%s: cut off before line %u; " ADVICE, path,
+				number);
 		} else if (number == 1) {
-			status = parse_version(line, path, err);
+			status = parse_version(line, path, &numbers, err);
 		} else if (number > 2 && strcmp(line, "end") == 0) {
 			ended = true;
 		} else if (number == 2 ? !parse_floor(line, &state->floor) :
-		           keep(state, &room, line) != 0) {
+		           keep(state, &room, line, numbers) != 0) {
 			status = bursar_fail(err, EBADMSG,
-				"%s: line %u is damaged", path, number);
+				"%s: line %u is damaged; " ADVICE, path,
+				number);
 		}
 	}
 	free(line);
@@ -224,9 +248,10 @@ static void write_all(FILE *file, const struct file_state *state)
 
 		fprintf(file, "%" PRIu64 " %" PRIu64 " %016" PRIx64 " %" PRIu64
 		        " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
-		        " %" PRId64 " ",
+		        " %" PRId64 " %" PRIu64 " %" PRIu64 " %016" PRIx64 " ",
 		        e->device, e->inode, e->head, e->generation, e->offset,
-		        e->lines, e->cut, e->packed, e->seen);
+		        e->lines, e->cut, e->packed, e->seen, e->born,
+		        e->sampled, e->sample);
 		write_path(file, e->path != NULL ? e->path : "-");
 		fputc('\n', file);
 	}

@@ -11,6 +11,9 @@
 
 #include <bursar/plugin.h>
 
+/* The most of a file's beginning that is compared. */
+#define FILE_STATE_SAMPLE 4096u
+
 /* What is known of one file. */
 struct file_entry {
 	uint64_t device;
@@ -24,6 +27,11 @@ struct file_entry {
 	uint64_t packed;	/* a packed file's size when all of it was
 				 * settled; otherwise 0 */
 	int64_t  seen;		/* when a name last led to it (s, wall clock) */
+	uint64_t born;		/* when the file was made, as its file system
+				 * says (ns); 0: it does not */
+	uint64_t sampled;	/* bytes of its beginning that were hashed; at
+				 * most FILE_STATE_SAMPLE */
+	uint64_t sample;	/* their hash */
 	char    *path;		/* its last name, for people; may be NULL */
 };
 

@@ -8,6 +8,7 @@ endif
 	%D%/file.c \
 	%D%/file_reader.c \
 	%D%/file_reader.h \
+	%D%/file_sample.c \
 	%D%/file_scan.c \
 	%D%/file_set.c \
 	%D%/file_set.h \
