@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,6 +99,8 @@ int main(int argc, char **argv)
 	int got;
 
 	secrecy_begin();
+	/* A limit of file sizes is an error like a full disk. */
+	signal(SIGXFSZ, SIG_IGN);
 	text_locale();
 	while ((got = getopt_long(argc, argv, "+c:hV", longs, NULL)) != -1) {
 		switch (got) {

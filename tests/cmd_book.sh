@@ -266,9 +266,12 @@ keeps_quiet err
 
 # --- backup ------------------------------------------------------------------
 
-# Killed in the middle, which a file that may not grow does as well.
-(ulimit -f 300; run 153 backup "$work/copy.db"; exit $status) || status=1
+# Where files may not grow; then after one that was killed.
+(ulimit -f 300; run 1 backup "$work/copy.db"; says err 'File too large'
+exit $status) || status=1
 [ ! -e "$work/copy.db" ] || complain "half a backup has its name"
+[ ! -e "$work/copy.db.part" ] || complain "half a backup is left"
+head -c 5000000 /dev/zero >"$work/copy.db.part"
 run 0 backup "$work/copy.db"
 [ ! -e "$work/copy.db.part" ] || complain "a part is left"
 says out "$work/copy.db: "

@@ -275,6 +275,28 @@ def a_person_must_act(ground):
     daemon.once_each(ground.ids(), names(0, 50), "each once")
 
 
+def a_newer_bursar_migrates_it_while_the_daemon_runs(ground):
+    ground.configure(source={"follow": True})
+    ground.write("in/a", facts(0, 50))
+    process = ground.follow()
+    ground.wait_settled(50)
+    ours = ground.value("PRAGMA user_version")
+    ground.run_sql("PRAGMA user_version = 999")
+    ground.append("in/a", facts(50, 50))
+    part = ground.wait_state("sinks", "ledger", "blocked")
+    check("made by a newer bursar (ledger version 999" in part["why"],
+          "it says what a start would say", part)
+    check(not ground.state()["ready"], "the daemon is not ready")
+    time.sleep(0.5)
+    equal((ground.settled(), ground.count(), ground.letters()), (50, 50, []),
+          "nothing is settled, stored or refused")
+    ground.run_sql("PRAGMA user_version = %d" % ours)
+    ground.wait_settled(100)
+    equal(process.stop(), 0, "once it is as it was all is stored")
+    daemon.once_each(ground.ids(), names(0, 100), "each once")
+    daemon.check_rollups(ground)
+
+
 def a_ledger_that_cannot_be_written_is_waited_for(ground):
     """As another user, since root may write everything."""
     if os.geteuid() != 0 or shutil.which("setpriv") is None:
@@ -491,6 +513,7 @@ daemon.main(a_refused_row_is_a_dead_letter_and_the_others_are_stored,
             a_full_disk_is_waited_for,
             a_full_disk_still_takes_dead_letters,
             a_person_must_act,
+            a_newer_bursar_migrates_it_while_the_daemon_runs,
             a_ledger_that_cannot_be_written_is_waited_for,
             a_missing_folder_is_waited_for,
             a_ledger_that_is_moved_is_not_written_to,

@@ -173,6 +173,34 @@ def calls_wait_for_a_book_that_is_away(ground):
     equal(teams(ground)["waited"], "red", "it has its team")
 
 
+def a_book_that_is_replaced_is_read_anew(ground):
+    """By another one with as many entries, while the daemon has it open."""
+    if real.SINK == "postgres":
+        raise daemon.Skip("a server's tables are no file")
+    kept, red = ground.path("kept.db"), ground.path("red.db")
+    ground.write("in/a", [call("zero")])
+    ground.once()
+    ground.bursar("backup", kept)
+    ground.bursar("team", "set", "red", "ann")
+    os.rename(ground.ledger, red)
+    os.rename(kept, ground.ledger)
+    ground.bursar("team", "set", "green", "ann")
+    os.rename(ground.ledger, kept)
+    os.rename(red, ground.ledger)
+    ground.configure(source={"follow": True})
+    process = ground.follow()
+    known(process, 1)
+    for name in os.listdir(ground.folder):
+        if name.startswith("ledger.db"):
+            os.unlink(ground.path(name))
+    os.rename(kept, ground.ledger)
+    known(process, 2)
+    ground.write("in/b", [call("later", "ann")])
+    daemon.wait_for(lambda: "later" in teams(ground), "the call is stored")
+    equal(process.stop(), 0, "the daemon ends well")
+    equal(teams(ground)["later"], "green", "it has the team of that book")
+
+
 def a_thousand_workers_by_file(ground):
     ground.write("in/a", [call("zero")])
     ground.once()
@@ -207,4 +235,5 @@ real.main_in_both(
     it_is_known_before_the_first_call,
     repetition_splitting_and_moves_change_nothing,
     calls_wait_for_a_book_that_is_away,
+    a_book_that_is_replaced_is_read_anew,
     a_thousand_workers_by_file)

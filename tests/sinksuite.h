@@ -4,8 +4,10 @@
  * sinksuite.h - what every sink that keeps records is tested with
  *
  * Part of the test of one sink, which gives it set_up(), that fills ops and
- * host with the options of an empty ledger, and tear_down(), that calls
- * sinksuite_finish().  The rest of such a test uses the same fixture.
+ * host with the options of an empty ledger, tear_down(), that calls
+ * sinksuite_finish(), and set_version(), that changes the ledger's version
+ * behind the sink's back and returns what it was.  The rest of such a test uses
+ * the same fixture.
  */
 #ifndef TESTS_SINKSUITE_H
 #define TESTS_SINKSUITE_H
@@ -39,6 +41,7 @@ static size_t culprit;
 
 static void set_up(void);
 static void tear_down(void);
+static int set_version(int version);
 
 /* --- fixture ------------------------------------------------------------- */
 
@@ -585,6 +588,58 @@ START_TEST(an_absurd_record_keeps_out_none_that_comes_with_it)
 }
 END_TEST
 
+/* --- another bursar ------------------------------------------------------ */
+
+static void stopped_by(enum bursar_verdict verdict, const char *words)
+{
+	ck_assert_int_eq(verdict, BURSAR_CONFIG);
+	ck_assert_msg(strstr(err.text, words) != NULL, "'%s' does not say '%s'",
+	              err.text, words);
+	memset(&err, 0, sizeof(err));
+}
+
+static enum bursar_verdict correct_one(void)
+{
+	const struct bursar_correction item = {
+		.row = integer("SELECT id FROM metering_records"),
+		.cost = { .type = BURSAR_INTEGER, .integer = 5 },
+	};
+	const struct bursar_correct what = {
+		.batch = "b", .reason = "r", .items = &item, .count = 1,
+	};
+	size_t corrected = 0;
+
+	return ops->correct(sink, &what, &corrected, &err);
+}
+
+/* While this one has it open: it knows nothing of what the other one made. */
+START_TEST(a_ledger_that_came_to_be_of_another_version_takes_nothing)
+{
+	static const char *const words[] = { "made by a newer bursar",
+	                                     "brought back to ledger version" };
+	const struct bursar_purge what = { .now = NOON, .facts_before = NOON,
+		.keys_before = NOON + 2 * COLUMNS_DAY_US, .limit = 10 };
+	struct bursar_purged purged = { 0 };
+
+	open_sink();
+	add("m1");
+	write_all();
+	const int ours = set_version(_i == 0 ? 99 : 1);
+	add("m2");
+	stopped_by(write_to(sink), words[_i]);
+	stopped_by(ops->purge(sink, &what, &purged, &err), words[_i]);
+	stopped_by(correct_one(), words[_i]);
+	ck_assert_int_eq(integer("SELECT count(*) FROM metering_records"), 1);
+	ck_assert_int_eq(integer("SELECT count(*) FROM record_keys"), 1);
+	ck_assert_int_eq(integer("SELECT count(cost_nano) "
+	                         "FROM metering_records"), 0);
+
+	set_version(ours);
+	write_all();
+	ck_assert_uint_eq(outcome_count(BURSAR_STORED), 1);
+}
+END_TEST
+
 /* --- the suite ----------------------------------------------------------- */
 
 static void add_case(Suite *suite, const char *name,
@@ -624,6 +679,12 @@ static void sinksuite_add(Suite *suite)
 	     the_hourly_view_rounds_as_it_always_did,
 	     an_absurd_sum_stays_at_its_end_and_keeps_nobody_out,
 	     an_absurd_record_keeps_out_none_that_comes_with_it);
+	TCase *others = tcase_create("every sink: another bursar");
+	tcase_add_checked_fixture(others, set_up, tear_down);
+	tcase_add_loop_test(others,
+		a_ledger_that_came_to_be_of_another_version_takes_nothing,
+		0, 2);
+	suite_add_tcase(suite, others);
 }
 
 #endif

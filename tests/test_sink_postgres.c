@@ -49,6 +49,17 @@ static const char *behind(const char *fmt, ...)
 	return value;
 }
 
+static int set_version(int version)
+{
+	const long before = strtol(
+		behind("SELECT value FROM bursar_meta "
+		       "WHERE name = 'ledger_version'"), NULL, 10);
+
+	behind("UPDATE bursar_meta SET value = '%d' "
+	       "WHERE name = 'ledger_version'", version);
+	return (int)before;
+}
+
 static struct fakehost *make_host(const char *conninfo)
 {
 	struct fakehost *made = calloc(1, sizeof(*made));
@@ -995,6 +1006,23 @@ START_TEST(a_newer_ledger_is_refused)
 }
 END_TEST
 
+/* Else all that comes would be a dead letter. */
+START_TEST(what_a_newer_ledger_wants_is_no_fault_of_records)
+{
+	open_sink();
+	add("m1");
+	write_all();
+	clear_records();
+	behind("ALTER TABLE bursar_keys ADD COLUMN novel int");
+	behind("UPDATE bursar_keys SET novel = 1");
+	behind("ALTER TABLE bursar_keys ALTER COLUMN novel SET NOT NULL");
+	add("m2");
+	ck_assert_int_eq(write_to(sink), BURSAR_REJECT);
+	set_version(99);
+	stopped_by(write_to(sink), "made by a newer bursar");
+}
+END_TEST
+
 START_TEST(an_older_ledger_gets_what_is_new)
 {
 	open_sink();
@@ -1719,6 +1747,7 @@ static Suite *make_suite(void)
 	         a_connection_cut_anywhere_leaves_all_or_nothing, 2);
 	add_loop(suite, "durable", what_is_acknowledged_is_on_disk, 2);
 	CASE(suite, "opening", a_newer_ledger_is_refused,
+	     what_a_newer_ledger_wants_is_no_fault_of_records,
 	     an_older_ledger_gets_what_is_new,
 	     a_reader_makes_nothing, a_role_that_only_reads_can_read_everything,
 	     what_is_not_permitted_is_said_with_its_remedy,

@@ -7,8 +7,10 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -86,6 +88,16 @@ static void plain_sql(const char *sql)
 	sqlite3_exec(db, sql, NULL, NULL, &message);
 	ck_assert_msg(message == NULL, "%s: %s", sql, message);
 	sqlite3_close(db);
+}
+
+static int set_version(int version)
+{
+	const int before = (int)integer("PRAGMA user_version");
+	char sql[60];
+
+	snprintf(sql, sizeof(sql), "PRAGMA user_version = %d", version);
+	plain_sql(sql);
+	return before;
 }
 
 /* --- writing ------------------------------------------------------------ */
@@ -474,6 +486,43 @@ START_TEST(a_newer_ledger_is_refused)
 }
 END_TEST
 
+START_TEST(what_sql_changes_needs_a_ledger_of_our_version)
+{
+	static const char change[] = "DELETE FROM metering_records";
+
+	open_sink();
+	add("m1");
+	write_all();
+	const int ours = set_version(99);
+	stopped_by(ops->sql(sink, change, NULL, 0, NULL, NULL, &err),
+	           "made by a newer bursar");
+	ck_assert_int_eq(integer("SELECT count(*) FROM metering_records"), 1);
+	set_version(ours);
+	ck_assert_int_eq(ops->sql(sink, change, NULL, 0, NULL, NULL, &err),
+	                 BURSAR_DONE);
+}
+END_TEST
+
+/* A copy of it is brought back, say, while a daemon reads the book. */
+START_TEST(a_reader_notices_that_the_ledger_was_replaced)
+{
+	char kept[160];
+
+	open_sink();
+	add("m1");
+	write_all();
+	snprintf(kept, sizeof(kept), "%s.kept", path);
+	ck_assert_int_eq(ops->backup(sink, kept, &err), BURSAR_DONE);
+	close_sink();
+	sink = open_as(BURSAR_READ);
+	ck_assert_int_eq(integer("SELECT count(*) FROM metering_records"), 1);
+	ck_assert_int_eq(rename(kept, path), 0);
+	ck_assert_int_eq(ops->sql(sink, "SELECT 1", NULL, 0, NULL, NULL, &err),
+	                 BURSAR_DOWN);
+	ck_assert_ptr_nonnull(strstr(err.text, "replaced while it was open"));
+}
+END_TEST
+
 START_TEST(a_locked_ledger_is_tried_again)
 {
 	sqlite3 *db;
@@ -489,6 +538,22 @@ START_TEST(a_locked_ledger_is_tried_again)
 	sqlite3_close(db);
 	write_all();
 	ck_assert_int_eq(outcomes[0], BURSAR_STORED);
+}
+END_TEST
+
+START_TEST(a_process_without_descriptors_tries_again)
+{
+	struct rlimit limit, none;
+
+	open_sink();
+	close_sink();
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = (struct rlimit){ .rlim_cur = 3, .rlim_max = limit.rlim_max };
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	refused(BURSAR_WRITE, BURSAR_RETRY, "Too many open files");
+	refused(BURSAR_READ, BURSAR_RETRY, "Too many open files");
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	open_sink();
 }
 END_TEST
 
@@ -667,7 +732,8 @@ START_TEST(a_column_that_is_missing_is_added)
 	write_all();
 	close_sink();
 	plain_sql("ALTER TABLE metering_records DROP COLUMN team");
-	refused(BURSAR_READ, BURSAR_CONFIG, "made by an older bursar");
+	refused(BURSAR_READ, BURSAR_CONFIG, "made by an older bursar "
+	        "(metering_records has no column team): start");
 	open_sink();
 	clear_records();
 	set_text(add("m2"), "team", "blue");
@@ -812,6 +878,19 @@ START_TEST(a_statement_that_is_wrong_is_rejected)
 		ck_assert_int_ne(err.code, 0);
 	}
 	ck_assert_int_eq(integer("SELECT 1; "), 1);
+}
+END_TEST
+
+START_TEST(what_may_not_be_changed_says_why)
+{
+	open_sink();
+	ck_assert_int_eq(ops->sql(sink, "INSERT INTO bursar_journal (at_us, "
+		"who, what, subject, detail) VALUES (1, '', '', '', '')", NULL,
+		0, NULL, NULL, &err), BURSAR_DONE);
+	ck_assert_int_eq(ops->sql(sink, "DELETE FROM bursar_journal", NULL, 0,
+	                          NULL, NULL, &err), BURSAR_REJECT);
+	ck_assert_msg(strstr(err.text, "only added to") != NULL, "%s",
+	              err.text);
 }
 END_TEST
 
@@ -1149,6 +1228,37 @@ START_TEST(the_log_does_not_grow_without_bound)
 }
 END_TEST
 
+/* The ledger may not grow any more, while its log may: a limit for both, and
+ * the log begins anew whenever it was copied. */
+START_TEST(a_log_that_cannot_be_copied_is_told_of)
+{
+	struct rlimit limit;
+	enum bursar_verdict verdict = BURSAR_DONE;
+
+	fakehost_set(host, "checkpoint", "1M");
+	open_sink();
+	signal(SIGXFSZ, SIG_IGN);
+	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = 3 << 20;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	for (int i = 0; i < 20000 && verdict == BURSAR_DONE; i += 100) {
+		clear_records();
+		add_many(i, i + 100);
+		verdict = write_to(sink);
+	}
+	limit.rlim_cur = limit.rlim_max;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+
+	ck_assert_int_eq(verdict, BURSAR_RETRY);
+	ck_assert_ptr_nonnull(strstr(err.text, "File too large"));
+	ck_assert_uint_eq(fakehost_logged(host, "wal-stuck"), 1);
+	write_all();
+	reopen();
+	write_all();
+	ck_assert_uint_eq(outcome_count(BURSAR_DUPLICATE), 100);
+}
+END_TEST
+
 START_TEST(closing_leaves_one_file)
 {
 	char name[160];
@@ -1212,7 +1322,11 @@ int main(void)
 	     a_missing_folder_is_said, a_folder_is_no_ledger,
 	     a_file_that_is_no_database_is_refused_and_kept,
 	     a_database_of_others_is_refused_and_kept,
-	     a_newer_ledger_is_refused, a_locked_ledger_is_tried_again,
+	     a_newer_ledger_is_refused,
+	     what_sql_changes_needs_a_ledger_of_our_version,
+	     a_reader_notices_that_the_ledger_was_replaced,
+	     a_locked_ledger_is_tried_again,
+	     a_process_without_descriptors_tries_again,
 	     a_missing_table_is_for_a_person,
 	     a_damaged_ledger_is_not_written_to_any_more,
 	     damage_met_while_writing_stops_the_sink,
@@ -1226,7 +1340,8 @@ int main(void)
 	     a_long_reader_holds_nobody_up);
 	CASE(suite, "sql", parameters_and_cells_have_types,
 	     parameters_are_found_by_their_number,
-	     a_statement_that_is_wrong_is_rejected, a_row_function_can_stop,
+	     a_statement_that_is_wrong_is_rejected,
+	     what_may_not_be_changed_says_why, a_row_function_can_stop,
 	     a_row_function_can_ask_the_same_again, what_sql_changes_is_there,
 	     many_different_statements_are_fine);
 	CASE(suite, "purging",
@@ -1236,7 +1351,8 @@ int main(void)
 	     old_keys_go_from_every_level);
 	CASE(suite, "files", a_backup_is_a_ledger_of_its_own,
 	     a_reader_can_make_a_backup, a_backup_replaces_nothing,
-	     the_log_does_not_grow_without_bound, closing_leaves_one_file);
+	     the_log_does_not_grow_without_bound,
+	     a_log_that_cannot_be_copied_is_told_of, closing_leaves_one_file);
 	CASE(suite, "null",
 	     the_null_sink_takes_everything_and_cannot_be_the_book);
 

@@ -146,6 +146,7 @@ static void failed(struct teams *teams, enum bursar_verdict verdict,
 {
 	book_close(&teams->book);
 	teams->is_open = false;
+	teams->mark = (struct assign_mark){ .entries = -1 };
 	if (verdict != BURSAR_REJECT && verdict != BURSAR_CONFIG) {
 		return;
 	}

@@ -116,7 +116,8 @@ struct bursar_sink_ops {
 	 *		for certain
 	 *	REJECT	*culprit can never be stored; SIZE_MAX if the sink does
 	 *		not know which one: the core then halves the batch
-	 *	CONFIG	no permission, no table, not a database, corrupt
+	 *	CONFIG	no permission, no table, not a database, corrupt, or
+	 *		migrated by a newer version since it was opened
 	 */
 	enum bursar_verdict (*write)(struct bursar_sink *sink,
 	                             struct bursar_record *const *records,

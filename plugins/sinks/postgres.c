@@ -210,8 +210,7 @@ static enum bursar_verdict commit(struct bursar_sink *sink,
 {
 	struct db *db = &sink->db;
 
-	db->state[0] = '\0';
-	const enum bursar_verdict verdict = db_exec(db, "COMMIT", err);
+	const enum bursar_verdict verdict = schema_commit(db, err);
 	const bool unknown = db->state[0] == '\0' ||
 		strcmp(db->state, "40003") == 0;
 	return verdict == BURSAR_RETRY && unknown ? BURSAR_DOWN : verdict;
@@ -243,6 +242,26 @@ static enum bursar_verdict try(struct bursar_sink *sink, struct batch *batch,
 	return verdict;
 }
 
+/* What a newer bursar made of the tables is no fault of records. */
+static enum bursar_verdict judge(struct bursar_sink *sink,
+                                 enum bursar_verdict verdict,
+                                 struct attempt *attempt,
+                                 struct bursar_error *why)
+{
+	struct bursar_error other = { 0 };
+
+	if (verdict != BURSAR_REJECT && verdict != BURSAR_CONFIG) {
+		return verdict;
+	}
+	const enum bursar_verdict found = schema_confirm(&sink->db, &other);
+	if (found == BURSAR_DONE) {
+		return verdict;
+	}
+	*why = other;
+	attempt->committing = false;
+	return found;
+}
+
 static enum bursar_verdict postgres_write(struct bursar_sink *sink,
                                           struct bursar_record *const *records,
                                           size_t count,
@@ -272,6 +291,7 @@ static enum bursar_verdict postgres_write(struct bursar_sink *sink,
 			break;
 		}
 	}
+	verdict = judge(sink, verdict, &attempt, &why);
 	if (verdict == BURSAR_DONE) {
 		keys_settle(sink->keys, &batch);
 		sink->db.host->count(sink->db.host, attempt.copy_keys
@@ -347,7 +367,7 @@ static enum bursar_verdict postgres_correct(struct bursar_sink *sink,
 		                          corrected, err);
 	}
 	if (verdict == BURSAR_DONE) {
-		verdict = db_exec(&sink->db, "COMMIT", err);
+		verdict = schema_commit(&sink->db, err);
 	}
 	db_rollback(&sink->db);
 	return verdict;

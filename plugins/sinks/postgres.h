@@ -167,6 +167,16 @@ enum bursar_verdict schema_lock(struct db *db, struct bursar_error *err);
 enum bursar_verdict schema_migrate(struct db *db, struct bursar_error *err);
 enum bursar_verdict schema_check(struct db *db, struct bursar_error *err);
 
+/*
+ * A newer bursar may migrate a ledger that others have open, and what they know
+ * of its tables holds no more.  CONFIG: the ledger has another version than
+ * ours; not within a transaction.
+ */
+enum bursar_verdict schema_confirm(struct db *db, struct bursar_error *err);
+/* Commits, but only to a ledger that still has our version; takes no longer.
+ * As schema_confirm() else. */
+enum bursar_verdict schema_commit(struct db *db, struct bursar_error *err);
+
 /* --- postgres_parts.c ---------------------------------------------------- */
 
 /* A partition of a kind's table: ids [from, to). */

@@ -410,7 +410,7 @@ enum bursar_verdict purge_run(struct db *db, struct keys *keys,
 		verdict = take_all(&purge, keys, purged, err);
 	}
 	if (verdict == BURSAR_DONE) {
-		verdict = db_exec(db, "COMMIT", err);
+		verdict = schema_commit(db, err);
 	}
 	db_rollback(db);
 	purged->more = purge.more;

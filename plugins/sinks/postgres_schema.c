@@ -380,16 +380,6 @@ static enum bursar_verdict read_version(struct db *db, int64_t *version,
 	return verdict;
 }
 
-enum bursar_verdict schema_lock(struct db *db, struct bursar_error *err)
-{
-	struct db_values values = { 0 };
-
-	db_add_integer(&values, LOCK_CLASS);
-	return db_query(db, "SELECT pg_advisory_xact_lock($1::int, "
-	                "hashtext(current_schema()))", &values, false, NULL,
-	                err);
-}
-
 /* A schema that is not there is no place for tables. */
 static enum bursar_verdict find_schema(struct db *db, struct bursar_error *err)
 {
@@ -415,6 +405,62 @@ static enum bursar_verdict find_schema(struct db *db, struct bursar_error *err)
 		            PQuser(db->conn));
 	}
 	return BURSAR_CONFIG;
+}
+
+enum bursar_verdict schema_confirm(struct db *db, struct bursar_error *err)
+{
+	enum bursar_verdict verdict = find_schema(db, err);
+	int64_t version = 0;
+
+	if (verdict == BURSAR_DONE) {
+		verdict = read_version(db, &version, err);
+	}
+	if (verdict != BURSAR_DONE || version == LEDGER_VERSION) {
+		return verdict;
+	}
+	bursar_fail(err, ESTALE, "%s: brought back to ledger version %lld "
+	            "while it was open: start the daemon again, it brings the "
+	            "ledger up to date", db->label, (long long)version);
+	return BURSAR_CONFIG;
+}
+
+/* The server cannot be told not to commit but by a failure. */
+#define OTHER_VERSION "22012"	/* division by zero */
+#define TEXT_OF(macro) QUOTED(macro)
+#define QUOTED(text)   #text
+
+static const char commit_ours[] =
+	"SELECT 1 / (value = '" TEXT_OF(LEDGER_VERSION) "')::int "
+	"FROM bursar_meta WHERE name = 'ledger_version'; COMMIT";
+
+enum bursar_verdict schema_commit(struct db *db, struct bursar_error *err)
+{
+	struct bursar_error why = { 0 };
+	enum bursar_verdict verdict;
+
+	db->state[0] = '\0';
+	verdict = db_exec(db, commit_ours, &why);
+	if (verdict == BURSAR_DONE) {
+		return verdict;
+	}
+	if (strcmp(db->state, OTHER_VERSION) == 0) {
+		db_rollback(db);
+		/* Nothing was stored, whatever came between. */
+		verdict = schema_confirm(db, err) == BURSAR_CONFIG
+			? BURSAR_CONFIG : BURSAR_RETRY;
+	}
+	bursar_fail(err, why.code, "%s", why.text);
+	return verdict;
+}
+
+enum bursar_verdict schema_lock(struct db *db, struct bursar_error *err)
+{
+	struct db_values values = { 0 };
+
+	db_add_integer(&values, LOCK_CLASS);
+	return db_query(db, "SELECT pg_advisory_xact_lock($1::int, "
+	                "hashtext(current_schema()))", &values, false, NULL,
+	                err);
 }
 
 static enum bursar_verdict take_steps(struct db *db, int64_t version,

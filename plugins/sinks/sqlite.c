@@ -33,13 +33,14 @@ struct bursar_sink {
 	sqlite3 *db;
 	struct statements *statements;
 	bool damaged;		/* nothing more is written */
-
-	/* Only of a sink that writes: */
 	dev_t  device;		/* of the file that was opened */
 	ino_t  inode;
+
+	/* Only of a sink that writes: */
 	struct keys *keys;
 	struct rows *rows;
 	sqlite3_stmt *begin;
+	sqlite3_stmt *get_version;
 	sqlite3_stmt *commit;
 	struct places places;	/* room for a batch */
 	char **ids;		/* texts of ids that were given a number */
@@ -51,6 +52,7 @@ struct bursar_sink {
 	int64_t checkpoint_bytes;
 	int64_t checkpoint_at;	/* size of the log at which to try next */
 	bool    wal_large;	/* the warning was given */
+	bool    stuck;		/* ... and that it cannot be copied */
 };
 
 static const struct bursar_option sqlite_options[] = {
@@ -172,6 +174,12 @@ static int busy_timeout(const struct bursar_sink *sink)
 static enum bursar_verdict connect_db(struct bursar_sink *sink, int flags,
                                       struct bursar_error *err)
 {
+	struct stat info;
+
+	if (stat(sink->path, &info) == 0) {
+		sink->device = info.st_dev;
+		sink->inode = info.st_ino;
+	}
 	int rc = sqlite3_open_v2(sink->path, &sink->db,
 	                         flags | SQLITE_OPEN_NOMUTEX, NULL);
 
@@ -229,6 +237,27 @@ static enum bursar_verdict set_wal(struct bursar_sink *sink,
 	return BURSAR_DONE;
 }
 
+/* Copies as much as nobody reads; false: some is left. */
+static bool copy_log(struct bursar_sink *sink)
+{
+	int total = 0, copied = 0;
+	const int rc = sqlite3_wal_checkpoint_v2(
+		sink->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &total, &copied);
+	const bool stuck = rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY;
+
+	if (stuck && !sink->stuck) {
+		struct bursar_error why = { 0 };
+
+		db_fail(sink->db, rc, sink->path, DB_OURS, &why);
+		sink->host->log(sink->host, BURSAR_WARNING, "wal-stuck",
+		                "why=\"%s\" note=\"what is stored stays in "
+		                "the write-ahead log, which grows\"",
+		                why.text);
+	}
+	sink->stuck = stuck;
+	return rc == SQLITE_OK && total == copied;
+}
+
 /*
  * The log is copied into the ledger when it is large.  While a reader holds it
  * back it grows; then each try waits until it has grown some more.
@@ -239,8 +268,9 @@ static int after_commit(void *context, sqlite3 *db, const char *name,
 	struct bursar_sink *sink = context;
 	const struct bursar_host *host = sink->host;
 	const int64_t bytes = (int64_t)pages * (PAGE_SIZE + 24);
-	int total = 0, copied = 0;
 
+	(void)db;
+	(void)name;
 	host->gauge(host, "wal_bytes", bytes);
 	if (bytes < sink->checkpoint_at) {
 		if (bytes < sink->checkpoint_bytes) {
@@ -249,11 +279,10 @@ static int after_commit(void *context, sqlite3 *db, const char *name,
 		}
 		return SQLITE_OK;
 	}
-	sqlite3_wal_checkpoint_v2(db, name, SQLITE_CHECKPOINT_PASSIVE, &total,
-	                          &copied);
-	sink->checkpoint_at = total == copied ? sink->checkpoint_bytes
+	sink->checkpoint_at = copy_log(sink) ? sink->checkpoint_bytes
 		: bytes + sink->checkpoint_bytes / 4;
-	if (bytes > WAL_LARGE * sink->checkpoint_bytes && !sink->wal_large) {
+	if (bytes > WAL_LARGE * sink->checkpoint_bytes && !sink->wal_large &&
+	    !sink->stuck) {
 		sink->wal_large = true;
 		host->log(host, BURSAR_WARNING, "wal-large",
 		          "path=\"%s-wal\" bytes=%lld cause=\"a program reads "
@@ -270,8 +299,7 @@ static int after_commit(void *context, sqlite3 *db, const char *name,
 static enum bursar_verdict connect_writer(struct bursar_sink *sink,
                                           struct bursar_error *err)
 {
-	enum bursar_verdict verdict = create_file(sink->path, err);
-	struct stat info;
+	const enum bursar_verdict verdict = create_file(sink->path, err);
 
 	if (verdict != BURSAR_DONE) {
 		return verdict;
@@ -280,17 +308,13 @@ static enum bursar_verdict connect_writer(struct bursar_sink *sink,
 	    (errno == EACCES || errno == EROFS)) {
 		return db_fail(NULL, SQLITE_READONLY, sink->path, DB_OURS, err);
 	}
-	if (stat(sink->path, &info) == 0) {
-		sink->device = info.st_dev;
-		sink->inode = info.st_ino;
-	}
 	return connect_db(sink, SQLITE_OPEN_READWRITE, err);
 }
 
 /*
- * Whether what is written still reaches the ledger.  A file that was moved,
- * removed or replaced can be written to all the same, and nobody would find it
- * there.
+ * Whether what is open is still the ledger.  A file that was moved, removed or
+ * replaced can be written to all the same, and nobody would find it there; who
+ * reads it would for ever be told what it was.
  */
 static bool is_in_place(const struct bursar_sink *sink,
                         struct bursar_error *err)
@@ -306,12 +330,12 @@ static bool is_in_place(const struct bursar_sink *sink,
 	return false;
 }
 
-static enum bursar_verdict open_writer(struct bursar_sink *sink,
+/* Connected, of our layout, and brought up to it. */
+static enum bursar_verdict open_ledger(struct bursar_sink *sink,
                                        struct bursar_error *err)
 {
 	const struct bursar_host *host = sink->host;
 	enum bursar_verdict verdict = connect_writer(sink, err);
-	int rc;
 
 	if (verdict == BURSAR_DONE) {
 		verdict = schema_recognise(sink->db, sink->path, err);
@@ -330,6 +354,15 @@ static enum bursar_verdict open_writer(struct bursar_sink *sink,
 		sqlite3_wal_hook(sink->db, after_commit, sink);
 		verdict = schema_migrate(sink->db, host, sink->path, err);
 	}
+	return verdict;
+}
+
+static enum bursar_verdict open_writer(struct bursar_sink *sink,
+                                       struct bursar_error *err)
+{
+	const enum bursar_verdict verdict = open_ledger(sink, err);
+	int rc;
+
 	if (verdict != BURSAR_DONE) {
 		return verdict;
 	}
@@ -339,16 +372,20 @@ static enum bursar_verdict open_writer(struct bursar_sink *sink,
 		rc = set_cache(sink);
 	}
 	if (rc == SQLITE_OK) {
-		rc = keys_open(&sink->keys, sink->db, host);
+		rc = keys_open(&sink->keys, sink->db, sink->host);
 	}
 	if (rc == SQLITE_OK) {
-		rc = rows_open(&sink->rows, sink->db, host);
+		rc = rows_open(&sink->rows, sink->db, sink->host);
 	}
 	if (rc == SQLITE_OK) {
 		rc = db_prepare(sink->db, "BEGIN IMMEDIATE", &sink->begin);
 	}
 	if (rc == SQLITE_OK) {
 		rc = db_prepare(sink->db, "COMMIT", &sink->commit);
+	}
+	if (rc == SQLITE_OK) {
+		rc = db_prepare(sink->db, SCHEMA_GET_VERSION,
+		                &sink->get_version);
 	}
 	return rc == SQLITE_OK ? BURSAR_DONE
 	                       : db_fail(sink->db, rc, sink->path, DB_OURS, err);
@@ -411,15 +448,24 @@ static struct bursar_sink *sqlite_open(const struct bursar_host *host,
 
 /* --- a transaction ------------------------------------------------------ */
 
+/* Begins one; where it fails one may be open. */
+static int begin(struct bursar_sink *sink, struct bursar_error *err)
+{
+	const int rc = db_run(sink->begin);
+
+	return rc == SQLITE_OK
+		? schema_confirm(sink->get_version, sink->path, err) : rc;
+}
+
 /* Begins one that takes keys, or takes some away. */
-static int begin_keys(struct bursar_sink *sink)
+static int begin_keys(struct bursar_sink *sink, struct bursar_error *err)
 {
 	const struct bursar_host *host = sink->host;
 	int rc = keys_load(sink->keys,
 	                   (size_t)host->number(host, "key-filter"));
 
 	if (rc == SQLITE_OK) {
-		rc = db_run(sink->begin);
+		rc = begin(sink, err);
 	}
 	return rc == SQLITE_OK ? keys_begin(sink->keys) : rc;
 }
@@ -686,7 +732,7 @@ static enum bursar_verdict sqlite_write(struct bursar_sink *sink,
 		bursar_fail(err, ENOMEM, "out of memory");
 		return BURSAR_RETRY;
 	}
-	rc = begin_keys(sink);
+	rc = begin_keys(sink, err);
 	if (rc == SQLITE_OK) {
 		rc = rows_begin(sink->rows);
 	}
@@ -735,6 +781,27 @@ static void empty_log(struct bursar_sink *sink)
 	sqlite3_busy_timeout(sink->db, busy_timeout(sink));
 }
 
+/* One transaction, which leaves nothing of what it purged in the file. */
+static enum bursar_verdict purge_some(struct bursar_sink *sink,
+                                      const struct bursar_purge *what,
+                                      struct bursar_purged *purged,
+                                      struct bursar_error *err)
+{
+	enum bursar_verdict verdict;
+	int rc;
+
+	db_exec(sink->db, "PRAGMA secure_delete = ON");
+	rc = what->keys_before != 0 ? begin_keys(sink, err)
+	                            : begin(sink, err);
+	if (rc == SQLITE_OK) {
+		rc = purge_run(sink->db, sink->host, sink->keys, what,
+		               &sink->walk, purged);
+	}
+	verdict = end(sink, rc, err);
+	db_exec(sink->db, "PRAGMA secure_delete = OFF");
+	return verdict;
+}
+
 static enum bursar_verdict sqlite_purge(struct bursar_sink *sink,
                                         const struct bursar_purge *what,
                                         struct bursar_purged *purged,
@@ -757,15 +824,7 @@ static enum bursar_verdict sqlite_purge(struct bursar_sink *sink,
 	if (rc != SQLITE_OK) {
 		return db_fail(sink->db, rc, sink->path, DB_OURS, err);
 	}
-	/* What is purged is to be gone from the file, not only from tables. */
-	db_exec(sink->db, "PRAGMA secure_delete = ON");
-	rc = what->keys_before != 0 ? begin_keys(sink) : db_run(sink->begin);
-	if (rc == SQLITE_OK) {
-		rc = purge_run(sink->db, sink->host, sink->keys, what,
-		               &sink->walk, &now);
-	}
-	verdict = end(sink, rc, err);
-	db_exec(sink->db, "PRAGMA secure_delete = OFF");
+	verdict = purge_some(sink, what, &now, err);
 	if (verdict != BURSAR_DONE) {
 		return verdict;
 	}
@@ -790,6 +849,9 @@ static enum bursar_verdict sqlite_sql(struct bursar_sink *sink,
                                       bursar_row_fn *row, void *context,
                                       struct bursar_error *err)
 {
+	if (!is_in_place(sink, err)) {
+		return BURSAR_DOWN;
+	}
 	return statements_run(sink->statements, sink->path, statement,
 	                      parameters, parameter_count, row, context, err);
 }
@@ -811,21 +873,27 @@ static enum bursar_verdict sqlite_correct(struct bursar_sink *sink,
 {
 	const struct corrections_db db = { .run = run_correction,
 	                                   .context = sink };
-	int rc = db_run(sink->begin);
+	enum bursar_verdict verdict = BURSAR_DONE;
 
-	if (rc != SQLITE_OK) {
-		return db_fail(sink->db, rc, sink->path, DB_OURS, err);
+	if (!is_in_place(sink, err)) {
+		return BURSAR_DOWN;
 	}
-	const enum bursar_verdict verdict = corrections_run(
-		&db, what, sink->host->now(sink->host), corrected, err);
-	if (verdict == BURSAR_DONE) {
+	int rc = begin(sink, err);
+	if (rc == SQLITE_OK) {
+		verdict = corrections_run(&db, what,
+		                          sink->host->now(sink->host),
+		                          corrected, err);
+	}
+	if (rc == SQLITE_OK && verdict == BURSAR_DONE) {
 		rc = db_run(sink->commit);
+	}
+	if (rc != SQLITE_OK) {
+		verdict = db_fail(sink->db, rc, sink->path, DB_OURS, err);
 	}
 	if (!sqlite3_get_autocommit(sink->db)) {
 		db_exec(sink->db, "ROLLBACK");
 	}
-	return verdict != BURSAR_DONE || rc == SQLITE_OK ? verdict
-		: db_fail(sink->db, rc, sink->path, DB_OURS, err);
+	return verdict;
 }
 
 static enum bursar_verdict sqlite_backup(struct bursar_sink *sink,
@@ -849,6 +917,7 @@ static void sqlite_close(struct bursar_sink *sink)
 	keys_close(sink->keys);
 	sqlite3_finalize(sink->begin);
 	sqlite3_finalize(sink->commit);
+	sqlite3_finalize(sink->get_version);
 	purge_forget(&sink->walk);
 	clear_ids(sink);
 	free(sink->ids);

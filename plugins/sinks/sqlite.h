@@ -75,6 +75,15 @@ enum bursar_verdict schema_check(sqlite3 *db, const struct bursar_host *host,
 enum bursar_verdict schema_recognise(sqlite3 *db, const char *path,
                                      struct bursar_error *err);
 
+/*
+ * A newer bursar may migrate a ledger that others have open, and what they know
+ * of its tables holds no more.  Refuses another version than ours; within a
+ * transaction it stays the same.
+ */
+#define SCHEMA_GET_VERSION "PRAGMA user_version"
+int schema_confirm(sqlite3_stmt *get_version, const char *path,
+                   struct bursar_error *err);
+
 /* --- sqlite_filter.c ---------------------------------------------------- */
 
 #define KEY_SIZE 16

@@ -85,27 +85,44 @@ static int errno_of(int rc)
 	}
 }
 
-/* The files beside a ledger report a full disk as a mishap of the disk. */
-static bool is_full(sqlite3 *db, int rc)
+/* What the system said of a file, or 0. */
+static int cause_of(sqlite3 *db, int rc)
 {
-	return (rc & 0xff) == SQLITE_IOERR && db != NULL &&
-	       sqlite3_system_errno(db) == ENOSPC;
+	const int class = rc & 0xff;
+
+	return db != NULL && (class == SQLITE_IOERR || class == SQLITE_CANTOPEN)
+		? sqlite3_system_errno(db) : 0;
+}
+
+/* Of those that SQLite does not tell from others: the files beside a ledger
+ * report a full disk as a mishap of the disk, a folder is reported as one, too,
+ * and without a descriptor nothing can be opened. */
+static int class_of(int rc, int cause)
+{
+	return (rc & 0xff) == SQLITE_IOERR && cause == ENOSPC ? SQLITE_FULL
+		: cause == EISDIR ? SQLITE_NOTADB
+		: cause == EMFILE || cause == ENFILE ? SQLITE_NOMEM : rc;
 }
 
 enum bursar_verdict db_fail(sqlite3 *db, int rc, const char *path,
                             enum db_work work, struct bursar_error *err)
 {
-	const char *help = advice(is_full(db, rc) ? SQLITE_FULL : rc);
+	const int cause = cause_of(db, rc);
+	const int class = class_of(rc, cause);
+	const char *help = advice(class);
 	const char *text = rc == SQLITE_NOMEM ? "out of memory"
 	                 : db == NULL         ? sqlite3_errstr(rc)
 	                                      : sqlite3_errmsg(db);
 
 	if (help != NULL) {
 		bursar_fail(err, errno_of(rc), "%s: %s (%s)", path, help, text);
+	} else if (cause != 0) {
+		bursar_fail(err, cause, "%s: %s: %s", path, text,
+		            strerror(cause));
 	} else {
 		bursar_fail(err, errno_of(rc), "%s: %s", path, text);
 	}
-	return verdict_of(rc, work);
+	return verdict_of(class, work);
 }
 
 int db_exec(sqlite3 *db, const char *sql)

@@ -415,6 +415,15 @@ static step_fn *const steps[LEDGER_VERSION] = {
 	step_days,
 };
 
+static int refuse_newer(const char *path, int64_t version,
+                        struct bursar_error *err)
+{
+	bursar_fail(err, EINVAL, "%s: made by a newer bursar (ledger version "
+	            "%lld, this one knows %d): update bursar", path,
+	            (long long)version, LEDGER_VERSION);
+	return SQLITE_AUTH;
+}
+
 /* The version of the ledger; refuses what is none, and what is newer. */
 static int read_version(sqlite3 *db, const char *path, int64_t *version,
                         struct bursar_error *err)
@@ -438,10 +447,29 @@ static int read_version(sqlite3 *db, const char *path, int64_t *version,
 		            "ledger of bursar: give another path", path);
 		return SQLITE_AUTH;
 	}
-	if (*version > LEDGER_VERSION) {
-		bursar_fail(err, EINVAL, "%s: made by a newer bursar (ledger "
-		            "version %lld, this one knows %d): update bursar",
-		            path, (long long)*version, LEDGER_VERSION);
+	return *version > LEDGER_VERSION ? refuse_newer(path, *version, err)
+	                                 : SQLITE_OK;
+}
+
+int schema_confirm(sqlite3_stmt *get_version, const char *path,
+                   struct bursar_error *err)
+{
+	const int rc = sqlite3_step(get_version);
+	const int64_t version = rc == SQLITE_ROW
+		? sqlite3_column_int64(get_version, 0) : 0;
+
+	sqlite3_reset(get_version);
+	if (rc != SQLITE_ROW) {
+		return rc;
+	}
+	if (version > LEDGER_VERSION) {
+		return refuse_newer(path, version, err);
+	}
+	if (version < LEDGER_VERSION) {
+		bursar_fail(err, ESTALE, "%s: brought back to ledger version "
+		            "%lld while it was open: start the daemon again, "
+		            "it brings the ledger up to date", path,
+		            (long long)version);
 		return SQLITE_AUTH;
 	}
 	return SQLITE_OK;
@@ -512,7 +540,7 @@ enum bursar_verdict schema_check(sqlite3 *db, const struct bursar_host *host,
 {
 	int64_t version = 0;
 	size_t missing = 0;
-	bool lacks = false;
+	char lacks[100] = "";
 	int rc = read_version(db, path, &version, err);
 
 	for (size_t i = 0; version == LEDGER_VERSION && rc == SQLITE_OK &&
@@ -520,18 +548,23 @@ enum bursar_verdict schema_check(sqlite3 *db, const struct bursar_host *host,
 		const struct bursar_kind *kind = &host->schema->kinds[i];
 
 		rc = first_missing(db, kind, 0, &missing);
-		lacks |= missing < kind->field_count;
+		if (missing < kind->field_count) {
+			snprintf(lacks, sizeof(lacks), "%s has no column %s",
+			         kind->table, kind->fields[missing].name);
+		}
 	}
 	if (rc != SQLITE_OK) {
 		return db_fail(db, rc, path, DB_OURS, err);
 	}
-	if (version < LEDGER_VERSION || lacks) {
-		bursar_fail(err, EINVAL, "%s: %s (ledger version %lld, this "
-		            "one reads %d): start the daemon of this version "
-		            "once, it brings the ledger up to date", path,
-		            version == 0 ? "not yet made"
-		                         : "made by an older bursar",
-		            (long long)version, LEDGER_VERSION);
+	if (version < LEDGER_VERSION) {
+		snprintf(lacks, sizeof(lacks), "ledger version %lld, this one "
+		         "reads %d", (long long)version, LEDGER_VERSION);
+	}
+	if (lacks[0] != '\0') {
+		bursar_fail(err, EINVAL, "%s: %s (%s): start the daemon of "
+		            "this version once, it brings the ledger up to "
+		            "date", path, version == 0 ? "not yet made"
+		            : "made by an older bursar", lacks);
 		return BURSAR_CONFIG;
 	}
 	return BURSAR_DONE;

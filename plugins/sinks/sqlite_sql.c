@@ -23,6 +23,7 @@ struct kept {
 
 struct statements {
 	sqlite3    *db;
+	sqlite3_stmt *get_version;	/* NULL: nothing was to be changed */
 	bool        changed;		/* one of them may have */
 	struct kept kept[KEPT];
 	uint64_t    clock;
@@ -51,6 +52,7 @@ void statements_destroy(struct statements *statements)
 	for (size_t i = 0; i < KEPT; i++) {
 		sqlite3_finalize(statements->kept[i].statement);
 	}
+	sqlite3_finalize(statements->get_version);
 	free(statements);
 }
 
@@ -224,6 +226,23 @@ static int each_row(sqlite3_stmt *statement, bursar_row_fn *row, void *context)
 	return rc;
 }
 
+/* Before something is changed: an older bursar does not know what a newer one
+ * has made of it. */
+static int prepare_change(struct statements *statements, const char *path,
+                          struct bursar_error *err)
+{
+	int rc = statements->get_version != NULL ? SQLITE_OK
+		: db_prepare(statements->db, SCHEMA_GET_VERSION,
+		             &statements->get_version);
+
+	if (rc == SQLITE_OK) {
+		rc = schema_confirm(statements->get_version, path, err);
+	}
+	/* What is written over is to be gone from the file, too. */
+	return rc == SQLITE_OK
+		? db_exec(statements->db, "PRAGMA secure_delete = ON") : rc;
+}
+
 enum bursar_verdict statements_run(struct statements *statements,
                                    const char *path, const char *sql,
                                    const struct bursar_cell *parameters,
@@ -239,20 +258,19 @@ enum bursar_verdict statements_run(struct statements *statements,
 		return db_fail(statements->db, rc, path, DB_THEIRS, err);
 	}
 	rc = bind_all(statement, parameters, parameter_count, err);
-	/* What is written over is to be gone from the file, too. */
 	const bool changes = sqlite3_stmt_readonly(statement) == 0;
 	if (rc == SQLITE_OK && changes) {
-		rc = db_exec(statements->db, "PRAGMA secure_delete = ON");
+		rc = prepare_change(statements, path, err);
 	}
 	if (rc == SQLITE_OK) {
 		rc = each_row(statement, row, context);
 	}
+	if (rc != SQLITE_DONE) {
+		verdict = db_fail(statements->db, rc, path, DB_THEIRS, err);
+	}
 	if (changes) {
 		db_exec(statements->db, "PRAGMA secure_delete = OFF");
 		statements->changed = true;
-	}
-	if (rc != SQLITE_DONE) {
-		verdict = db_fail(statements->db, rc, path, DB_THEIRS, err);
 	}
 	sqlite3_reset(statement);
 	give_back(statements, statement);
