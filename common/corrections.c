@@ -61,21 +61,70 @@ static const char and_dollars[] =
 	", cost_usd = c.new_cost_nano * 0.000000001, "
 	"cost_computed_usd = c.new_computed_nano * 0.000000001";
 
-/* Dimension, the text of its value, since which cell; cells come in key
- * order. */
+#define END "9223372036854775807"
+#define HIGH "(more_h + more_l / 4294967296)"
+/* Of halves, which cannot overflow; what passes 63 bits stays at their end. */
+#define JOINED \
+	"CASE WHEN " HIGH " > 2147483646 THEN " END " " \
+	"WHEN " HIGH " < -2147483646 THEN -" END " " \
+	"ELSE " HIGH " * 4294967296 + more_l %% 4294967296 END"
+#define AT_END "(rollup_cells.cost_nano >= " END " " \
+	"OR rollup_cells.cost_nano <= -" END ")"
+
+/*
+ * Dimension, the text of its value, since which cell; cells come in key order.
+ * A sum that passed 63 bits stays at their end, and is told: nobody knows what
+ * it was.
+ */
 static const char change_sums[] =
 	"INSERT INTO rollup_cells (dimension, value, cell, provider, model_id, "
-	"cost_nano, cost_nano_n) SELECT '%s', %s, m.id >> %d, "
-	"coalesce(m.provider, ''), coalesce(m.model_id, ''), "
-	"sum(coalesce(c.new_cost_nano, 0) - coalesce(c.old_cost_nano, 0)), "
-	"sum(CASE WHEN c.new_cost_nano IS NULL THEN 0 ELSE 1 END - "
-	"CASE WHEN c.old_cost_nano IS NULL THEN 0 ELSE 1 END) "
+	"cost_nano, cost_nano_n) SELECT dimension, value, cell, provider, "
+	"model_id, " JOINED ", more_n "
+	"FROM (SELECT '%s' AS dimension, %s AS value, m.id >> %d AS cell, "
+	"coalesce(m.provider, '') AS provider, "
+	"coalesce(m.model_id, '') AS model_id, "
+	"CAST(sum(coalesce(c.new_cost_nano, 0) / 4294967296 - "
+	"coalesce(c.old_cost_nano, 0) / 4294967296) AS BIGINT) AS more_h, "
+	"CAST(sum(coalesce(c.new_cost_nano, 0) %% 4294967296 - "
+	"coalesce(c.old_cost_nano, 0) %% 4294967296) AS BIGINT) AS more_l, "
+	"CAST(sum(CASE WHEN c.new_cost_nano IS NULL THEN 0 ELSE 1 END - "
+	"CASE WHEN c.old_cost_nano IS NULL THEN 0 ELSE 1 END) AS BIGINT) "
+	"AS more_n "
 	"FROM bursar_corrections c JOIN metering_records m ON m.id = c.row_id "
-	"WHERE c.batch = $1 AND m.id >> %d >= %lld "
-	"GROUP BY 1, 2, 3, 4, 5 ORDER BY 2, 3, 4, 5 "
+	"WHERE c.batch = $1 AND m.id >> %d >= %lld GROUP BY 1, 2, 3, 4, 5) q "
+	"WHERE true ORDER BY 2, 3, 4, 5 "
 	"ON CONFLICT (dimension, value, cell, provider, model_id) DO UPDATE "
-	"SET cost_nano = rollup_cells.cost_nano + excluded.cost_nano, "
-	"cost_nano_n = rollup_cells.cost_nano_n + excluded.cost_nano_n";
+	"SET cost_nano = CASE WHEN " AT_END " THEN rollup_cells.cost_nano "
+	"WHEN excluded.cost_nano >= " END " OR (excluded.cost_nano > 0 AND "
+	"rollup_cells.cost_nano > " END " - excluded.cost_nano) THEN " END " "
+	"WHEN excluded.cost_nano <= -" END " OR (excluded.cost_nano < 0 AND "
+	"rollup_cells.cost_nano < -" END " - excluded.cost_nano) "
+	"THEN -" END " - 1 "
+	"ELSE rollup_cells.cost_nano + excluded.cost_nano END, "
+	"cost_nano_n = rollup_cells.cost_nano_n + excluded.cost_nano_n "
+	"RETURNING CASE WHEN " AT_END " THEN 1 ELSE 0 END";
+
+/*
+ * The sums of this batch that stand at the end, from all their facts, where
+ * these are there: dimension, and twice the text of its value.  Who adds to
+ * them waits since change_sums.
+ */
+static const char sum_again[] =
+	"UPDATE rollup_cells SET cost_nano = (SELECT " JOINED " FROM (SELECT "
+	"CAST(coalesce(sum(m.cost_nano / 4294967296), 0) AS BIGINT) AS more_h, "
+	"CAST(coalesce(sum(m.cost_nano %% 4294967296), 0) AS BIGINT) AS more_l "
+	"FROM metering_records m WHERE m.id >= rollup_cells.cell << %d "
+	"AND m.id < (rollup_cells.cell + 1) << %d "
+	"AND coalesce(m.provider, '') = rollup_cells.provider "
+	"AND coalesce(m.model_id, '') = rollup_cells.model_id "
+	"AND %s = rollup_cells.value) q) "
+	"WHERE dimension = '%s' AND " AT_END " AND cell >= coalesce(("
+	"SELECT CAST(value AS BIGINT) FROM bursar_meta "
+	"WHERE name = 'facts_purged_before_us'), 0) / %lld "
+	"AND (value, cell, provider, model_id) IN (SELECT %s, m.id >> %d, "
+	"coalesce(m.provider, ''), coalesce(m.model_id, '') "
+	"FROM bursar_corrections c JOIN metering_records m ON m.id = c.row_id "
+	"WHERE c.batch = $1)";
 
 /* The days of what changed are open again, see rollup.h. */
 static const char open_days[] =
@@ -250,6 +299,38 @@ static int take_tag(void *context, const struct bursar_cell *cells,
 	return 0;
 }
 
+static int take_at_end(void *context, const struct bursar_cell *cells,
+                       size_t count)
+{
+	bool *at_end = context;
+
+	(void)count;
+	*at_end |= cells[0].integer != 0;
+	return 0;
+}
+
+static enum bursar_verdict change_dimension(const struct corrections_db *db,
+                                            const struct bursar_cell *batch,
+                                            const struct dimension *d,
+                                            struct bursar_error *err)
+{
+	char statement[4096];
+	bool at_end = false;
+	enum bursar_verdict verdict;
+
+	snprintf(statement, sizeof(statement), change_sums, d->name, d->value,
+	         COLUMNS_ID_SHIFT, COLUMNS_ID_SHIFT, (long long)d->since);
+	verdict = db->run(db->context, statement, batch, 1, take_at_end,
+	                  &at_end, err);
+	if (verdict != BURSAR_DONE || !at_end) {
+		return verdict;
+	}
+	snprintf(statement, sizeof(statement), sum_again, COLUMNS_ID_SHIFT,
+	         COLUMNS_ID_SHIFT, d->value, d->name,
+	         (long long)COLUMNS_CELL_US, d->value, COLUMNS_ID_SHIFT);
+	return run(db, statement, batch, 1, err);
+}
+
 static enum bursar_verdict change_cells(const struct corrections_db *db,
                                         const struct bursar_cell *batch,
                                         struct bursar_error *err)
@@ -262,13 +343,7 @@ static enum bursar_verdict change_cells(const struct corrections_db *db,
 	                  &all, err);
 	qsort(all.list, all.count, sizeof(all.list[0]), compare_names);
 	for (size_t i = 0; i < all.count && verdict == BURSAR_DONE; i++) {
-		const struct dimension *d = &all.list[i];
-		char statement[2048];
-
-		snprintf(statement, sizeof(statement), change_sums, d->name,
-		         d->value, COLUMNS_ID_SHIFT, COLUMNS_ID_SHIFT,
-		         (long long)d->since);
-		verdict = run(db, statement, batch, 1, err);
+		verdict = change_dimension(db, batch, &all.list[i], err);
 	}
 	return verdict;
 }

@@ -139,14 +139,19 @@ static int compare_records(const void *left, const void *right)
 		((*a)->check < (*b)->check);
 }
 
+static void sort_records(void)
+{
+	memset(&err, 0, sizeof(err));
+	qsort(records, record_count, sizeof(records[0]), compare_records);
+}
+
 /* As the core offers them: packed. */
 static enum bursar_verdict write_to(struct bursar_sink *to)
 {
 	static struct bursar_record *packed[MAX_RECORDS];
 	struct arena arena;
 
-	memset(&err, 0, sizeof(err));
-	qsort(records, record_count, sizeof(records[0]), compare_records);
+	sort_records();
 	arena_init(&arena);
 	for (size_t i = 0; i < record_count; i++) {
 		packed[i] = pack_record(&arena, records[i], NULL);
@@ -226,6 +231,12 @@ static const char *text(const char *sql)
 
 	ck_assert_msg(verdict == BURSAR_DONE, "%s", err.text);
 	return value;
+}
+
+static enum bursar_verdict say(struct bursar_sink *to, const char *sql)
+{
+	memset(&err, 0, sizeof(err));
+	return ops->sql(to, sql, NULL, 0, NULL, NULL, &err);
 }
 
 /* --- writing ------------------------------------------------------------- */
@@ -640,6 +651,133 @@ START_TEST(a_ledger_that_came_to_be_of_another_version_takes_nothing)
 }
 END_TEST
 
+static struct bursar_cell number_cell(int64_t number)
+{
+	return (struct bursar_cell){ .type = BURSAR_INTEGER,
+	                             .integer = number };
+}
+
+/* Gives each record of `ids` another cost, all of them in one batch. */
+static void correct(const char *batch, const char *const *ids, size_t count,
+                    int64_t old_cost, int64_t cost)
+{
+	struct bursar_correction items[2];
+	const struct bursar_correct what = {
+		.batch = batch, .reason = "test", .items = items,
+		.count = count,
+	};
+	const struct bursar_cell text = { .type = BURSAR_STRING, .data = "b",
+	                                  .size = 1 };
+	size_t corrected = 0;
+
+	ck_assert_uint_le(count, 2);
+	for (size_t i = 0; i < count; i++) {
+		char sql[120];
+
+		snprintf(sql, sizeof(sql), "SELECT id FROM metering_records "
+		         "WHERE message_id = '%s'", ids[i]);
+		items[i] = (struct bursar_correction){
+			.row = integer(sql), .old_cost = number_cell(old_cost),
+			.cost = number_cell(cost),
+			.computed = number_cell(cost), .book = text,
+			.rule = text,
+		};
+	}
+	const enum bursar_verdict verdict =
+		ops->correct(sink, &what, &corrected, &err);
+	ck_assert_msg(verdict == BURSAR_DONE, "%s", err.text);
+	ck_assert_uint_eq(corrected, count);
+}
+
+static void put_absurd_costs(void)
+{
+	open_sink();
+	set_text(add("m1"), "team", "red");
+	set_number(add("m2"), "cost_usd", 5000);
+	set_number(add("m3"), "latency_ms", 1);
+	set_number(add("m4"), "cost_usd", INT64_MAX / 2);
+	set_number(add("m5"), "cost_usd", INT64_MAX / 2);
+	set_number(records[0], "cost_usd", INT64_MAX - 1000);
+	set_text(records[3], "model_id", "other");
+	set_number(records[4], "recorded_at", NOON + COLUMNS_DAY_US);
+	write_all();
+}
+
+START_TEST(a_sum_at_its_end_comes_back_when_costs_are_corrected)
+{
+	put_absurd_costs();
+	correct("one", (const char *const[]){ "m2" }, 1, 5000, 6000);
+	ck_assert_int_eq(integer("SELECT cost_nano FROM metering_records WHERE "
+	                         "message_id = 'm2'"), 6000);
+	ck_assert_int_eq(integer("SELECT max(cost_nano) FROM rollup_cells "
+	                         "WHERE dimension = 'all'"), INT64_MAX);
+	correct("two", (const char *const[]){ "m1" }, 1, INT64_MAX - 1000, 7);
+	ck_assert_int_eq(integer("SELECT count(*) FROM rollup_cells "
+		"WHERE cost_nano = 6007 AND cost_nano_n = 2 AND "
+		"dimension <> 'team'"), 8);
+	ck_assert_int_eq(integer("SELECT cost_nano FROM rollup_cells WHERE "
+		"dimension = 'team' AND value = 'red'"), 7);
+	ck_assert_int_eq(integer("SELECT min(cost_nano) FROM rollup_cells "
+		"WHERE dimension = 'team' AND value = '' AND cost_nano_n = 1"),
+		6000);
+	correct("three", (const char *const[]){ "m2" }, 1, 6000, -1);
+	ck_assert_int_eq(integer("SELECT cost_nano FROM rollup_cells WHERE "
+		"dimension = 'all' AND cost_nano_n = 2"), 6);
+}
+END_TEST
+
+/* Not all facts of the sum are there any more. */
+START_TEST(a_sum_at_its_end_stays_there_after_a_purge)
+{
+	char sql[160];
+
+	put_absurd_costs();
+	snprintf(sql, sizeof(sql), "INSERT INTO bursar_meta (name, value) "
+	         "VALUES ('facts_purged_before_us', '%lld')",
+	         (long long)(NOON / COLUMNS_DAY_US + 1) * COLUMNS_DAY_US);
+	ck_assert_int_eq(say(sink, sql), BURSAR_DONE);
+	correct("two", (const char *const[]){ "m1" }, 1, INT64_MAX - 1000, 7);
+	ck_assert_int_eq(integer("SELECT max(cost_nano) FROM rollup_cells "
+	                         "WHERE dimension = 'all'"), INT64_MAX);
+}
+END_TEST
+
+START_TEST(corrected_costs_pass_no_63_bits)
+{
+	const char *const both[] = { "m1", "m2" };
+
+	open_sink();
+	set_number(add("m1"), "cost_usd", 10);
+	set_number(add("m2"), "cost_usd", 10);
+	write_all();
+
+	correct("one", both, 2, 10, -4);
+	ck_assert_int_eq(integer("SELECT cost_nano FROM rollup_cells "
+	                         "WHERE dimension = 'all'"), -8);
+	correct("two", both, 1, -4, INT64_MAX / 2);
+	ck_assert_int_eq(integer("SELECT cost_nano FROM rollup_cells "
+	                         "WHERE dimension = 'all'"), INT64_MAX / 2 - 4);
+	correct("three", both + 1, 1, -4, INT64_MAX / 2 + 10);
+	ck_assert_int_eq(integer("SELECT cost_nano FROM rollup_cells "
+	                         "WHERE dimension = 'all'"), INT64_MAX);
+}
+END_TEST
+
+
+START_TEST(absurd_costs_are_corrected_together)
+{
+	const char *const both[] = { "m1", "m2" };
+
+	open_sink();
+	set_number(add("m1"), "cost_usd", 10);
+	set_number(add("m2"), "cost_usd", 10);
+	write_all();
+
+	correct("one", both, 2, 10, INT64_MAX);
+	ck_assert_int_eq(integer("SELECT cost_nano FROM rollup_cells "
+	                         "WHERE dimension = 'all'"), INT64_MAX);
+}
+END_TEST
 /* --- the suite ----------------------------------------------------------- */
 
 static void add_case(Suite *suite, const char *name,
@@ -678,7 +816,11 @@ static void sinksuite_add(Suite *suite)
 	     only_facts_are_summed, the_hourly_view_sums_quarters,
 	     the_hourly_view_rounds_as_it_always_did,
 	     an_absurd_sum_stays_at_its_end_and_keeps_nobody_out,
-	     an_absurd_record_keeps_out_none_that_comes_with_it);
+	     an_absurd_record_keeps_out_none_that_comes_with_it,
+	     a_sum_at_its_end_comes_back_when_costs_are_corrected,
+	     a_sum_at_its_end_stays_there_after_a_purge,
+	     corrected_costs_pass_no_63_bits,
+	     absurd_costs_are_corrected_together);
 	TCase *others = tcase_create("every sink: another bursar");
 	tcase_add_checked_fixture(others, set_up, tear_down);
 	tcase_add_loop_test(others,
