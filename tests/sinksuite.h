@@ -170,6 +170,14 @@ static void write_all(void)
 	ck_assert_msg(verdict == BURSAR_DONE, "%s", err.text);
 }
 
+/* As a sink may be offered them as well. */
+static void write_unpacked(void)
+{
+	sort_records();
+	ck_assert_int_eq(ops->write(sink, records, record_count, outcomes,
+	                            &culprit, &err), BURSAR_DONE);
+}
+
 /* How many outcomes of the last batch were that. */
 static size_t outcome_count(enum bursar_outcome outcome)
 {
@@ -277,6 +285,60 @@ START_TEST(a_field_that_was_set_before_is_null_again)
 	ck_assert_int_eq(integer("SELECT count(*) FROM metering_records "
 		"WHERE message_id = 'm2' AND team IS NULL "
 		"AND latency_ms IS NULL"), 1);
+}
+END_TEST
+
+/* A record for each field of a kind that others do not have as well. */
+static void add_a_record_a_field(const struct bursar_kind *kind)
+{
+	for (size_t i = 0; i < kind->field_count; i++) {
+		const struct bursar_field *field = &kind->fields[i];
+		struct bursar_record *record =
+			add_record(kind->name, field->name, i);
+
+		if (record->values[i].is_set) {
+			continue;
+		}
+		if (field->type <= BURSAR_JSON) {
+			set_text(record, field->name, "{}");
+		} else {
+			set_number(record, field->name, 1);
+		}
+	}
+}
+
+static void expect_a_record_a_field(const struct bursar_kind *kind)
+{
+	char name[COLUMNS_NAME_MAX], ask[300];
+
+	for (size_t i = 0; i < kind->field_count; i++) {
+		const struct bursar_field *field = &kind->fields[i];
+
+		if (records[0]->values[i].is_set && records[1]->values[i].is_set) {
+			continue;
+		}
+		snprintf(ask, sizeof(ask), "SELECT count(*) FROM \"%s\" WHERE "
+		         "(\"%s\" IS NOT NULL AND \"%s\" IS NOT NULL) <> "
+		         "(message_id = '%s')", kind->table, field->name,
+		         columns_stored(field, name), field->name);
+		ck_assert_msg(integer(ask) == 0, "%s", field->name);
+	}
+}
+
+START_TEST(records_of_a_batch_need_not_have_the_same_fields)
+{
+	const struct bursar_kind *kind = &schema.kinds[_i / 2];
+
+	open_sink();
+	add_a_record_a_field(kind);
+	if (_i % 2 == 0) {
+		write_all();
+	} else {
+		write_unpacked();
+	}
+
+	ck_assert_uint_eq(outcome_count(BURSAR_STORED), kind->field_count);
+	expect_a_record_a_field(kind);
 }
 END_TEST
 
@@ -821,6 +883,13 @@ static void sinksuite_add(Suite *suite)
 	     a_sum_at_its_end_stays_there_after_a_purge,
 	     corrected_costs_pass_no_63_bits,
 	     absurd_costs_are_corrected_together);
+
+	TCase *fields = tcase_create("every sink: fields");
+	tcase_add_checked_fixture(fields, set_up, tear_down);
+	tcase_add_loop_test(fields,
+		records_of_a_batch_need_not_have_the_same_fields, 0,
+		2 * (int)schema.kind_count);
+	suite_add_tcase(suite, fields);
 	TCase *others = tcase_create("every sink: another bursar");
 	tcase_add_checked_fixture(others, set_up, tear_down);
 	tcase_add_loop_test(others,

@@ -1139,8 +1139,13 @@ START_TEST(a_column_that_is_missing_is_added)
 	open_sink();
 	write_one("m1", 1, 0);
 	close_sink();
+	/* As one that knows less has left it. */
 	behind("ALTER TABLE metering_records DROP COLUMN cost_usd, "
-	       "DROP COLUMN cost_nano, DROP COLUMN team");
+	       "DROP COLUMN cost_nano, DROP COLUMN team; "
+	       "UPDATE bursar_meta SET value = 'less' "
+	       "WHERE name = 'ledger_stamp'");
+	refused(host, BURSAR_READ, BURSAR_CONFIG, "older bursar");
+	behind("DELETE FROM bursar_meta WHERE name = 'ledger_stamp'");
 	refused(host, BURSAR_READ, BURSAR_CONFIG, "older bursar");
 	open_sink();
 	clear_records();
@@ -1151,6 +1156,24 @@ START_TEST(a_column_that_is_missing_is_added)
 	ck_assert_int_eq(integer("SELECT count(*) FROM metering_records WHERE "
 		"team = 'blue' AND cost_nano = 5 AND "
 		"cost_usd = 0.000000005"), 1);
+}
+END_TEST
+
+START_TEST(a_ledger_that_is_stamped_is_read_without_a_look_at_its_columns)
+{
+	open_sink();
+	close_sink();
+	behind("ALTER TABLE metering_records DROP COLUMN team");
+	sink = open_as(BURSAR_READ);
+	close_sink();
+	behind("UPDATE bursar_meta SET value = 'more' "
+	       "WHERE name = 'ledger_stamp'");
+	refused(host, BURSAR_READ, BURSAR_CONFIG, "older bursar");
+	open_sink();
+	close_sink();
+	sink = open_as(BURSAR_READ);
+	ck_assert_str_eq(text("SHOW TimeZone"), "UTC");
+	ck_assert_str_eq(text("SHOW default_transaction_read_only"), "on");
 }
 END_TEST
 
@@ -1753,7 +1776,8 @@ static Suite *make_suite(void)
 	     what_is_not_permitted_is_said_with_its_remedy,
 	     a_schema_that_is_not_there_is_for_a_person,
 	     tables_of_another_program_are_left_alone,
-	     a_column_that_is_missing_is_added);
+	     a_column_that_is_missing_is_added,
+	     a_ledger_that_is_stamped_is_read_without_a_look_at_its_columns);
 	CASE(suite, "partitions",
 	     facts_stand_in_the_month_that_they_happened_in,
 	     bodies_stand_in_the_day_on_which_they_expire,

@@ -269,6 +269,29 @@ bursar_values(const struct bursar_record *record,
 	return room;
 }
 
+/* A bit for each field, eight in a byte, the lowest first. */
+#define BURSAR_FIELDS_BYTES (BURSAR_FIELDS_MAX / 8)
+
+/* Adds the bits of the fields that a record has. */
+static inline void bursar_add_set(const struct bursar_record *record,
+                                  uint8_t set[BURSAR_FIELDS_BYTES])
+{
+	const size_t count = record->kind->field_count;
+	const uint8_t *packed = (const uint8_t *)record->values +
+		sizeof(char *);
+
+	if ((record->flags & BURSAR_RECORD_PACKED) == 0) {
+		for (size_t i = 0; i < count; i++) {
+			set[i / 8] |= (uint8_t)(record->values[i].is_set <<
+			                        i % 8);
+		}
+		return;
+	}
+	for (size_t i = 0; i < (count + 7) / 8; i++) {
+		set[i] |= packed[i];
+	}
+}
+
 /* One of them; fields that every kind has are found fastest. */
 static inline struct bursar_value
 bursar_value(const struct bursar_record *record, size_t field)

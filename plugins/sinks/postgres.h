@@ -55,6 +55,8 @@ struct db {
 	const struct bursar_host *host;
 	PGconn  *conn;
 	bool     reader;
+	char     stamp[32];	/* what a reader found as it connected, see
+				 * schema_stamp(); "": none */
 	char     label[200];	/* "ledger at 10.0.0.7:5432, schema bursar" */
 	int64_t  patience_ms;	/* how long an answer may take; 0: for ever */
 	char     state[6];	/* SQLSTATE of the last failure */
@@ -99,6 +101,9 @@ bool db_flush(struct db *db);
 /* Runs statements, separated by semicolons, without values and rows. */
 enum bursar_verdict db_exec(struct db *db, const char *sql,
                             struct bursar_error *err);
+/* The same; the rows of the last one in *result, as db_query(). */
+enum bursar_verdict db_exec_rows(struct db *db, const char *sql,
+                                 PGresult **result, struct bursar_error *err);
 /*
  * Runs one statement; rows come in *result, which the caller clears, in binary
  * where `binary` says so.  result may be NULL.
@@ -159,6 +164,18 @@ enum bursar_verdict connect_open(struct db *db, enum bursar_mode mode,
 /* --- postgres_schema.c --------------------------------------------------- */
 
 #define LEDGER_VERSION 4
+
+/*
+ * What a ledger has, in two words: a hash of all columns, the version.  Both
+ * are notes of bursar_meta; who brings a ledger up to date writes them, so that
+ * one look tells a reader that nothing is missing.
+ */
+#define SCHEMA_ASK_STAMP \
+	"SELECT string_agg(value, ' ' ORDER BY name) FROM bursar_meta " \
+	"WHERE name IN ('ledger_stamp', 'ledger_version')"
+
+/* The answer to that where it is as this version makes it. */
+void schema_stamp(const struct bursar_schema *schema, char stamp[32]);
 
 /* One who holds it makes tables or partitions; ends with the transaction. */
 enum bursar_verdict schema_lock(struct db *db, struct bursar_error *err);

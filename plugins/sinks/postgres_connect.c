@@ -335,19 +335,18 @@ static const char durable[] =
 	"SELECT set_config('synchronous_commit', 'on', false) WHERE "
 	"current_setting('synchronous_commit') NOT IN ('on', 'remote_apply');";
 
-static enum bursar_verdict set_session(struct db *db,
-                                       struct bursar_error *err)
+/* The statements of the session; false: out of memory. */
+static bool add_settings(struct db *db, struct text *sql)
 {
 	const struct bursar_host *host = db->host;
 	const int64_t statement = host->number(host, "statement-timeout");
 	const char *schema = host->text(host, "schema");
 	char *quoted = PQescapeIdentifier(db->conn, schema, strlen(schema));
-	struct text sql = { 0 };
 
 	if (quoted == NULL) {
-		return db_fail(db, NULL, DB_OURS, err);
+		return false;
 	}
-	text_add(&sql, "SET client_encoding = 'UTF8';"
+	text_add(sql, "SET client_encoding = 'UTF8';"
 	         "SET search_path = %s, pg_temp;"
 	         "SET statement_timeout = %lld; SET lock_timeout = %lld;"
 	         "SET idle_in_transaction_session_timeout = %lld;"
@@ -364,9 +363,49 @@ static enum bursar_verdict set_session(struct db *db,
 	         db->reader ? "on" : "off");
 	PQfreemem(quoted);
 	if (!db->reader) {
-		text_add(&sql, "%s", durable);
+		text_add(sql, "%s", durable);
 	}
 	db->patience_ms = statement > 0 ? statement + GRACE_MS : 0;
+	return !sql->failed;
+}
+
+/*
+ * Settings and the stamp of the ledger in one way to the server and back.
+ * Where there is no ledger the settings fail with the question, and have to be
+ * made alone: false.
+ */
+static bool set_and_look(struct db *db, const struct text *settings)
+{
+	struct text sql = { 0 };
+	struct bursar_error unheard = { 0 };
+	PGresult *result = NULL;
+
+	text_add(&sql, "%s " SCHEMA_ASK_STAMP, settings->data);
+	const bool done = !sql.failed &&
+		db_exec_rows(db, sql.data, &result, &unheard) == BURSAR_DONE;
+
+	if (done && PQntuples(result) == 1 && !PQgetisnull(result, 0, 0)) {
+		snprintf(db->stamp, sizeof(db->stamp), "%s",
+		         PQgetvalue(result, 0, 0));
+	}
+	PQclear(result);
+	text_finish(&sql);
+	return done;
+}
+
+static enum bursar_verdict set_session(struct db *db,
+                                       struct bursar_error *err)
+{
+	struct text sql = { 0 };
+
+	if (!add_settings(db, &sql)) {
+		text_finish(&sql);
+		return db_fail(db, NULL, DB_OURS, err);
+	}
+	if (db->reader && set_and_look(db, &sql)) {
+		text_finish(&sql);
+		return BURSAR_DONE;
+	}
 	return db_exec_text(db, &sql, err);
 }
 

@@ -358,6 +358,12 @@ enum bursar_verdict db_exec(struct db *db, const char *sql,
 	return answer(db, PQsendQuery(db->conn, sql), NULL, err);
 }
 
+enum bursar_verdict db_exec_rows(struct db *db, const char *sql,
+                                 PGresult **result, struct bursar_error *err)
+{
+	return answer(db, PQsendQuery(db->conn, sql), result, err);
+}
+
 enum bursar_verdict db_exec_text(struct db *db, struct text *text,
                                  struct bursar_error *err)
 {

@@ -20,11 +20,19 @@
 
 #define CELL_KEYS 5
 
+/* Fields of a kind, by number. */
+struct fields {
+	uint8_t list[BURSAR_FIELDS_MAX];
+	size_t  count;
+};
+
+_Static_assert(BURSAR_FIELDS_MAX <= 256, "a byte for the number of a field");
+
 struct kind_rows {
-	struct parts parts;
-	struct text  columns;	/* of the COPY, and how it is done */
-	size_t      *readable;	/* fields that are stored for people as well */
-	size_t       readable_count;
+	struct parts  parts;
+	struct fields fields;	/* that the rows of a COPY have */
+	struct fields readable;	/* of these, what is stored for people too */
+	struct text   columns;	/* both by name, and how it is done */
 };
 
 struct chunk {
@@ -47,33 +55,6 @@ struct rows {
 };
 
 /* --- life ---------------------------------------------------------------- */
-
-/* False: out of memory. */
-static bool write_columns(struct kind_rows *rows)
-{
-	const struct bursar_kind *kind = rows->parts.kind;
-	char name[COLUMNS_NAME_MAX];
-
-	rows->readable = calloc(kind->field_count, sizeof(*rows->readable));
-	if (rows->readable == NULL) {
-		return false;
-	}
-
-	text_add(&rows->columns, "(id");
-	for (size_t i = 0; i < kind->field_count; i++) {
-		text_add(&rows->columns, ", \"%s\"",
-		         columns_stored(&kind->fields[i], name));
-	}
-	for (size_t i = 0; i < kind->field_count; i++) {
-		if (columns_differ(&kind->fields[i])) {
-			rows->readable[rows->readable_count++] = i;
-			text_add(&rows->columns, ", \"%s\"",
-			         kind->fields[i].name);
-		}
-	}
-	text_add(&rows->columns, ") FROM STDIN (FORMAT binary)");
-	return !rows->columns.failed;
-}
 
 /*
  * Adding that cannot fail: bigints would refuse the batch, and one absurd
@@ -135,16 +116,11 @@ static enum bursar_verdict prepare_sums(struct db *db, bool saturate,
 
 static bool open_kind(struct rows *rows, const struct bursar_kind *kind)
 {
-	struct kind_rows *of_kind = &rows->kinds[kind->number];
-
-	of_kind->parts.kind = kind;
+	rows->kinds[kind->number].parts.kind = kind;
 	if (kind->fact) {
 		rows->rollup = rollup_create(kind);
-		if (rows->rollup == NULL) {
-			return false;
-		}
 	}
-	return write_columns(of_kind);
+	return !kind->fact || rows->rollup != NULL;
 }
 
 enum bursar_verdict rows_open(struct rows **opened, struct db *db,
@@ -180,7 +156,6 @@ void rows_close(struct rows *rows)
 	for (size_t i = 0; i < rows->kind_count; i++) {
 		parts_finish(&rows->kinds[i].parts);
 		text_finish(&rows->kinds[i].columns);
-		free(rows->kinds[i].readable);
 	}
 	for (size_t i = 0; i < CELL_KEYS + ROLLUP_COLUMNS; i++) {
 		text_finish(&rows->arrays[i]);
@@ -412,14 +387,17 @@ static void add_field(struct copy *copy, const struct bursar_field *field,
 	}
 }
 
-static size_t text_bytes(const struct bursar_kind *kind,
+static size_t text_bytes(const struct kind_rows *rows,
                          const struct bursar_value *values)
 {
+	const struct bursar_field *fields = rows->parts.kind->fields;
 	size_t bytes = 0;
 
-	for (size_t i = 0; i < kind->field_count; i++) {
-		if (values[i].is_set && is_text(&kind->fields[i])) {
-			bytes += values[i].size;
+	for (size_t i = 0; i < rows->fields.count; i++) {
+		const size_t at = rows->fields.list[i];
+
+		if (values[at].is_set && is_text(&fields[at])) {
+			bytes += values[at].size;
 		}
 	}
 	return bytes;
@@ -443,26 +421,29 @@ static bool add_row(struct rows *rows, const struct bursar_record *record,
 {
 	const struct bursar_kind *kind = record->kind;
 	const struct kind_rows *of_kind = &rows->kinds[kind->number];
-	const size_t readable = of_kind->readable_count;
+	const struct fields *fields = &of_kind->fields;
+	const struct fields *readable = &of_kind->readable;
 	struct copy *copy = &rows->copy;
 	struct bursar_value room[BURSAR_FIELDS_MAX];
 	const struct bursar_value *values = bursar_values(record, room);
 
-	if (!copy_row(copy, kind->field_count + readable + 1,
-	              text_bytes(kind, values) + place->id.size +
-	              readable * COPY_READABLE)) {
+	if (!copy_row(copy, fields->count + readable->count + 1,
+	              text_bytes(of_kind, values) + place->id.size +
+	              readable->count * COPY_READABLE)) {
 		return false;
 	}
 	copy_int8(copy, parts_first_id(place->block) | take_number(rows));
-	for (size_t i = 0; i < kind->field_count; i++) {
-		if (i == BURSAR_MESSAGE_ID && place->id.data != NULL) {
+	for (size_t i = 0; i < fields->count; i++) {
+		const size_t at = fields->list[i];
+
+		if (at == BURSAR_MESSAGE_ID && place->id.data != NULL) {
 			copy_bytes(copy, place->id.data, place->id.size);
 		} else {
-			add_field(copy, &kind->fields[i], &values[i]);
+			add_field(copy, &kind->fields[at], &values[at]);
 		}
 	}
-	for (size_t i = 0; i < readable; i++) {
-		const size_t at = of_kind->readable[i];
+	for (size_t i = 0; i < readable->count; i++) {
+		const size_t at = readable->list[i];
 
 		add_readable(copy, &kind->fields[at], &values[at]);
 	}
@@ -478,6 +459,52 @@ static enum bursar_verdict sum_up(struct rows *rows,
 	}
 	bursar_fail(err, ENOMEM, "out of memory");
 	return BURSAR_RETRY;
+}
+
+/* The fields that any of the rows has. */
+static void choose_fields(struct kind_rows *rows, const struct batch *batch,
+                          size_t from, size_t to)
+{
+	const struct bursar_kind *kind = rows->parts.kind;
+	uint8_t set[BURSAR_FIELDS_BYTES] = { 0 };
+
+	for (size_t i = from; i < to; i++) {
+		bursar_add_set(batch->records[batch->places[i].index], set);
+	}
+	rows->fields.count = rows->readable.count = 0;
+	for (size_t i = 0; i < kind->field_count; i++) {
+		if ((set[i / 8] >> i % 8 & 1) == 0) {
+			continue;
+		}
+		rows->fields.list[rows->fields.count++] = (uint8_t)i;
+		if (columns_differ(&kind->fields[i])) {
+			rows->readable.list[rows->readable.count++] =
+				(uint8_t)i;
+		}
+	}
+}
+
+/*
+ * Names the columns of these: one that no row of a batch has a value for, as
+ * most have not, is NULL without being sent and read.  False: out of memory.
+ */
+static bool name_columns(struct kind_rows *rows)
+{
+	const struct bursar_field *fields = rows->parts.kind->fields;
+	char name[COLUMNS_NAME_MAX];
+
+	text_clear(&rows->columns);
+	text_add(&rows->columns, "(id");
+	for (size_t i = 0; i < rows->fields.count; i++) {
+		text_add(&rows->columns, ", \"%s\"", columns_stored(
+			&fields[rows->fields.list[i]], name));
+	}
+	for (size_t i = 0; i < rows->readable.count; i++) {
+		text_add(&rows->columns, ", \"%s\"",
+		         fields[rows->readable.list[i]].name);
+	}
+	text_add(&rows->columns, ") FROM STDIN (FORMAT binary)");
+	return !rows->columns.failed;
 }
 
 /* The partition that all of the places [from, to) are in, or NULL. */
@@ -517,9 +544,12 @@ static enum bursar_verdict begin_copy(struct rows *rows,
 		         "::regclass AND relispartition; ", part->name,
 		         part->name);
 	}
+	choose_fields(kind, batch, from, to);
+	const bool named = name_columns(kind);
+
 	text_add(&sql, "COPY \"%s\" %s", part != NULL ? part->name
-	         : kind->parts.kind->table, kind->columns.data);
-	if (sql.failed) {
+	         : kind->parts.kind->table, named ? kind->columns.data : "");
+	if (!named || sql.failed) {
 		bursar_fail(err, ENOMEM, "out of memory");
 	} else {
 		verdict = copy_begin(&rows->copy, rows->db, sql.data, err);

@@ -340,6 +340,52 @@ static enum bursar_verdict complete_kinds(struct db *db,
 	return verdict;
 }
 
+/* --- the stamp ----------------------------------------------------------- */
+
+/* FNV-1a, with an end to each text. */
+static uint64_t hash_text(uint64_t hash, const char *text)
+{
+	do {
+		hash = (hash ^ (unsigned char)*text) * UINT64_C(1099511628211);
+	} while (*text++ != '\0');
+	return hash;
+}
+
+static uint64_t hash_columns(const struct bursar_schema *schema)
+{
+	uint64_t hash = UINT64_C(14695981039346656037);
+	char name[COLUMNS_NAME_MAX];
+
+	for (size_t i = 0; i < schema->kind_count; i++) {
+		const struct bursar_kind *kind = &schema->kinds[i];
+
+		hash = hash_text(hash, kind->table);
+		for (size_t at = 0; at < kind->field_count; at++) {
+			hash = hash_text(hash, kind->fields[at].name);
+			hash = hash_text(hash, columns_stored(
+				&kind->fields[at], name));
+		}
+	}
+	return hash;
+}
+
+void schema_stamp(const struct bursar_schema *schema, char stamp[32])
+{
+	snprintf(stamp, 32, "%016llx %d",
+	         (unsigned long long)hash_columns(schema), LEDGER_VERSION);
+}
+
+static enum bursar_verdict note_stamp(struct db *db, struct bursar_error *err)
+{
+	struct text sql = { 0 };
+
+	text_add(&sql, "INSERT INTO bursar_meta AS m (name, value) VALUES "
+	         "('ledger_stamp', '%016llx') ON CONFLICT (name) DO UPDATE "
+	         "SET value = excluded.value WHERE m.value <> excluded.value",
+	         (unsigned long long)hash_columns(db->host->schema));
+	return db_exec_text(db, &sql, err);
+}
+
 /* --- migrating ----------------------------------------------------------- */
 
 typedef void step_fn(struct text *sql, const struct bursar_host *host);
@@ -504,6 +550,9 @@ enum bursar_verdict schema_migrate(struct db *db, struct bursar_error *err)
 		verdict = take_steps(db, version, err);
 	}
 	if (verdict == BURSAR_DONE) {
+		verdict = note_stamp(db, err);
+	}
+	if (verdict == BURSAR_DONE) {
 		verdict = db_exec(db, "COMMIT", err);
 	}
 	db_rollback(db);
@@ -541,8 +590,13 @@ enum bursar_verdict schema_check(struct db *db, struct bursar_error *err)
 	enum bursar_verdict verdict;
 	int64_t version = 0;
 	size_t missing = 0;
+	char stamp[32];
 
-	/* Where it is as it should be one question tells so. */
+	schema_stamp(db->host->schema, stamp);
+	if (strcmp(db->stamp, stamp) == 0) {
+		return BURSAR_DONE;
+	}
+	/* It has none, or another one. */
 	verdict = ask_version(db, &version, &unheard);
 	if (verdict != BURSAR_DONE || version != LEDGER_VERSION) {
 		verdict = find_schema(db, err);
