@@ -5,6 +5,7 @@ all daemons, whoever is killed, and never what is held."""
 import calendar
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -547,6 +548,48 @@ def a_hold_suspends_and_a_release_resumes(ground):
     ground.bursar("verify")
 
 
+FIELDS = ["conversation_id", "request_id", "caller_identity", "model_id",
+          "provider", "worker_id", "team", "operation"]
+FILTERS = [word for field in FIELDS for word in ("--where", field + "=x")]
+
+
+def half_holds(ground):
+    return number(ground, "SELECT count(*) FROM bursar_hold_filters WHERE "
+                          "hold NOT IN (SELECT id FROM bursar_holds)")
+
+
+def add_hold(ground, name, **more):
+    return ground.bursar("hold", "add", name, "--reason", "a court", *FILTERS,
+                         **more)
+
+
+def a_hold_is_whole_or_is_none(ground):
+    store(ground, old_facts(0, 1))
+    add_hold(ground, "one")
+    add_hold(ground, "one", status=1)
+    equal(half_holds(ground), 0, "a name that is taken leaves no filters")
+    change(ground, "INSERT INTO bursar_hold_filters VALUES "
+                   "('00ff', 'team', 'x')")
+    add_hold(ground, "two")
+    equal(half_holds(ground), 0, "the next takes away what was killed")
+    pick = random.Random(daemon.SEED)
+    for n in range(20):
+        process = subprocess.Popen(
+            [daemon.BURSAR, "-c", ground.config, "hold", "add", "k%d" % n,
+             "--reason", "a court"] + FILTERS, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, env=daemon.environment())
+        time.sleep(pick.uniform(0, 0.06))
+        process.kill()
+        process.wait()
+    add_hold(ground, "last")
+    equal(half_holds(ground), 0, "nothing is left of those that were killed")
+    equal(number(ground, "SELECT count(*) FROM bursar_holds h WHERE %d <> "
+                         "(SELECT count(*) FROM bursar_hold_filters f WHERE "
+                         "f.hold = h.id)" % len(FIELDS)), 0,
+          "each hold has all of its filters")
+    ground.bursar("verify")
+
+
 # --- clocks --------------------------------------------------------------------
 
 def a_clock_that_jumps_empties_nothing(ground):
@@ -600,6 +643,7 @@ real.main_in_both(
     facts_killed_in_the_middle,
     tool_calls_find_their_prompts,
     a_hold_suspends_and_a_release_resumes,
+    a_hold_is_whole_or_is_none,
     a_clock_that_jumps_empties_nothing,
     postgres=(
         a_command_with_a_fast_clock_takes_nothing_early,

@@ -10,7 +10,7 @@ sys.dont_write_bytecode = True
 import daemon  # noqa: E402
 import real  # noqa: E402
 from daemon import check, equal  # noqa: E402
-from real import ask  # noqa: E402
+from real import ask, change  # noqa: E402
 
 real.SOURCE = "file"
 
@@ -230,10 +230,44 @@ def a_thousand_workers_by_file(ground):
     sound(ground)
 
 
+def entries(ground):
+    return int(ask(ground, "SELECT count(*) FROM bursar_journal WHERE what = "
+                   "'team'")[0][0])
+
+
+def staged(ground):
+    return int(ask(ground, "SELECT count(*) FROM bursar_meta WHERE name LIKE "
+                   "'assign:%'")[0][0])
+
+
+def all_of_a_file_counts_or_nothing(ground):
+    ground.write("in/a", [call("zero")])
+    ground.once()
+    ground.write_text("teams.json", json.dumps(
+        {"w%04d" % n: "team %d" % (n % 7) for n in range(1000)}))
+    ground.bursar("team", "set", "before", "w0999")
+    change(ground, "CREATE UNIQUE INDEX refuses ON bursar_journal (subject) "
+           "WHERE subject = 'w0999'")
+    ground.bursar("team", "import", ground.path("teams.json"), status=1)
+    equal((entries(ground), staged(ground)), (1, 0), "nothing is left of it")
+    change(ground, "DROP INDEX refuses")
+    # Of an import that was killed.
+    change(ground, "INSERT INTO bursar_meta (name, value) VALUES "
+           "('assign:0000000000000000:w0000', 'killed')")
+    ground.bursar("team", "import", ground.path("teams.json"))
+    equal((entries(ground), staged(ground)), (1001, 0), "then all of it")
+    rows = json.loads(ground.bursar("team", "list", "--format",
+                                    "json"))["rows"]
+    equal({row["worker"]: row["team"] for row in rows},
+          {"w%04d" % n: "team %d" % (n % 7) for n in range(1000)}, "as it says")
+    sound(ground)
+
+
 real.main_in_both(
     a_call_has_the_team_of_its_worker_and_keeps_it,
     it_is_known_before_the_first_call,
     repetition_splitting_and_moves_change_nothing,
     calls_wait_for_a_book_that_is_away,
     a_book_that_is_replaced_is_read_anew,
-    a_thousand_workers_by_file)
+    a_thousand_workers_by_file,
+    all_of_a_file_counts_or_nothing)

@@ -30,8 +30,8 @@ struct assign_mark {
 enum bursar_verdict assign_look(struct book *book, struct assign_mark *mark,
                                 struct bursar_error *err);
 
-/* Adds an entry for each worker of the map, a hundred at a time.  -1 with *err
- * filled: those before may be there. */
+/* Adds an entry for each worker of the map, all or none.  -1 with *err filled:
+ * none, but where the ledger did not say what became of the last statement. */
 int assign_write(struct book *book, const struct team_map *changes,
                  const char *who, int64_t now_us, struct bursar_error *err);
 

@@ -197,31 +197,96 @@ static int take_one(void *context, const struct bursar_cell *cells,
 	return 0;
 }
 
-static int store(struct book *book, const struct hold *hold, bool *done,
-                 struct bursar_error *err)
+/* All filters in one statement; those that are there already stay. */
+static int store_filters(struct book *book, const struct hold *hold,
+                         struct bursar_error *err)
 {
-	for (size_t i = 0; i < hold->count; i++) {
-		const struct bursar_cell filter[] = {
-			book_text(hold->id), book_text(hold->filters[i].field),
-			book_text(hold->filters[i].value) };
+	struct bursar_cell cells[1 + 2 * MAX_FILTERS] = {
+		book_text(hold->id) };
+	char sql[200 + 20 * MAX_FILTERS] = "INSERT INTO bursar_hold_filters "
+		"(hold, field, value) VALUES ";
+	size_t used = strlen(sql);
 
-		if (book_run(book, "INSERT INTO bursar_hold_filters "
-		             "(hold, field, value) VALUES ($1, $2, $3)", filter,
-		             3, NULL, NULL, err) != 0) {
-			return -1;
-		}
+	if (hold->count == 0) {
+		return 0;
 	}
+	for (size_t i = 0; i < hold->count; i++) {
+		const int at = 2 + 2 * (int)i;
+
+		cells[at - 1] = book_text(hold->filters[i].field);
+		cells[at] = book_text(hold->filters[i].value);
+		used += (size_t)snprintf(sql + used, sizeof(sql) - used,
+		                         "%s($1, $%d, $%d)", i > 0 ? ", " : "",
+		                         at, at + 1);
+	}
+	snprintf(sql + used, sizeof(sql) - used,
+	         " ON CONFLICT (hold, field) DO NOTHING");
+	return book_run(book, sql, cells, 1 + 2 * hold->count, NULL, NULL, err);
+}
+
+/* Takes away the filters that belong to no hold: whoever was to make it was
+ * killed, or its name was taken. */
+static int drop_filters(struct book *book, struct bursar_error *err)
+{
+	return book_run(book, "DELETE FROM bursar_hold_filters WHERE hold NOT "
+	                "IN (SELECT id FROM bursar_holds)", NULL, 0, NULL,
+	                NULL, err);
+}
+
+/* The row that makes it a hold, if all of its filters are there. */
+static int store_hold(struct book *book, const struct hold *hold, bool *done,
+                      struct bursar_error *err)
+{
 	const struct bursar_cell row[] = {
 		book_text(hold->name), book_text(hold->id),
 		book_text(hold->reason), book_text(hold->kind),
 		book_int(hold->window.since), book_int(hold->window.until),
-		book_int(clock_wall_us()), book_text(hold->who) };
+		book_int(clock_wall_us()), book_text(hold->who),
+		book_int((int64_t)hold->count) };
+
 	*done = false;
 	return book_run(book, "INSERT INTO bursar_holds (name, id, reason, "
 	                "kind, since_us, until_us, added_us, added_by) "
-	                "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) "
-	                "ON CONFLICT (name) DO NOTHING RETURNING name", row, 8,
+	                "SELECT $1, $2, $3, $4, $5, $6, $7, $8 "
+	                "WHERE (SELECT COUNT(*) FROM bursar_hold_filters "
+	                "WHERE hold = $2) = $9 "
+	                "ON CONFLICT (name) DO NOTHING RETURNING name", row, 9,
 	                take_one, done, err);
+}
+
+/*
+ * Wherever this is killed there is a whole hold or none, and at most filters
+ * without one, for the next to take away.  That may happen to ours before the
+ * hold is there, which is then not made; and in PostgreSQL in the same moment,
+ * so that they are stored once more.
+ */
+static int store(struct book *book, const struct hold *hold, bool *done,
+                 struct bursar_error *err)
+{
+	if (drop_filters(book, err) != 0 ||
+	    store_filters(book, hold, err) != 0 ||
+	    store_hold(book, hold, done, err) != 0) {
+		return -1;
+	}
+	return *done ? store_filters(book, hold, err)
+	             : drop_filters(book, err);
+}
+
+static int fail_taken(struct cli *cli, struct book *book,
+                      const struct hold *hold)
+{
+	const struct bursar_cell name[] = { book_text(hold->name) };
+	struct bursar_error err = { 0 };
+	bool taken = false;
+
+	if (book_run(book, "SELECT name FROM bursar_holds WHERE name = $1",
+	             name, 1, take_one, &taken, &err) != 0) {
+		return cli_fail(cli, "%s", err.text);
+	}
+	return taken ? cli_fail(cli, "sink '%s' has had a hold '%s': give "
+	                        "another name", book->name, hold->name)
+	             : cli_fail(cli, "sink '%s': another hold was added at the "
+	                        "same moment: try again", book->name);
 }
 
 static int add_to(struct cli *cli, struct book *book, struct hold *hold)
@@ -233,8 +298,7 @@ static int add_to(struct cli *cli, struct book *book, struct hold *hold)
 		return cli_fail(cli, "%s", err.text);
 	}
 	if (!done) {
-		return cli_fail(cli, "sink '%s' has had a hold '%s': give "
-		                "another name", book->name, hold->name);
+		return fail_taken(cli, book, hold);
 	}
 	fprintf(cli->out, "%s: held in sink '%s'\n", hold->name, book->name);
 	return CLI_OK;

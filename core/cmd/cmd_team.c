@@ -329,7 +329,7 @@ const struct command command_team = {
 	"with a first line that names the columns `worker` and `team`; or JSON: "
 	"{\"WORKER\": \"TEAM\"}, {\"TEAM\": [\"WORKER\", ...]}, or what `bursar "
 	"team list --format json` prints.  It is read whole before anything is "
-	"changed; a worker in two teams is an error.  At most 100,000 workers, "
-	"names of 200 bytes at most.",
+	"changed, and then all of it counts or nothing; a worker in two teams "
+	"is an error.  At most 100,000 workers, names of 200 bytes at most.",
 	.run = run,
 };
