@@ -64,6 +64,14 @@ run 1 report summary
 says err "$ledger"
 [ ! -e "$ledger" ] || complain "report made a ledger"
 
+# Who asks did nothing wrong where the file is no ledger, or another one's.
+echo 'no database, and long enough not to be an empty one' >"$ledger"
+run 1 report summary
+says err 'not an SQLite database'
+grep -q 'bursar help' "$work/err" && complain "$said: a question that was right"
+run 1 budget check any --limit 5
+rm "$ledger"
+
 # --- report ------------------------------------------------------------------
 
 new_ledger 2000

@@ -247,6 +247,16 @@ static enum bursar_verdict say(struct bursar_sink *to, const char *sql)
 	return ops->sql(to, sql, NULL, 0, NULL, NULL, &err);
 }
 
+static void expect_facts(struct bursar_sink *reader, int64_t count)
+{
+	struct bursar_sink *writer = sink;
+
+	sink = reader;
+	ck_assert_int_eq(integer("SELECT count(*) FROM metering_records"),
+	                 count);
+	sink = writer;
+}
+
 /* --- writing ------------------------------------------------------------- */
 
 START_TEST(a_record_is_stored_as_it_is)
@@ -825,6 +835,29 @@ START_TEST(corrected_costs_pass_no_63_bits)
 }
 END_TEST
 
+START_TEST(a_reader_stands_still_until_it_is_told_otherwise)
+{
+	open_sink();
+	struct bursar_sink *reader = open_as(BURSAR_READ);
+
+	write_one("m1", 1, 0);
+	ck_assert_int_eq(say(reader, "BEGIN"), BURSAR_DONE);
+	expect_facts(reader, 1);
+	write_one("m2", 1, 0);
+	expect_facts(reader, 1);
+	ck_assert_int_eq(say(reader, "COMMIT"), BURSAR_DONE);
+	expect_facts(reader, 2);
+	write_one("m3", 1, 0);
+	expect_facts(reader, 3);
+	ck_assert_int_eq(say(reader, "BEGIN"), BURSAR_DONE);
+	ck_assert_int_eq(say(reader, "SELECT nothing"), BURSAR_REJECT);
+	expect_facts(reader, 3);
+	write_one("m4", 1, 0);
+	expect_facts(reader, 3);
+	ops->close(reader);
+	expect_facts(sink, 4);
+}
+END_TEST
 
 START_TEST(absurd_costs_are_corrected_together)
 {
@@ -840,6 +873,7 @@ START_TEST(absurd_costs_are_corrected_together)
 	                         "WHERE dimension = 'all'"), INT64_MAX);
 }
 END_TEST
+
 /* --- the suite ----------------------------------------------------------- */
 
 static void add_case(Suite *suite, const char *name,
@@ -882,7 +916,8 @@ static void sinksuite_add(Suite *suite)
 	     a_sum_at_its_end_comes_back_when_costs_are_corrected,
 	     a_sum_at_its_end_stays_there_after_a_purge,
 	     corrected_costs_pass_no_63_bits,
-	     absurd_costs_are_corrected_together);
+	     absurd_costs_are_corrected_together,
+	     a_reader_stands_still_until_it_is_told_otherwise);
 
 	TCase *fields = tcase_create("every sink: fields");
 	tcase_add_checked_fixture(fields, set_up, tear_down);
@@ -890,6 +925,7 @@ static void sinksuite_add(Suite *suite)
 		records_of_a_batch_need_not_have_the_same_fields, 0,
 		2 * (int)schema.kind_count);
 	suite_add_tcase(suite, fields);
+
 	TCase *others = tcase_create("every sink: another bursar");
 	tcase_add_checked_fixture(others, set_up, tear_down);
 	tcase_add_loop_test(others,

@@ -111,6 +111,10 @@ int book_open(struct book *book, const struct setup *setup, const char *name,
 	}
 	book->sink = open_patiently(book, mode, &verdict, &why);
 	if (book->sink == NULL) {
+		/* To the caller those say that the question was wrong. */
+		if (why.code == EINVAL || why.code == ENOTSUP) {
+			why.code = EIO;
+		}
 		book_blame(book, verdict, &why, err);
 		book_close(book);
 		return -1;
@@ -156,6 +160,13 @@ int book_run(struct book *book, const char *statement,
 		book->sink, statement, parameters, count, row, context, &why);
 	return verdict == BURSAR_DONE ? 0
 		: book_blame(book, verdict, &why, err);
+}
+
+void book_hold_still(struct book *book)
+{
+	struct bursar_error unheard = { 0 };
+
+	(void)book_run(book, "BEGIN", NULL, 0, NULL, NULL, &unheard);
 }
 
 struct number {

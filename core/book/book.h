@@ -34,7 +34,8 @@ struct book {
  * Opens the sink `name` of the setup, or the book where name is NULL.  The
  * setup must outlive it.  To write it waits for some seconds for who writes.
  * -1 with *err filled by a sentence that says what to do: EINVAL no such sink,
- * ENOTSUP it cannot be asked, else from its plugin.
+ * ENOTSUP it cannot be asked, else from its plugin, whose own EINVAL and
+ * ENOTSUP are EIO here.
  */
 int book_open(struct book *book, const struct setup *setup, const char *name,
               enum bursar_mode mode, struct bursar_error *err);
@@ -52,6 +53,13 @@ void book_pause(void);
 int book_run(struct book *book, const char *statement,
              const struct bursar_cell *parameters, size_t count,
              bursar_row_fn *row, void *context, struct bursar_error *err);
+
+/*
+ * Has a book that was opened to read answer as of one moment, that of the next
+ * statement, until it is closed, so that what several statements say adds up.
+ * A sink that cannot do so answers each as of its own.
+ */
+void book_hold_still(struct book *book);
 
 /*
  * Runs a statement that answers with one number.  *number is left alone, and

@@ -118,11 +118,15 @@ int lines_take(void *context, const struct query_row *row)
 	struct lines *lines = context;
 
 	add_up(lines, &lines->total, row);
+	if (lines->by_count > 0 && row->by[0].data == NULL) {
+		add_up(lines, &lines->nobody, row);
+	}
 	if (lines->count < lines->limit && keep(lines, row)) {
 		return 0;
 	}
 	/* Also where memory is short: nothing is lost but its name. */
 	lines->others++;
+	lines->unnamed += lines->by_count > 0 && row->by[0].data == NULL;
 	add_up(lines, &lines->rest, row);
 	return 0;
 }
@@ -150,6 +154,16 @@ bool lines_fill(struct lines *lines, size_t periods)
 	lines->lines = all;
 	lines->count = lines->room = periods;
 	return true;
+}
+
+int64_t lines_named(const struct lines *lines)
+{
+	int64_t count = (int64_t)(lines->others - lines->unnamed);
+
+	for (size_t i = 0; i < lines->count; i++) {
+		count += lines->lines[i].keys[0] != NULL;
+	}
+	return count;
 }
 
 /* Unknown comes before any text. */

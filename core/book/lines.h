@@ -32,8 +32,12 @@ struct lines {
 	struct line *lines;
 	size_t count;
 	size_t room;
-	size_t others;		/* groups beyond the limit */
-	struct line rest;	/* their sums */
+	size_t others;		/* groups beyond the limit ... */
+	size_t unnamed;		/* ... those of them whose first key is
+				 * unknown */
+	struct line nobody;	/* sums of the groups, listed or not, whose
+				 * first key is unknown */
+	struct line rest;	/* sums of the others */
 	struct line total;
 	bool overflow;		/* a sum passed 63 bits */
 };
@@ -50,6 +54,9 @@ int lines_take(void *context, const struct query_row *row);
  * without keys.  False: out of memory, nothing is changed.
  */
 bool lines_fill(struct lines *lines, size_t periods);
+
+/* How many groups there are, listed or not, whose first key is known. */
+int64_t lines_named(const struct lines *lines);
 
 /* Orders lines by their keys, unknown first, then by period. */
 void lines_sort(struct lines *lines);

@@ -89,10 +89,10 @@ const char *query_field(const char *word, struct bursar_error *err)
 	if (field >= 0 && facts()->fields[field].type == BURSAR_TEXT) {
 		return facts()->fields[field].name;
 	}
-	bursar_fail(err, EINVAL, "cannot group by '%.40s': use provider, "
-	            "model_id, worker, node, agent, tier, request_type, "
-	            "cost_center, budget_id, team, tag:KEY or another text "
-	            "column of %s", word, facts()->table);
+	bursar_fail(err, EINVAL, "there is no field '%.40s' to ask by: use "
+	            "provider, model_id, worker, node, agent, tier, "
+	            "request_type, cost_center, budget_id, team, tag:KEY or "
+	            "another text column of %s", word, facts()->table);
 	return NULL;
 }
 
@@ -259,7 +259,8 @@ bool query_reads_before(const struct book *book, const struct query *query,
 	const int64_t cells = plan.first * COLUMNS_CELL_US;
 	const int64_t behind = plan.last * COLUMNS_CELL_US;
 	if (plan.dimension == NULL) {
-		return plan.bounds.since < us;
+		return plan.bounds.since < us &&
+		       plan.bounds.since < plan.bounds.until;
 	}
 	return (plan.bounds.since < cells && plan.bounds.since < us) ||
 	       (plan.bounds.until > behind && behind < us);
@@ -683,7 +684,8 @@ static void add_parts(struct book_statement *st, const struct plan *plan)
 static bool has_parts(const struct plan *plan)
 {
 	return plan->dimension != NULL &&
-	       (plan->run_count > 0 || plan->bounds.since < plan->first * COLUMNS_CELL_US ||
+	       (plan->run_count > 0 ||
+	        plan->bounds.since < plan->first * COLUMNS_CELL_US ||
 	        plan->bounds.until > plan->last * COLUMNS_CELL_US);
 }
 
@@ -991,8 +993,8 @@ int query_calls(struct book *book, const struct query *query, int64_t limit,
 	         "worker_id, provider_response_id, input_tokens, "
 	         "output_tokens, total_tokens, latency_ms, %s", cost);
 	add_from_records(&st, query, b.since, b.until);
-	book_add(&st, " AND %s IS NOT NULL ORDER BY %s DESC, id LIMIT ", cost,
-	         cost);
+	book_add(&st, " AND %s IS NOT NULL ORDER BY %s DESC, recorded_us, id "
+	         "LIMIT ", cost, cost);
 	book_add_value(&st, book_int(limit));
 	return book_ask(book, &st, take_call, &calls, err);
 }

@@ -10,6 +10,8 @@
 
 #include "book/report_list.h"
 
+#define DAY_US INT64_C(86400000000)
+
 #define TOKENS(name, sum)                                                    \
 	{ { name, NULL, TABLE_COUNT }, FIGURE_SUM, sum, SHOW_BOTH, 0 }
 #define COST(name, title)                                                    \
@@ -117,6 +119,12 @@ static const struct shown payroll_total[] = {
 	COST("total_cost", "total cost USD"), UNPRICED,
 };
 
+/* Calls of which nobody said a worker: paid for, but nobody's. */
+static const struct shown unattributed[] = {
+	CALLS("unattributed_count", "unattributed tasks"),
+	COST("unattributed_cost", "unattributed USD"),
+};
+
 static int run_payroll(struct report_run *run)
 {
 	struct query query = run->query;
@@ -125,13 +133,20 @@ static int run_payroll(struct report_run *run)
 
 	query.columns = QUERY_COUNT | QUERY_SUM(ROLLUP_COST);
 	const int status = report_ask(run, &query, (size_t)run->limit, &lines);
-	const double workers = (double)(lines.count + lines.others);
-	const double tasks = (double)lines.total.columns[ROLLUP_REQUESTS];
+	const int64_t workers = lines_named(&lines);
+	const int64_t nobodys = lines.nobody.columns[ROLLUP_REQUESTS];
+	const double tasks =
+		(double)(lines.total.columns[ROLLUP_REQUESTS] - nobodys);
+	lines.nobody.filled = nobodys == 0;	/* it is known to be none */
 	sheet_text(&sheet, "period", NULL, run->period);
 	sheet_line(&sheet, run, payroll_total, COUNT_OF(payroll_total),
 	           &lines.total);
+	sheet_number(&sheet, "worker_count", "heads", TABLE_COUNT, workers);
 	sheet_real(&sheet, "avg_productivity", "tasks a worker", TABLE_REAL,
-	           workers > 0 ? round(tasks / workers * 100) / 100 : 0);
+	           workers > 0 ? round(tasks / (double)workers * 100) / 100
+	                       : 0);
+	sheet_line(&sheet, run, unattributed, COUNT_OF(unattributed),
+	           &lines.nobody);
 	sheet_list(&sheet, "workers", NULL,
 	           report_table(run, &query, NULL, &lines, payroll_columns,
 	                        COUNT_OF(payroll_columns), false));
@@ -195,30 +210,58 @@ static const struct shown average_columns[] = {
 	COST("daily_average", "a day USD"), UNPRICED,
 };
 
+/* amount * times / by, half away from zero; by is above 0. */
+static int64_t scaled(int64_t amount, __int128 times, int64_t by)
+{
+	const __int128 twice = amount * times * 2;
+	const __int128 whole = (twice + (twice < 0 ? -by : by)) /
+	                       (2 * (__int128)by);
+
+	return whole > INT64_MAX ? INT64_MAX : whole < INT64_MIN ? INT64_MIN
+		: (int64_t)whole;
+}
+
+/* What has passed of the window, from the first call on where it is open: days
+ * that are to come would lower the average. */
+static int narrow_to_past(struct report_run *run)
+{
+	struct window *window = &run->query.window;
+
+	if (window->until > run->now) {
+		window->until = run->now;
+	}
+	const int status = report_narrow(run, window);
+	if (window->since > window->until) {
+		window->since = window->until;
+	}
+	return status;
+}
+
 static int run_forecast(struct report_run *run)
 {
 	const int64_t days = run->choice->days > 0 ? run->choice->days : 30;
-	const double length = (double)(run->query.window.until -
-	                               run->query.window.since) / 86400e6;
+	const struct window *window = &run->query.window;
 	struct sheet sheet = { 0 };
 	struct lines lines;
-	int64_t projected;
 
-	const int status = ask_total(run, average_columns,
-	                             COUNT_OF(average_columns), &lines);
+	int status = narrow_to_past(run);
+	if (status != CLI_OK) {
+		return status;
+	}
+	status = ask_total(run, average_columns, COUNT_OF(average_columns),
+	                   &lines);
 	if (status != CLI_OK) {
 		lines_finish(&lines);
 		return status;
 	}
 	struct line average = lines.total;
 	int64_t *cost = &average.columns[ROLLUP_FIRST_SUM + 2 * ROLLUP_COST];
-	if (length != 1) {
-		*cost = (int64_t)llround((double)*cost / length);
-	}
+	const int64_t length = window->until > window->since
+		? window->until - window->since : 1;
+	const int64_t projected = scaled(*cost, (__int128)DAY_US * days,
+	                                 length);
+	*cost = scaled(*cost, DAY_US, length);
 	average.filled = true;	/* nothing was spent: that is known */
-	if (__builtin_mul_overflow(*cost, days, &projected)) {
-		projected = INT64_MAX;
-	}
 	sheet_number(&sheet, "projected_cost", "projected USD", TABLE_MONEY,
 	             projected);
 	sheet_line(&sheet, run, average_columns, COUNT_OF(average_columns),

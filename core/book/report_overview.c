@@ -86,16 +86,28 @@ static int add_calls(struct report_run *run, struct sheet *sheet)
 	struct bursar_error err = { 0 };
 	struct taken taken = { run, table_create(top_call_columns,
 		COUNT_OF(top_call_columns)) };
+	struct query query = run->query;
 
 	sheet_list(sheet, "top_calls", "most expensive calls", taken.table);
-	if (query_calls(run->book, &run->query, run->limit, take_top_call,
-	                &taken, &err) != 0) {
+	query.from_records = true;
+	const int status = report_note_purged(run, &query);
+	if (status == CLI_OK &&
+	    query_calls(run->book, &query, run->limit, take_top_call, &taken,
+	                &err) != 0) {
 		return cli_fail(run->cli, "%s", err.text);
 	}
-	return CLI_OK;
+	return status;
 }
 
-/* The days of the window as a line of blocks, for a person. */
+/* Days where there are not too many of them for one question. */
+static enum window_unit unit_of(const struct window *window)
+{
+	return window->until <= window_day(window->since, QUERY_MAX_PERIODS)
+		? WINDOW_DAYS : WINDOW_MONTHS;
+}
+
+/* The days of the window as a line of blocks, for a person; of a window of
+ * years the months. */
 static int add_days(struct report_run *run, struct sheet *sheet,
                     char text[SPARKLINE_MAX * 3 + 1])
 {
@@ -105,13 +117,21 @@ static int add_days(struct report_run *run, struct sheet *sheet,
 
 	report_by(&query, NULL);
 	query.columns = QUERY_COUNT | QUERY_SUM(ROLLUP_COST);
-	int status = report_divide(run, &query, WINDOW_DAYS, &days);
+	int status = report_narrow(run, &query.window);
+	if (query.window.since < 0 && query.window.until > 0) {
+		query.window.since = 0;	/* no call is older than 1970 */
+	}
+	const enum window_unit unit = unit_of(&query.window);
+	if (status == CLI_OK) {
+		status = report_divide(run, &query, unit, &days);
+	}
 	if (status == CLI_OK) {
 		status = report_ask(run, &query, LINES_MAX, &lines);
 	}
 	if (status == CLI_OK && lines_fill(&lines, days.count)) {
 		report_sparkline(&lines, 60, text);
-		sheet_text(sheet, "days", NULL, text);
+		sheet_text(sheet, unit == WINDOW_DAYS ? "days" : "months", NULL,
+		           text);
 	}
 	lines_finish(&lines);
 	window_periods_finish(&days);

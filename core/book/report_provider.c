@@ -132,7 +132,7 @@ static int run_routing(struct report_run *run)
 		const int got = report_ask(run, &query, (size_t)run->limit,
 		                           &lines);
 		status = status == CLI_OK ? got : status;
-		if (i == 0) {
+		if (i == 1) {	/* sums outlive records */
 			sheet_line(&sheet, run, count_only, 1, &lines.total);
 		}
 		sheet_list(&sheet, routing_lists[i].list,

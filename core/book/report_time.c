@@ -37,13 +37,14 @@ static void add_total(struct table *table, const struct window_periods *periods,
 	                 columns[ROLLUP_FIRST_SUM + 2 * ROLLUP_COST + 1]);
 }
 
-static int add_totals(struct report_run *run, enum window_unit unit,
-                      struct table *table)
+static int add_some(struct report_run *run, const struct window *window,
+                    enum window_unit unit, struct table *table)
 {
 	struct query query = run->query;
 	struct window_periods periods;
 	struct lines lines = { 0 };
 
+	query.window = *window;
 	query.columns = QUERY_COUNT | QUERY_SUM(ROLLUP_COST);
 	int status = report_divide(run, &query, unit, &periods);
 	if (status == CLI_OK) {
@@ -54,6 +55,27 @@ static int add_totals(struct report_run *run, enum window_unit unit,
 	}
 	lines_finish(&lines);
 	window_periods_finish(&periods);
+	return status;
+}
+
+/* As many periods at once as one question can have. */
+static int add_totals(struct report_run *run, enum window_unit unit,
+                      struct table *table)
+{
+	struct window left = run->query.window;
+	int status = report_narrow(run, &left);
+
+	while (status == CLI_OK && left.since < left.until) {
+		const int64_t end = unit == WINDOW_MONTHS
+			? window_month(left.since, QUERY_MAX_PERIODS)
+			: window_day(left.since, QUERY_MAX_PERIODS);
+		const struct window some = {
+			left.since, end < left.until ? end : left.until,
+		};
+
+		status = add_some(run, &some, unit, table);
+		left.since = some.until;
+	}
 	return status;
 }
 
@@ -189,7 +211,8 @@ static void add_series(const struct report_run *run, struct table *table,
 	}
 	table_add_text(table, day);
 	table_add_number(table, series->days[BASELINE]);
-	table_add_number(table, (int64_t)((sum + BASELINE / 2) / BASELINE));
+	sum += sum < 0 ? -(BASELINE / 2) : BASELINE / 2;
+	table_add_number(table, (int64_t)(sum / BASELINE));
 	if (series->ratio == 0) {
 		table_add_null(table);
 	} else {
@@ -198,11 +221,13 @@ static void add_series(const struct report_run *run, struct table *table,
 	}
 }
 
-/* The eight days that end with the last one of the window. */
+/* The eight days that end with the last one of the window, as far as it
+ * goes. */
 static int eight_days(struct report_run *run, struct query *query,
                       struct window_periods *days)
 {
 	struct window *window = &query->window;
+	const int64_t until = window->until;
 
 	const int status = report_narrow(run, window);
 	if (status != CLI_OK) {
@@ -214,7 +239,8 @@ static int eight_days(struct report_run *run, struct query *query,
 	if (first < window->since) {
 		return CLI_OK;	/* days stay without a count */
 	}
-	*window = (struct window){ first, window_day(last, 1) };
+	const int64_t end = window_day(last, 1);
+	*window = (struct window){ first, end < until ? end : until };
 	struct bursar_error err = { 0 };
 	if (window_divide(window, WINDOW_DAYS, BASELINE + 1, days, &err) != 0) {
 		return cli_fail(run->cli, "%s", err.text);

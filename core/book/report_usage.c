@@ -151,17 +151,6 @@ static const struct shown team_worker_columns[] = {
 	  SHOW_TABLE, 70 },
 };
 
-/* Calls of nobody known are listed, but are no worker. */
-static int64_t count_known(const struct lines *lines)
-{
-	int64_t count = (int64_t)lines->others;
-
-	for (size_t i = 0; i < lines->count; i++) {
-		count += lines->lines[i].keys[0] != NULL;
-	}
-	return count;
-}
-
 static int run_team(struct report_run *run)
 {
 	struct query query = run->query;
@@ -174,8 +163,9 @@ static int run_team(struct report_run *run)
 	if (status == CLI_OK) {
 		sheet_text(&sheet, "team", NULL, run->choice->operand);
 		sheet_text(&sheet, "period", NULL, run->period);
+		/* Calls of nobody known are listed, but are no worker. */
 		sheet_number(&sheet, "worker_count", "workers", TABLE_COUNT,
-		             count_known(&lines));
+		             lines_named(&lines));
 		sheet_line(&sheet, run, team_columns, COUNT_OF(team_columns),
 		           &lines.total);
 		sheet_list(&sheet, "by_worker", "by worker",

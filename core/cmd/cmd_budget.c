@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -228,7 +229,7 @@ static void add_days_left(struct table *table, const struct budget *budget,
 		const double days = (double)state->remaining /
 		                    (double)state->last_day;
 
-		table_add_real(table, (double)(int64_t)(days * 10 + 0.5) / 10);
+		table_add_real(table, floor(days * 10 + 0.5) / 10);
 	}
 }
 
@@ -609,6 +610,9 @@ static int run(struct cli *cli, int argc, char **argv)
 	}
 	work.setup = cli_setup(cli);
 	work.now = clock_wall_us();
+	if (form != CHECK) {	/* which asks for one sum, and quickly */
+		book_hold_still(&work.book);
+	}
 	status = run_form(&work, form, argc > 1 ? argv[1] : NULL);
 	book_close(&work.book);
 	return status;

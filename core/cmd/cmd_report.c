@@ -119,6 +119,7 @@ static int run_report(struct cli *cli, const struct report *report,
 		return status;
 	}
 	run.book = &book;
+	book_hold_still(&book);
 	status = report->run != NULL ? report->run(&run) : report_rows(&run);
 	book_close(&book);
 	return status;

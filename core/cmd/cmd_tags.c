@@ -51,6 +51,7 @@ static int run(struct cli *cli, int argc, char **argv)
 		return status;
 	}
 	run.book = &book;
+	book_hold_still(&book);
 	status = report_tags.run(&run);
 	book_close(&book);
 	return status;

@@ -148,7 +148,10 @@ struct bursar_sink_ops {
 	 *
 	 * Returns as write(); REJECT: the statement is wrong; DONE also when
 	 * row() stopped it.  A sink opened to READ refuses what would change
-	 * anything.
+	 * anything; after the statement BEGIN it answers as of one moment, that
+	 * of the first statement, until COMMIT or close(), or until a statement
+	 * fails: of a later one from then on.  One that refuses BEGIN answers
+	 * each statement as of its own moment.
 	 */
 	enum bursar_verdict (*sql)(struct bursar_sink *sink,
 	                           const char *statement,

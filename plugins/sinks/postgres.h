@@ -55,6 +55,7 @@ struct db {
 	const struct bursar_host *host;
 	PGconn  *conn;
 	bool     reader;
+	bool     still;		/* a reader: answers as of one moment */
 	char     stamp[32];	/* what a reader found as it connected, see
 				 * schema_stamp(); "": none */
 	char     label[200];	/* "ledger at 10.0.0.7:5432, schema bursar" */

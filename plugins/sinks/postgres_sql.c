@@ -311,16 +311,41 @@ static enum bursar_verdict run(struct db *db, const char *statement,
 	return take_all(db, set, err);
 }
 
+/* Of a reader, BEGIN and COMMIT say only from when to when it stands still. */
+static bool stands_still(struct db *db, const char *statement)
+{
+	const bool begin = strcmp(statement, "BEGIN") == 0;
+
+	if (!db->reader || (!begin && strcmp(statement, "COMMIT") != 0)) {
+		return false;
+	}
+	db_rollback(db);
+	db->still = begin;
+	return true;
+}
+
 enum bursar_verdict sql_run(struct db *db, const char *statement,
                             const struct bursar_cell *cells, size_t count,
                             bursar_row_fn *row, void *context,
                             struct bursar_error *err)
 {
-	const enum bursar_verdict verdict = sql_run_within(
-		db, statement, cells, count, row, context, err);
+	enum bursar_verdict verdict = BURSAR_DONE;
 
+	if (PQtransactionStatus(db->conn) != PQTRANS_ACTIVE &&
+	    stands_still(db, statement)) {
+		return BURSAR_DONE;
+	}
+	if (db->still && PQtransactionStatus(db->conn) == PQTRANS_IDLE) {
+		verdict = db_exec(db, "BEGIN ISOLATION LEVEL REPEATABLE READ",
+		                  err);
+	}
+	if (verdict == BURSAR_DONE) {
+		verdict = sql_run_within(db, statement, cells, count, row,
+		                         context, err);
+	}
 	/* A BEGIN from outside would hold up every one that comes after. */
-	if (PQtransactionStatus(db->conn) != PQTRANS_ACTIVE) {
+	if (PQtransactionStatus(db->conn) != PQTRANS_ACTIVE &&
+	    !(db->still && verdict == BURSAR_DONE)) {
 		db_rollback(db);
 	}
 	return verdict;
