@@ -197,6 +197,8 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/jobs/jobs.h \
 	%D%/jobs/lease.c \
 	%D%/jobs/lease.h \
+	%D%/jobs/matching.c \
+	%D%/jobs/matching.h \
 	%D%/jobs/runner.c \
 	%D%/jobs/runner.h \
 	%D%/jobs/schedule.c \

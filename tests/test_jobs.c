@@ -17,6 +17,7 @@
 #include "common/columns.h"
 #include "common/holds.h"
 #include "jobs/jobs.h"
+#include "jobs/matching.h"
 #include "jobs/runner.h"
 #include "jobs/schedule.h"
 #include "ledger.h"
@@ -539,6 +540,9 @@ static void put_ref(const char *kind, const char *id, int64_t at,
 	ledger_put(&book, record);
 }
 
+static int64_t rows_read;	/* of the last run */
+
+/* "linked=1 waiting=2" of its note. */
 static const char *reconcile(void)
 {
 	static struct runner runner;
@@ -547,6 +551,10 @@ static const char *reconcile(void)
 	runner.by_hand = true;
 	ck_assert_int_eq(runner_run(&runner, &err), RUNNER_RAN);
 	ck_assert_msg(runner.result == JOB_OK, "%s", runner.why.text);
+	char *read = strstr(runner.note, " read=");
+	ck_assert_ptr_nonnull(read);
+	rows_read = strtoll(read + 6, NULL, 10);
+	*read = '\0';
 	return runner.note;
 }
 
@@ -649,6 +657,98 @@ START_TEST(what_is_old_is_found_by_and_by)
 	ck_assert_str_eq(reconcile(), "linked=1 waiting=599");
 	ck_assert_int_eq(links("t2599", "p", "correlation"), 1);
 	ck_assert_str_eq(reconcile(), "linked=0 waiting=0");
+}
+END_TEST
+
+#define CALLS 1700		/* some pages */
+
+START_TEST(each_prompt_is_read_once_for_all_the_calls_around_it)
+{
+	for (int i = 0; i < CALLS; i++) {
+		char id[24], ref[24];
+
+		snprintf(id, sizeof(id), "t%d", i);
+		snprintf(ref, sizeof(ref), "r%d", i);
+		put_ref("tool", id, now - 50 * MINUTE + i * 1000000,
+		        "request_id", ref);
+		put_ref("prompt", id, now - 50 * MINUTE + i * 1000000,
+		        "request_id", i % 2 == 0 ? ref : "none");
+	}
+	ck_assert_str_eq(reconcile(), "linked=850 waiting=850");
+	/* The sweep looks at the calls once more. */
+	ck_assert_int_eq(rows_read, 3 * CALLS);
+	ck_assert_str_eq(reconcile(), "linked=0 waiting=0");
+	ck_assert_int_le(rows_read, 2 * CALLS);
+}
+END_TEST
+
+#define MANY 200
+
+static struct bursar_span some_ref(char out[8])
+{
+	const int size = rand() % 4 == 0 ? 0
+		: snprintf(out, 8, "%d", rand() % 30);
+
+	return (struct bursar_span){ out, (size_t)size };
+}
+
+static bool same_ref(struct bursar_span a, struct bursar_span b)
+{
+	return a.size > 0 && a.size == b.size &&
+	       memcmp(a.data, b.data, a.size) == 0;
+}
+
+/* What a comparison of all with all finds. */
+static void assert_nearest(const struct match *row,
+                           const struct match *others, int method)
+{
+	int64_t apart = -1, id = 0;
+
+	for (int i = 0; i < MANY; i++) {
+		const int64_t away = llabs(others[i].us - row->us);
+
+		if (same_ref(others[i].refs[method], row->refs[method]) &&
+		    (apart < 0 || away < apart)) {
+			apart = away;
+			id = i;
+		}
+	}
+	ck_assert_int_eq(row->apart[method], apart);
+	if (apart >= 0) {
+		ck_assert_int_eq(row->found[method], id);
+	}
+}
+
+START_TEST(the_nearest_of_a_reference_is_that_of_a_comparison_of_all)
+{
+	static char words[2][MANY][MATCHING_REFS][8];
+	static struct match rows[2][MANY];	/* some, and the others */
+
+	srand((unsigned)_i);
+	for (int side = 0; side < 2; side++) {
+		int64_t us = rand() % 50;
+
+		for (int i = 0; i < MANY; i++) {
+			rows[side][i] = (struct match){ .us = us };
+			for (int r = 0; r < MATCHING_REFS; r++) {
+				rows[side][i].refs[r] =
+					some_ref(words[side][i][r]);
+			}
+			us += rand() % 4;
+		}
+	}
+	struct matching *matching = matching_create(rows[0], MANY);
+	ck_assert_ptr_nonnull(matching);
+	for (int i = 0; i < MANY; i++) {
+		matching_offer(matching, i, rows[1][i].us, rows[1][i].refs);
+	}
+	matching_end(matching);
+
+	for (int i = 0; i < MANY; i++) {
+		for (int r = 0; r < MATCHING_REFS; r++) {
+			assert_nearest(&rows[0][i], rows[1], r);
+		}
+	}
 }
 END_TEST
 
@@ -828,6 +928,9 @@ static Suite *suite(void)
 	tcase_add_test(t, a_prompt_that_is_ten_minutes_late_gets_all_its_tool_calls);
 	tcase_add_test(t, the_surest_link_wins_and_then_the_nearest);
 	tcase_add_test(t, what_is_old_is_found_by_and_by);
+	tcase_add_test(t, each_prompt_is_read_once_for_all_the_calls_around_it);
+	tcase_add_loop_test(t, the_nearest_of_a_reference_is_that_of_a_comparison_of_all,
+	                    0, 20);
 	tcase_add_test(t, a_link_goes_with_its_tool_call);
 	tcase_add_test(t, as_many_links_go_as_may_come);
 	tcase_add_test(t, links_of_who_was_taken_over_are_not_stored);

@@ -734,6 +734,54 @@ START_TEST(a_fact_is_found_by_its_id_however_late_it_came)
 }
 END_TEST
 
+static void put_at(const char *id, int64_t stored_us, int64_t recorded_us)
+{
+	struct bursar_record *record = ledger_record("metering", id,
+	                                             recorded_us);
+
+	ledger_clock(stored_us);
+	ledger_number(record, "inserted_at", stored_us);
+	ledger_put(&book, record);
+}
+
+static void move_keys(int days)
+{
+	char sql[80];
+
+	snprintf(sql, sizeof(sql), "UPDATE keys_0a SET day = day + %d", days);
+	ledger_run(&book, sql);
+}
+
+START_TEST(a_fact_that_came_late_is_found_among_those_that_came_with_it)
+{
+	const int64_t now = START + 100 * COLUMNS_DAY_US;
+	const int64_t at = START + 50 * COLUMNS_DAY_US;
+
+	put_at("first", at, at);
+	put_at("before", now - COLUMNS_DAY_US, now - COLUMNS_DAY_US);
+	put_at("late", now, at);
+	put_at("present", now, now);
+	put_at("after", now + 3 * COLUMNS_DAY_US, now + 3 * COLUMNS_DAY_US);
+	put_at("later", now + 4 * COLUMNS_DAY_US, at);
+
+	ck_assert_int_eq(find_priced("late"), ledger_ask(&book, "SELECT id "
+		"FROM metering_records WHERE message_id = 'late'"));
+	ck_assert_int_eq(scans, 5);
+	ck_assert_int_ge(find_priced("later"), 0);
+	ck_assert_int_eq(scans, 5);
+	ck_assert_int_ge(find_priced("present"), 0);
+	ck_assert_int_eq(scans, 1);
+
+	/* A key that says something else makes it slow, and no more. */
+	move_keys(30);
+	ck_assert_int_ge(find_priced("late"), 0);
+	ck_assert_int_ge(find_priced("first"), 0);
+	move_keys(-60);
+	ck_assert_int_ge(find_priced("present"), 0);
+	ck_assert_int_ge(find_priced("after"), 0);
+}
+END_TEST
+
 START_TEST(a_percentile_lies_in_the_bucket_of_the_true_one)
 {
 	int64_t columns[ROLLUP_COLUMNS] = { 0 };
@@ -1086,6 +1134,8 @@ static Suite *suite(void)
 	tcase_add_test(query, calls_come_by_cost);
 	tcase_add_test(query,
 	               a_fact_is_found_by_its_id_however_late_it_came);
+	tcase_add_test(query,
+		a_fact_that_came_late_is_found_among_those_that_came_with_it);
 	tcase_add_test(query, a_percentile_lies_in_the_bucket_of_the_true_one);
 	tcase_add_test(query, windows_that_touch_add_up);
 	tcase_add_test(query, an_empty_ledger_answers_with_one_row_of_nothing);

@@ -98,13 +98,22 @@ static void add_columns(struct book_statement *s)
 	book_add(s, " FROM metering_records");
 }
 
-/* Rows stand in order of the quarter hours of their facts. */
+/* Rows stand in order of the quarter hours of their facts.  One bound below:
+ * of two SQLite would take the first alone, and read all that is before. */
+static int64_t first_row(const struct priced_filter *filter)
+{
+	int64_t first = INT64_MIN;
+
+	if (filter->window.since != WINDOW_OPEN_SINCE) {
+		first = columns_cell(filter->window.since) *
+		        (INT64_C(1) << COLUMNS_ID_SHIFT);
+	}
+	return filter->after_id < first ? first : filter->after_id + 1;
+}
+
 static void add_window(struct book_statement *s, const struct window *window)
 {
 	if (window->since != WINDOW_OPEN_SINCE) {
-		book_add(s, " AND id >= ");
-		book_add_value(s, book_int(columns_cell(window->since) *
-		                           (INT64_C(1) << COLUMNS_ID_SHIFT)));
 		book_add(s, " AND recorded_us >= ");
 		book_add_value(s, book_int(window->since));
 	}
@@ -125,8 +134,8 @@ int priced_each(struct book *book, const struct priced_filter *filter,
 
 	book_begin(&s);
 	add_columns(&s);
-	book_add(&s, " WHERE id > ");
-	book_add_value(&s, book_int(filter->after_id));
+	book_add(&s, " WHERE id >= ");
+	book_add_value(&s, book_int(first_row(filter)));
 	add_window(&s, &filter->window);
 	if (filter->message_id != NULL) {
 		book_add(&s, " AND message_id = ");
@@ -140,7 +149,7 @@ int priced_each(struct book *book, const struct priced_filter *filter,
 	return book_ask(book, &s, read_row, &reading, err);
 }
 
-/* --- by id ---------------------------------------------------------------- */
+/* --- keys ----------------------------------------------------------------- */
 
 #define KEY_SIZE 16u
 
@@ -158,6 +167,105 @@ static int find_key(struct book *book, const char *id, int64_t *day,
 	                   parameters, 1, day, known, err);
 }
 
+/* --- among those that were stored at about the same time ----------------- */
+
+#define SAMPLE 100		/* facts of before the day that are looked at */
+
+/* Numbers of rows, the lower bits of ids, between which a fact must be. */
+struct numbers {
+	int64_t from;
+	int64_t to;
+};
+
+static int64_t first_id(int64_t day)
+{
+	return day * ROLLUP_DAY * (INT64_C(1) << COLUMNS_ID_SHIFT);
+}
+
+static int64_t number_of(int64_t id)
+{
+	return id & ((INT64_C(1) << COLUMNS_ID_SHIFT) - 1);
+}
+
+static int take_number(void *context, const struct bursar_cell *cells,
+                       size_t count)
+{
+	int64_t *from = context;
+	const int64_t number = number_of(book_get(&cells[0]));
+
+	(void)count;
+	*from = number > *from ? number : *from;
+	return 0;
+}
+
+/*
+ * Rows are numbered as they are stored: facts of the days after were stored
+ * later, and some of those before it earlier.
+ */
+static int find_numbers(struct book *book, int64_t day,
+                        struct numbers *numbers, struct bursar_error *err)
+{
+	const struct bursar_cell after[] = { book_int(first_id(day + 2)) };
+	const struct bursar_cell before[] = {
+		book_int(first_id(day)), book_int(day * COLUMNS_DAY_US),
+		book_int(SAMPLE) };
+	int64_t id;
+	bool known;
+
+	if (book_number(book, "SELECT MIN(id) FROM metering_records "
+	                "WHERE id >= $1", after, 1, &id, &known, err) != 0) {
+		return -1;
+	}
+	numbers->from = 0;
+	numbers->to = known ? number_of(id) : number_of(-1);
+	return book_run(book, "SELECT id FROM (SELECT id, inserted_us "
+	                "FROM metering_records WHERE id < $1 ORDER BY id DESC "
+	                "LIMIT $3) q WHERE inserted_us < $2", before, 3,
+	                take_number, &numbers->from, err);
+}
+
+static int take_id(void *context, const struct bursar_cell *cells,
+                   size_t count)
+{
+	int64_t *id = context;
+
+	(void)count;
+	*id = book_get(&cells[0]);
+	return 1;
+}
+
+/* Of each quarter hour before the day the rows with these numbers, which are a
+ * range of ids; -1 where it is not among them. */
+static int find_row(struct book *book, const char *message_id, int64_t day,
+                    const struct numbers *numbers, int64_t *id,
+                    struct bursar_error *err)
+{
+	struct book_statement s;
+
+	*id = -1;
+	book_begin(&s);
+	book_add(&s, "WITH RECURSIVE c(cell) AS (SELECT MAX(cell) "
+	         "FROM rollup_cells WHERE dimension = 'all' AND value = '' "
+	         "AND cell < ");
+	book_add_value(&s, book_int(day * ROLLUP_DAY));
+	book_add(&s, " UNION ALL SELECT (SELECT MAX(r.cell) "
+	         "FROM rollup_cells r WHERE r.dimension = 'all' "
+	         "AND r.value = '' AND r.cell < c.cell) FROM c "
+	         "WHERE c.cell IS NOT NULL) SELECT id FROM (SELECT (SELECT m.id "
+	         "FROM metering_records m WHERE m.id >= (c.cell << %d) + ",
+	         COLUMNS_ID_SHIFT);
+	book_add_value(&s, book_int(numbers->from));
+	book_add(&s, " AND m.id <= (c.cell << %d) + ", COLUMNS_ID_SHIFT);
+	book_add_value(&s, book_int(numbers->to));
+	book_add(&s, " AND m.message_id = ");
+	book_add_value(&s, book_text(message_id));
+	book_add(&s, " LIMIT 1) AS id FROM c WHERE c.cell IS NOT NULL) q "
+	         "WHERE id IS NOT NULL LIMIT 1");
+	return book_ask(book, &s, take_id, id, err);
+}
+
+/* --- by id ---------------------------------------------------------------- */
+
 struct one {
 	priced_fn *each;
 	void *context;
@@ -173,13 +281,65 @@ static int take_one(void *context, const struct priced *fact)
 	return 1;
 }
 
+/* Only the facts of [first, last) days of recorded_at. */
+static int look_at(struct book *book, const struct priced_filter *filter,
+                   int64_t first, int64_t last, struct one *one,
+                   struct bursar_error *err)
+{
+	struct priced_filter part = *filter;
+
+	part.window.since = first <= 0 ? WINDOW_OPEN_SINCE
+		: first * COLUMNS_DAY_US;
+	part.window.until = last == INT64_MAX ? WINDOW_OPEN_UNTIL
+		: last * COLUMNS_DAY_US;
+	return priced_each(book, &part, take_one, one, err);
+}
+
+/* What was stored on that day, and recorded long before. */
+static int look_among_late(struct book *book,
+                           const struct priced_filter *filter, int64_t day,
+                           struct one *one, struct bursar_error *err)
+{
+	struct priced_filter part = *filter;
+	struct numbers numbers;
+	int64_t id;
+
+	if (find_numbers(book, day, &numbers, err) != 0 ||
+	    find_row(book, filter->message_id, day, &numbers, &id, err) != 0) {
+		return -1;
+	}
+	if (id < 0) {
+		return 0;
+	}
+	part.window = (struct window){ WINDOW_OPEN_SINCE, WINDOW_OPEN_UNTIL };
+	part.after_id = id - 1;
+	part.limit = 1;
+	return priced_each(book, &part, take_one, one, err);
+}
+
+/* Ever further back from that day, then what is after it. */
+static int look_everywhere(struct book *book,
+                           const struct priced_filter *filter, int64_t day,
+                           struct one *one, struct bursar_error *err)
+{
+	int64_t last = day;
+
+	for (int64_t days = 1; last > 0 && !one->found; days *= 4) {
+		if (look_at(book, filter, last - days, last, one, err) != 0) {
+			return -1;
+		}
+		last -= days;
+	}
+	return one->found ? 0
+		: look_at(book, filter, day + 2, INT64_MAX, one, err);
+}
+
 int priced_find(struct book *book, const struct priced_filter *filter,
                 priced_fn *each, void *context, struct bursar_error *err)
 {
 	struct one one = { each, context, false };
-	struct priced_filter part = *filter;
 	int64_t purged = INT64_MIN;
-	int64_t day, days = 1;
+	int64_t day;
 	bool known;
 
 	assert(filter->message_id != NULL);
@@ -188,21 +348,14 @@ int priced_find(struct book *book, const struct priced_filter *filter,
 	    book_note_read(book, BOOK_KEYS_PURGED, &purged, err) != 0) {
 		return -1;
 	}
-	if (!known && purged == INT64_MIN) {
-		return 0;
+	if (!known) {
+		return purged == INT64_MIN ? 0
+			: look_at(book, filter, 0, INT64_MAX, &one, err);
 	}
-	part.window.until = WINDOW_OPEN_UNTIL;
-	part.window.since = known ? day * COLUMNS_DAY_US : WINDOW_OPEN_SINCE;
-	for (;;) {
-		if (priced_each(book, &part, take_one, &one, err) != 0) {
-			return -1;
-		}
-		if (one.found || part.window.since == WINDOW_OPEN_SINCE) {
-			return 0;
-		}
-		part.window.until = part.window.since;
-		part.window.since = days > day ? WINDOW_OPEN_SINCE
-			: part.window.since - days * COLUMNS_DAY_US;
-		days *= 4;
+	if (look_at(book, filter, day, day + 2, &one, err) != 0 ||
+	    (!one.found &&
+	     look_among_late(book, filter, day, &one, err) != 0)) {
+		return -1;
 	}
+	return one.found ? 0 : look_everywhere(book, filter, day, &one, err);
 }

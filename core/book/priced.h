@@ -49,8 +49,11 @@ int priced_each(struct book *book, const struct priced_filter *filter,
 /*
  * Hands over the fact filter->message_id of any time; no other, and none where
  * there is none.  Facts have no index by id; their key says whether there is
- * one, and on which day it was stored or last came again, from where it is
- * looked for backwards, ever further.  -1 with *err filled.
+ * one, and on which day it was stored or last came again.  It is looked for
+ * among those recorded on that day; among those before it that were stored on
+ * it, by a look into each quarter hour; and then, as it may have come again, or
+ * another daemon have stored it, from there backwards, ever further.  -1 with
+ * *err filled.
  */
 int priced_find(struct book *book, const struct priced_filter *filter,
                 priced_fn *each, void *context, struct bursar_error *err);

@@ -16,6 +16,10 @@
  * finds no prompt is tried again, later each time up to a day, for as long as
  * it is there.
  *
+ * Calls are gathered, and the prompts around them then read once for all of
+ * them (jobs/matching.h): both tables are walked in order of time, behind the
+ * row that was read last.
+ *
  * Records are not touched: links are added, in statements that do nothing once
  * somebody else has the lease.
  */
@@ -29,20 +33,22 @@
 #include "book/words.h"
 #include "common/columns.h"
 #include "jobs/job.h"
+#include "jobs/matching.h"
 
-#define PAGE         500u	/* tool calls looked at by a statement */
+#define PAGE         500u	/* rows looked at by a statement */
+#define BATCH        20000u	/* tool calls that are looked for together */
 #define LINKS        80u	/* stored by a statement */
-#define RECENT_PAGES 40
 #define SWEEP_PAGES  4
 #define HOUR_US      INT64_C(3600000000)
-#define NEAR_US      (HOUR_US / 4)
+#define NEAR_US      (HOUR_US / 4)	/* of a conversation */
 #define FIRST_TRY_US INT64_C(60000000)
 #define GONE_ROWS    500
+#define FORGET_PAGES 40
 
 #define SWEPT_US "tools_swept_us"
 #define SWEPT_ID "tools_swept_id"
 
-enum { BY_REQUEST, BY_EXCHANGE, BY_CORRELATION, BY_CONVERSATION, BY_NOTHING };
+enum { BY_CONVERSATION = 3, BY_NOTHING = MATCHING_REFS };
 
 static const char *const methods[] = {
 	"request", "exchange", "correlation", "conversation", "nothing",
@@ -51,13 +57,9 @@ static const char *const methods[] = {
 /* A tool call without a prompt. */
 struct tool {
 	int64_t id;
-	int64_t recorded;
 	int64_t tries;
-	struct bursar_span refs[BY_NOTHING];	/* kept in words */
-
-	int     method;			/* of the best so far */
+	int     method;		/* by which it was found */
 	int64_t prompt;
-	int64_t apart;
 };
 
 /* Where a walk in order of time stands: behind that row. */
@@ -72,13 +74,15 @@ struct reconcile {
 	int64_t now;
 	struct place at;
 	struct words *words;
-	struct tool  tools[PAGE];
+	struct matching *matching;
+	struct tool   tools[BATCH];
+	struct match  wanted[BATCH];	/* the same calls */
 	size_t  count;
 	size_t  seen;			/* rows of the page */
-	size_t  first, last;		/* tools that are looked for together */
 	bool    failed;
 	uint64_t linked;
 	uint64_t waiting;
+	uint64_t read;			/* rows */
 };
 
 /* --- tool calls ----------------------------------------------------------- */
@@ -100,19 +104,23 @@ static int take_tool(void *context, const struct bursar_cell *cells,
 {
 	struct reconcile *r = context;
 	struct tool *tool = &r->tools[r->count];
+	struct match *wanted = &r->wanted[r->count];
 
-	assert(count == 4 + BY_NOTHING && r->seen < PAGE);
+	assert(count == 4 + MATCHING_REFS && r->seen < PAGE);
 	r->at = (struct place){ book_get(&cells[1]), book_get(&cells[0]) };
 	r->seen++;
+	r->read++;
 	if (book_get(&cells[3]) == 0) {
 		return 0;
 	}
+	assert(r->count < BATCH);
 	*tool = (struct tool){
-		.id = r->at.id, .recorded = r->at.us,
-		.tries = book_get(&cells[2]), .method = BY_NOTHING,
+		.id = r->at.id, .tries = book_get(&cells[2]),
+		.method = BY_NOTHING,
 	};
-	for (int i = 0; i < BY_NOTHING; i++) {
-		tool->refs[i] = keep(r, &cells[4 + i]);
+	*wanted = (struct match){ .us = r->at.us };
+	for (int i = 0; i < MATCHING_REFS; i++) {
+		wanted->refs[i] = keep(r, &cells[4 + i]);
 	}
 	r->count++;
 	return r->failed;
@@ -125,8 +133,7 @@ static int read_tools(struct reconcile *r)
 	const struct bursar_cell parameters[] = {
 		book_int(r->at.us), book_int(r->at.id), book_int(r->now) };
 
-	r->count = r->seen = 0;
-	words_clear(r->words);
+	r->seen = 0;
 	return book_run(r->run->book,
 		"SELECT t.id, t.recorded_us, COALESCE(l.tries, 0), "
 		"CASE WHEN l.tool_row IS NULL OR (l.prompt_row IS NULL AND "
@@ -141,67 +148,76 @@ static int read_tools(struct reconcile *r)
 
 /* --- prompts -------------------------------------------------------------- */
 
-static bool same(struct bursar_span a, const struct bursar_cell *b)
-{
-	return a.size > 0 && b->type == BURSAR_STRING && b->size == a.size &&
-	       memcmp(a.data, b->data, a.size) == 0;
-}
-
-static void compare(struct tool *tool, int64_t prompt, int64_t apart,
-                    const struct bursar_cell *refs)
-{
-	for (int i = 0; i <= tool->method && i < BY_NOTHING; i++) {
-		if (!same(tool->refs[i], &refs[i]) ||
-		    (i == BY_CONVERSATION &&
-		     (tool->tries == 0 || apart > NEAR_US))) {
-			continue;
-		}
-		if (i < tool->method || apart < tool->apart) {
-			tool->method = i;
-			tool->prompt = prompt;
-			tool->apart = apart;
-		}
-		return;
-	}
-}
-
 static int take_prompt(void *context, const struct bursar_cell *cells,
                        size_t count)
 {
 	struct reconcile *r = context;
-	const int64_t recorded = book_get(&cells[1]);
+	struct bursar_span refs[MATCHING_REFS];
 
-	assert(count == 2 + BY_NOTHING);
-	for (size_t i = r->first; i < r->last; i++) {
-		struct tool *tool = &r->tools[i];
-		const int64_t apart = recorded > tool->recorded
-			? recorded - tool->recorded
-			: tool->recorded - recorded;
+	assert(count == 2 + MATCHING_REFS);
+	r->read++;
+	for (int i = 0; i < MATCHING_REFS; i++) {
+		const struct bursar_cell *cell = &cells[2 + i];
 
-		if (apart <= HOUR_US) {
-			compare(tool, book_get(&cells[0]), apart, &cells[2]);
-		}
+		refs[i] = cell->type == BURSAR_STRING
+			? (struct bursar_span){ cell->data, cell->size }
+			: (struct bursar_span){ "", 0 };
 	}
+	matching_offer(r->matching, book_get(&cells[0]), book_get(&cells[1]),
+	               refs);
 	return 0;
 }
 
-/* Those of an hour together, so that few prompts are read. */
-static int find_prompts(struct reconcile *r)
+/* By the first method that finds one near enough. */
+static void choose(struct tool *tool, const struct match *match)
 {
-	const int64_t from = r->tools[r->first].recorded;
+	for (int i = 0; i < MATCHING_REFS; i++) {
+		const int64_t apart = match->apart[i];
 
-	r->last = r->first + 1;
-	while (r->last < r->count &&
-	       r->tools[r->last].recorded <= from + HOUR_US) {
-		r->last++;
+		if (apart >= 0 && apart <= HOUR_US &&
+		    (i != BY_CONVERSATION ||
+		     (tool->tries > 0 && apart <= NEAR_US))) {
+			tool->method = i;
+			tool->prompt = match->found[i];
+			return;
+		}
 	}
+}
+
+/* Where the hours around [first, last) and those around what follows do not
+ * meet: so no prompt is read twice. */
+static size_t end_of_cluster(const struct reconcile *r, size_t first)
+{
+	size_t last = first + 1;
+
+	while (last < r->count &&
+	       r->wanted[last].us <= r->wanted[last - 1].us + 2 * HOUR_US) {
+		last++;
+	}
+	return last;
+}
+
+static int find_prompts(struct reconcile *r, size_t first, size_t last)
+{
 	const struct bursar_cell parameters[] = {
-		book_int(from - HOUR_US),
-		book_int(r->tools[r->last - 1].recorded + HOUR_US) };
-	return book_run(r->run->book, "SELECT id, recorded_us, " REFS
-	                " FROM prompt_records WHERE recorded_us >= $1 AND "
-	                "recorded_us <= $2 ORDER BY recorded_us", parameters, 2,
-	                take_prompt, r, r->err);
+		book_int(r->wanted[first].us - HOUR_US),
+		book_int(r->wanted[last - 1].us + HOUR_US) };
+
+	r->matching = matching_create(&r->wanted[first], last - first);
+	if (r->matching == NULL) {
+		return bursar_fail(r->err, ENOMEM, "out of memory");
+	}
+	const int status = book_run(
+		r->run->book, "SELECT id, recorded_us, " REFS " FROM "
+		"prompt_records WHERE recorded_us >= $1 AND recorded_us <= $2 "
+		"ORDER BY recorded_us, id", parameters, 2, take_prompt, r,
+		r->err);
+	matching_end(r->matching);
+	r->matching = NULL;
+	for (size_t i = first; i < last && status == 0; i++) {
+		choose(&r->tools[i], &r->wanted[i]);
+	}
+	return status;
 }
 
 /* --- links ---------------------------------------------------------------- */
@@ -258,16 +274,21 @@ static int store_links(struct reconcile *r, size_t first, size_t last)
 	return book_ask(r->run->book, &st, NULL, NULL, r->err);
 }
 
-static int link_page(struct reconcile *r)
+static int link_batch(struct reconcile *r)
 {
-	for (r->first = 0; r->first < r->count; r->first = r->last) {
-		if (find_prompts(r) != 0) {
+	size_t last;
+
+	for (size_t i = 0; i < r->count; i = last) {
+		last = end_of_cluster(r, i);
+		if (find_prompts(r, i, last) != 0) {
 			return -1;
 		}
 	}
-	for (size_t i = 0; i < r->count; i += LINKS) {
-		const size_t last = i + LINKS < r->count ? i + LINKS : r->count;
-
+	for (size_t i = 0; i < r->count; i = last) {
+		last = i + LINKS < r->count ? i + LINKS : r->count;
+		if (!r->run->go_on(r->run)) {
+			return 0;
+		}
 		if (store_links(r, i, last) != 0) {
 			return -1;
 		}
@@ -275,21 +296,38 @@ static int link_page(struct reconcile *r)
 	return 0;
 }
 
-/* Up to so many pages from where it stands.  *end: there is no more. */
-static int walk(struct reconcile *r, int pages, bool *end)
+/* Up to so many pages from where it stands, as far as there is room. */
+static int gather(struct reconcile *r, size_t pages, bool *end)
 {
+	r->count = 0;
+	words_clear(r->words);
 	*end = false;
-	for (int i = 0; i < pages && !*end; i++) {
+	for (size_t i = 0; i < pages && r->count + PAGE <= BATCH && !*end;
+	     i++) {
 		if (!r->run->go_on(r->run)) {
 			return 0;
 		}
-		if (read_tools(r) != 0 || link_page(r) != 0) {
+		if (read_tools(r) != 0) {
 			return -1;
 		}
 		if (r->failed) {
 			return bursar_fail(r->err, ENOMEM, "out of memory");
 		}
 		*end = r->seen < PAGE;
+	}
+	return 0;
+}
+
+/* All that stands behind the place. */
+static int walk(struct reconcile *r)
+{
+	bool end = false;
+
+	while (!end && r->run->ended == JOB_OK) {
+		if (gather(r, SIZE_MAX, &end) != 0 ||
+		    (r->run->ended == JOB_OK && link_batch(r) != 0)) {
+			return -1;
+		}
 	}
 	return 0;
 }
@@ -304,8 +342,12 @@ static int sweep(struct reconcile *r)
 	r->at = (struct place){ INT64_MIN, INT64_MIN };
 	if (book_note_read(book, SWEPT_US, &r->at.us, r->err) != 0 ||
 	    book_note_read(book, SWEPT_ID, &r->at.id, r->err) != 0 ||
-	    walk(r, SWEEP_PAGES, &end) != 0) {
+	    gather(r, SWEEP_PAGES, &end) != 0 ||
+	    (r->run->ended == JOB_OK && link_batch(r) != 0)) {
 		return -1;
+	}
+	if (r->run->ended != JOB_OK) {
+		return 0;	/* they come again */
 	}
 	if (end) {
 		r->at = (struct place){ INT64_MIN, INT64_MIN };
@@ -347,7 +389,7 @@ static int forget(struct reconcile *r)
 {
 	size_t gone = GONE_ROWS;
 
-	for (int i = 0; i < RECENT_PAGES && gone == GONE_ROWS &&
+	for (int i = 0; i < FORGET_PAGES && gone == GONE_ROWS &&
 	     r->run->go_on(r->run); i++) {
 		if (forget_some(r, &gone) != 0) {
 			return -1;
@@ -358,10 +400,8 @@ static int forget(struct reconcile *r)
 
 static int reconcile(struct reconcile *r)
 {
-	bool end;
-
 	r->at = (struct place){ r->now - HOUR_US, INT64_MIN };
-	if (walk(r, RECENT_PAGES, &end) != 0) {
+	if (walk(r) != 0) {
 		return -1;
 	}
 	if (r->run->ended == JOB_OK && sweep(r) != 0) {
@@ -388,7 +428,7 @@ enum job_result job_reconcile(struct job_run *run, struct bursar_error *err)
 	}
 	run->did = r->linked > 0;
 	snprintf(run->note, sizeof(run->note), "linked=%" PRIu64 " waiting=%"
-	         PRIu64, r->linked, r->waiting);
+	         PRIu64 " read=%" PRIu64, r->linked, r->waiting, r->read);
 out:
 	if (r != NULL) {
 		words_destroy(r->words);
