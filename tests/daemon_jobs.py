@@ -19,7 +19,7 @@ from real import ask, change  # noqa: E402
 
 real.SOURCE = "file"
 DAY = 86400
-NO = 3
+USAGE, NO = 2, 3
 NEVER = {"purge": 0, "facts": 0, "reconcile": 0, "rollup": 0, "lease": "3s"}
 
 
@@ -254,6 +254,14 @@ def a_job_that_is_off_is_not_run(ground):
     check("bodies=3" in ground.bursar("jobs", "run", "purge"),
           "by hand it runs")
     equal(ground.count("prompt"), 0, "they are gone")
+    said = ground.bursar("jobs", env={"COLUMNS": "80"})
+    check("\n  purge of sink 'ledger': bodies=3" in said,
+          "what it did stands below the table", said)
+    equal(jobs(ground, "purge")["note"][:8], "bodies=3", "and in JSON")
+    check("did you mean 'purge'?" in
+          ground.bursar("jobs", "run", "puurge", status=USAGE), "a slip")
+    check("there is no job 'other': see `bursar jobs`" in
+          ground.bursar("jobs", "run", "other", status=USAGE), "no job")
     process.stop()
 
 
@@ -272,16 +280,19 @@ def summary(ground, *more):
 
 def closed(ground):
     return number(ground, "SELECT count(*) FROM rollup_closed "
-                  "WHERE summed = 1")
+                  "WHERE summed = 2")
 
 
 def days_are_summed_up(ground):
     store(ground, old_facts(0, 200) + old_facts(1000, 200, days=18))
     before = summary(ground)
+    check(jobs(ground, "rollup")["open_days"] >= 18, "all of them are open")
     configure(ground, {"rollup": "300ms"})
     process = ground.follow()
     wait_for(lambda: closed(ground) >= 18, "days are closed")
     equal(summary(ground), before, "the report says what it said")
+    wait_for(lambda: jobs(ground, "rollup")["open_days"] == 0,
+             "none is open")
     change(ground, "UPDATE rollup_days SET request_count = request_count * 2")
     check(summary(ground) != before, "and is made of days")
     out = ground.bursar("verify", status=NO)

@@ -12,6 +12,8 @@
 
 #include <check.h>
 
+#include "base/metrics.h"
+#include "book/days.h"
 #include "book/purge.h"
 #include "book/verify.h"
 #include "common/columns.h"
@@ -21,7 +23,6 @@
 #include "jobs/runner.h"
 #include "jobs/schedule.h"
 #include "ledger.h"
-#include "base/metrics.h"
 
 #define DAY    COLUMNS_DAY_US
 #define MINUTE INT64_C(60000000)
@@ -526,6 +527,30 @@ START_TEST(the_lag_is_that_of_what_should_be_gone)
 }
 END_TEST
 
+static int64_t open_days(void)
+{
+	int64_t days = -1;
+
+	must(days_open(&book, now, &days, &err));
+	return days;
+}
+
+START_TEST(the_lag_of_sums_is_the_days_that_are_over_and_not_summed)
+{
+	ck_assert_int_eq(open_days(), 0);
+	ledger_put(&book, ledger_record("metering", "today", now));
+	ck_assert_int_eq(open_days(), 0);
+	ledger_put(&book, ledger_record("metering", "a", now - 3 * DAY));
+	ck_assert_int_eq(open_days(), 3);
+	ledger_sum_days(&book);
+	ck_assert_int_eq(open_days(), 0);
+	ledger_put(&book, ledger_record("metering", "late", now - 2 * DAY));
+	ck_assert_int_eq(open_days(), 1);
+	ledger_run(&book, "UPDATE rollup_closed SET summed = 0");
+	ck_assert_int_eq(open_days(), 3);
+}
+END_TEST
+
 /* --- reconciliation ------------------------------------------------------- */
 
 static void put_ref(const char *kind, const char *id, int64_t at,
@@ -924,6 +949,7 @@ static Suite *suite(void)
 	tcase_add_test(t, what_was_released_lately_is_no_sign_of_a_wrong_clock);
 	tcase_add_test(t, the_journal_tells_of_each_change_and_is_only_added_to);
 	tcase_add_test(t, the_lag_is_that_of_what_should_be_gone);
+	tcase_add_test(t, the_lag_of_sums_is_the_days_that_are_over_and_not_summed);
 	tcase_add_test(t, a_tool_call_finds_its_prompt_whichever_came_first);
 	tcase_add_test(t, a_prompt_that_is_ten_minutes_late_gets_all_its_tool_calls);
 	tcase_add_test(t, the_surest_link_wins_and_then_the_nearest);

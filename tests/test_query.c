@@ -14,6 +14,7 @@
 
 #include <check.h>
 
+#include "book/budget.h"
 #include "book/priced.h"
 #include "book/query.h"
 #include "common/columns.h"
@@ -149,7 +150,7 @@ static void setup(void)
 static int64_t closed(void)
 {
 	return ledger_ask(&book, "SELECT count(*) FROM rollup_closed "
-	                  "WHERE summed = 1");
+	                  "WHERE summed = 2");
 }
 
 /* Days are summed up before the last records come; some are open again. */
@@ -864,8 +865,45 @@ START_TEST(a_day_is_summed_up_until_something_is_added_to_it)
 }
 END_TEST
 
+static const struct bursar_sink_ops *real_ops;
+static size_t statements;
+
+static enum bursar_verdict count_sql(struct bursar_sink *sink,
+                                     const char *statement,
+                                     const struct bursar_cell *parameters,
+                                     size_t count, bursar_row_fn *row,
+                                     void *context, struct bursar_error *why)
+{
+	statements++;
+	return real_ops->sql(sink, statement, parameters, count, row, context,
+	                     why);
+}
+
+/* Each is a way to a server and back. */
+START_TEST(a_budget_takes_two_statements_where_days_are_summed_up)
+{
+	const struct budget budget = {
+		.id = "x", .field = "provider", .value = "openai",
+		.since = "2025-01-01", .until = "2099-01-01",
+	};
+	struct bursar_sink_ops counting = *book.ops;
+	struct budget_state state;
+
+	real_ops = book.ops;
+	counting.sql = count_sql;
+	book.ops = &counting;
+	book.named_known = false;	/* as in a command of its own */
+	statements = 0;
+	ck_assert_msg(budget_ask(&book, &budget, START, false, &state,
+	                         &err) == 0, "%s", err.text);
+	ck_assert_uint_eq(statements, 2);
+	ck_assert_uint_gt(book.run_count, 0);
+	book.ops = real_ops;
+}
+END_TEST
+
 #define OF_CLOSED_DAYS "FROM metering_records WHERE cost_nano > 0 AND id / " \
-	"1099511627776 / 96 IN (SELECT day FROM rollup_closed WHERE summed = 1)"
+	"1099511627776 / 96 IN (SELECT day FROM rollup_closed WHERE summed = 2)"
 
 START_TEST(a_correction_opens_its_day)
 {
@@ -911,7 +949,7 @@ START_TEST(a_day_with_absurd_numbers_is_summed_up_to_their_end)
 	}
 	ledger_sum_days(&book);
 	ck_assert_int_eq(ledger_ask(&book, "SELECT count(*) FROM rollup_days d "
-		"JOIN rollup_closed c ON c.day = d.day AND c.summed = 1 "
+		"JOIN rollup_closed c ON c.day = d.day AND c.summed = 2 "
 		"WHERE d.provider = 'absurd' AND d.dimension = 'all' "
 		"AND d.input_tokens = 9223372036854775807"), 1);
 	ask_engine(&query);
@@ -931,7 +969,7 @@ START_TEST(a_day_that_is_open_is_never_answered_from_its_sum)
 	ck_assert_int_ne(requests_of_all_days(), before);
 	ledger_run(&book, "UPDATE rollup_closed SET summed = 0 WHERE day = "
 	           "(SELECT min(day) + 4 FROM rollup_closed)");
-	ledger_run(&book, "DELETE FROM rollup_closed WHERE summed = 1");
+	ledger_run(&book, "DELETE FROM rollup_closed WHERE summed = 2");
 	ck_assert_int_eq(requests_of_all_days(), before);
 }
 END_TEST
@@ -1152,6 +1190,8 @@ static Suite *suite(void)
 	tcase_add_test(days, windows_that_touch_add_up);
 	tcase_add_test(days, a_day_is_summed_up_until_something_is_added_to_it);
 	tcase_add_test(days, a_correction_opens_its_day);
+	tcase_add_test(days,
+	               a_budget_takes_two_statements_where_days_are_summed_up);
 	tcase_add_test(days,
 	               a_day_with_absurd_numbers_is_summed_up_to_their_end);
 	tcase_add_test(days, a_day_that_is_open_is_never_answered_from_its_sum);

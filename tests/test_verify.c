@@ -254,6 +254,84 @@ START_TEST(finds_a_day_that_is_not_the_sum_of_its_cells)
 }
 END_TEST
 
+/* More cells than are compared at once, of many values and of one; their facts
+ * are purged. */
+static void put_many_cells(void)
+{
+	ledger_run(&book,
+		"INSERT INTO rollup_cells (dimension, value, cell, provider, "
+		"model_id, request_count) WITH RECURSIVE n(i) AS (SELECT 0 "
+		"UNION ALL SELECT i + 1 FROM n WHERE i < 14399) "
+		"SELECT d.column1, CASE d.column1 WHEN 'all' THEN '' ELSE "
+		"'w' || (i * 7 % 14400) END, i, 'p' || p.column1, '', 1 "
+		"FROM n, (VALUES ('all'), ('worker')) d, "
+		"(VALUES (1), (2), (3), (4)) p");
+	ledger_run(&book,
+		"INSERT INTO rollup_days (dimension, value, day, provider, "
+		"model_id, request_count) SELECT dimension, value, cell / 96, "
+		"provider, model_id, SUM(request_count) FROM rollup_cells "
+		"WHERE cell < 14400 GROUP BY 1, 2, 3, 4, 5");
+	ledger_run(&book, "INSERT INTO rollup_closed SELECT DISTINCT day, 1, 2 "
+	           "FROM rollup_days");
+	ck_assert_int_eq(book_note_write(&book, BOOK_FACTS_PURGED,
+	                                 150 * COLUMNS_DAY_US, &err), 0);
+}
+
+START_TEST(days_are_compared_piece_by_piece)
+{
+	put_many_cells();
+	verify();
+	ck_assert_str_eq(said, "");
+	ck_assert_uint_eq(counts.days, 150);
+
+	ledger_run(&book, "UPDATE rollup_days SET request_count = 5 WHERE "
+	           "dimension = 'worker' AND provider = 'p2' AND day % 30 = 7");
+	ledger_run(&book, "DELETE FROM rollup_days WHERE dimension = 'all' "
+	           "AND provider = 'p4'");
+	ledger_run(&book, "UPDATE rollup_days SET day = 150 WHERE "
+	           "dimension = 'all' AND day = 149 AND provider = 'p1'");
+	verify();
+	ck_assert_uint_eq(counts.places, 5 * 96 + 150 + 1);
+}
+END_TEST
+
+START_TEST(a_day_of_absurd_sums_is_compared_as_well)
+{
+	for (int i = 0; i < 3; i++) {
+		char id[24];
+
+		snprintf(id, sizeof(id), "absurd-%d", i);
+		struct bursar_record *record = ledger_record("metering", id,
+			START + i * COLUMNS_CELL_US);
+		ledger_text(record, "provider", "absurd");
+		ledger_number(record, "input_tokens", INT64_MAX);
+		ledger_put(&book, record);
+	}
+	ledger_sum_days(&book);
+	verify();
+	ck_assert_str_eq(said, "");
+
+	ledger_run(&book, "UPDATE rollup_days SET request_count = "
+	           "request_count + 1 WHERE dimension = 'all' AND "
+	           "provider = 'absurd'");
+	verify();
+	assert_said("absurd/ request_count 4 3");
+	ck_assert_uint_eq(counts.places, 1);
+}
+END_TEST
+
+START_TEST(a_day_that_cannot_be_asked_for_is_not_called_sound)
+{
+	const struct verify_report report = { .place = note };
+
+	ledger_sum_days(&book);
+	ledger_run(&book, "DROP TABLE rollup_days");
+	ck_assert_int_eq(verify_run(&book, &report, &counts, &err), -1);
+	ck_assert_ptr_nonnull(strstr(err.text, "rollup_days"));
+	ck_assert_uint_eq(counts.days, 0);
+}
+END_TEST
+
 START_TEST(finds_a_dimension_that_does_not_exist)
 {
 	ledger_run(&book, "INSERT INTO rollup_cells (dimension, value, cell, "
@@ -497,6 +575,10 @@ static Suite *suite(void)
 	tcase_add_test(verify_case,
 	               finds_a_cell_without_facts_and_facts_without_a_cell);
 	tcase_add_test(verify_case, finds_a_day_that_is_not_the_sum_of_its_cells);
+	tcase_add_test(verify_case, days_are_compared_piece_by_piece);
+	tcase_add_test(verify_case, a_day_of_absurd_sums_is_compared_as_well);
+	tcase_add_test(verify_case,
+	               a_day_that_cannot_be_asked_for_is_not_called_sound);
 	tcase_add_test(verify_case, finds_a_dimension_that_does_not_exist);
 	tcase_add_test(verify_case, finds_a_fact_in_the_wrong_quarter_hour);
 	tcase_add_test(verify_case, finds_a_key_that_is_missing);

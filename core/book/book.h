@@ -19,6 +19,14 @@
 #include "common/rollup.h"
 #include "plugin/instance.h"
 
+/* Days [first, last), all of them closed when it was looked: book/days.h. */
+struct days_run {
+	int64_t first;
+	int64_t last;
+};
+
+#define DAYS_RUNS 3
+
 struct book {
 	const char *name;	/* of the sink, as the configuration has it */
 	const struct bursar_sink_ops *ops;
@@ -26,8 +34,13 @@ struct book {
 	struct instance *instance;	/* NULL: the sink is somebody else's */
 	/* See book/named.h. */
 	struct rollup_tag tags[ROLLUP_MAX_TAGS];
-	size_t tag_count;
-	bool   tags_known;
+	size_t  tag_count;
+	int64_t purged_us;	/* facts before it are gone; INT64_MIN: none */
+	bool    named_known;	/* tags and purged_us were read */
+	/* See book/days.h. */
+	struct days_run looked;	/* runs[] has what is closed of these */
+	struct days_run runs[DAYS_RUNS];
+	size_t  run_count;
 };
 
 /*

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "book/budget.h"
-#include "book/named.h"
+#include "book/days.h"
 #include "book/window.h"
 
 #define DAY_US INT64_C(86400000000)
@@ -87,14 +87,13 @@ static int note_purged(struct book *book, const struct budget *budget,
 		.filters = { { budget->field, budget->value } },
 		.filter_count = 1,
 	};
-	int64_t purged = INT64_MIN;
 
-	if (book_note_read(book, BOOK_FACTS_PURGED, &purged, err) != 0 ||
-	    named_read(book, err) != 0) {
+	if (days_look(book, state->window.since, state->window.until,
+	              err) != 0) {
 		return -1;
 	}
-	state->incomplete = purged != INT64_MIN &&
-	                    query_reads_before(book, &query, purged);
+	state->incomplete = book->purged_us != INT64_MIN &&
+		query_reads_before(book, &query, book->purged_us);
 	return 0;
 }
 

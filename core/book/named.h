@@ -20,9 +20,23 @@ enum bursar_verdict named_note(const struct bursar_sink_ops *ops,
                                size_t count, int64_t now_us,
                                struct bursar_error *err);
 
-/* Reads those of the book, once; later ones answer from what was read.  -1 with
- * *err filled. */
+/*
+ * Takes a name back, in the name of `who`: the journal says so (`tag-forgotten`),
+ * nobody feeds it any more, and its sums go, some at a time; the records and
+ * their tags stay.  *known: it was named; *sums: how many went.  -1 with *err
+ * filled: to be done once more.  Takes two seconds, in which those who write
+ * come to know of it.
+ */
+int named_forget(struct book *book, const char *key, const char *who,
+                 int64_t now_us, bool *known, uint64_t *sums,
+                 struct bursar_error *err);
+
+/* Reads those of the book, and since when it has no facts any more, once; later
+ * ones answer from what was read.  -1 with *err filled. */
 int named_read(struct book *book, struct bursar_error *err);
+/* The same, and which of the days [first, last) are closed: days_look(). */
+int named_look(struct book *book, int64_t first, int64_t last,
+               struct bursar_error *err);
 
 /* The dimension "tag:KEY" of what was read, or NULL. */
 const struct rollup_tag *named_find(const struct book *book, const char *name);

@@ -235,9 +235,7 @@ static void plan_days(struct plan *plan, struct book *book)
 	if (plan->dimension == NULL) {
 		return;
 	}
-	/* Days are summed up by the dimensions that every ledger has. */
-	if (plan->dimension != &plan->tag &&
-	    query->period_count <= MAX_DAY_PERIODS && !divides_days(query)) {
+	if (query->period_count <= MAX_DAY_PERIODS && !divides_days(query)) {
 		plan->run_count = days_find(book, plan->first, plan->last,
 		                            plan->runs);
 	}

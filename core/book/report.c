@@ -8,7 +8,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "book/named.h"
+#include "book/days.h"
 #include "book/report.h"
 
 /* --- what was asked for -------------------------------------------------- */
@@ -224,15 +224,14 @@ static void note_unpriced(struct report_run *run, const struct lines *lines)
 int report_note_purged(struct report_run *run, const struct query *query)
 {
 	struct bursar_error err = { 0 };
-	int64_t purged = INT64_MIN;
 
-	if (book_note_read(run->book, BOOK_FACTS_PURGED, &purged, &err) != 0 ||
-	    named_read(run->book, &err) != 0) {
+	if (days_look(run->book, query->window.since, query->window.until,
+	              &err) != 0) {
 		return cli_fail(run->cli, "%s", err.text);
 	}
-	if (purged != INT64_MIN &&
-	    query_reads_before(run->book, query, purged)) {
-		run->incomplete_before = purged;
+	if (run->book->purged_us != INT64_MIN &&
+	    query_reads_before(run->book, query, run->book->purged_us)) {
+		run->incomplete_before = run->book->purged_us;
 	}
 	return CLI_OK;
 }

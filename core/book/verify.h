@@ -56,7 +56,7 @@ struct verify_counts {
 	uint64_t bodies;	/* records with bodies: hashes */
 	uint64_t keys;		/* that were looked for */
 	uint64_t cells;		/* compared */
-	uint64_t days;		/* compared with their cells */
+	uint64_t days;		/* compared with their cells, all or none */
 	uint64_t closed;	/* cells before the purge mark, not compared */
 	int64_t  closed_us;	/* the purge mark; INT64_MIN: none */
 	int64_t  stored_keys;	/* in all */

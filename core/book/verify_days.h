@@ -13,9 +13,10 @@ typedef bool verify_days_fn(void *context, const struct verify_place *place);
 
 /*
  * Looks at each day that is closed (days.h) and hands on each sum that differs,
- * as VERIFY_DAY.  One statement sees a day and its cells as of one moment; sums
- * that pass 63 bits, and so stand at their end, are not compared.  *compared
- * counts days.  0, or -1 with *err filled.
+ * as VERIFY_DAY.  One statement sees some ten thousand cells and the sums of
+ * their days as of one moment; sums that pass 63 bits on both sides, and so
+ * stand at their end, are alike.  *compared is the number of days, set where
+ * all of them were looked at to the end.  0, or -1 with *err filled.
  */
 int verify_days(struct book *book, verify_days_fn *differs, void *context,
                 uint64_t *compared, struct bursar_error *err);

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 
 #include "book/days.h"
+#include "book/named.h"
 #include "book/query.h"
 #include "book/words.h"
 #include "common/columns.h"
@@ -73,7 +74,9 @@ static int find_days(struct summing *s)
 	struct window extent;
 	int64_t now;
 
-	if (lease_now(book, &now, s->err) != 0 ||
+	/* A tag that is named from now on is fed from a later day on. */
+	if (named_read(book, s->err) != 0 ||
+	    lease_now(book, &now, s->err) != 0 ||
 	    query_extent(book, &extent, s->err) != 0) {
 		return -1;
 	}
@@ -90,7 +93,8 @@ static int find_days(struct summing *s)
 		return bursar_fail(s->err, ENOMEM, "out of memory");
 	}
 	return book_run(book, "SELECT day FROM rollup_closed "
-	                "WHERE summed = 1", NULL, 0, take_closed, s, s->err);
+	                "WHERE summed = " DAYS_SUMMED, NULL, 0, take_closed, s,
+	                s->err);
 }
 
 static int add_range(struct summing *s, const char *dimension,
@@ -184,9 +188,16 @@ static int divide(struct summing *s, const char *dimension)
 
 static int find_ranges(struct summing *s)
 {
+	const struct book *book = s->run->book;
+
 	for (const struct rollup_dimension *d = rollup_dimensions;
 	     d->name != NULL; d++) {
 		if (divide(s, d->name) != 0) {
+			return -1;
+		}
+	}
+	for (size_t i = 0; i < book->tag_count; i++) {
+		if (divide(s, book->tags[i].name) != 0) {
 			return -1;
 		}
 	}
@@ -313,7 +324,8 @@ static int end_day(struct summing *s, int64_t day)
 	bool known;
 
 	book_begin(&st);
-	book_add(&st, "UPDATE rollup_closed SET summed = 1 WHERE day = ");
+	book_add(&st, "UPDATE rollup_closed SET summed = " DAYS_SUMMED
+	         " WHERE day = ");
 	book_add_value(&st, book_int(day));
 	book_add(&st, " AND fence = ");
 	book_add_value(&st, book_int(s->run->lease->fence));

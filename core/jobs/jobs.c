@@ -19,6 +19,7 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
+#include "book/days.h"
 #include "book/purge.h"
 #include "jobs/jobs.h"
 #include "jobs/runner.h"
@@ -38,6 +39,7 @@ struct entry {
 	struct metric *good;
 	struct metric *lag;		/* of purge */
 	struct metric *waiting;		/* of purge and facts */
+	struct metric *open_days;	/* of rollup */
 };
 
 struct jobs {
@@ -78,6 +80,11 @@ static void make_figures(struct entry *entry)
 			"been due, of days that are over.", false, "sink",
 			entry->sink, NULL);
 	}
+	if (entry->job->run == job_rollup) {
+		entry->open_days = metrics_get("bursar_rollup_unsummed",
+			"Days (UTC) that are over and not summed up.", false,
+			"sink", entry->sink, NULL);
+	}
 }
 
 /* What holds whoever runs the job. */
@@ -85,7 +92,7 @@ static void tell_state(const struct entry *entry, struct book *book)
 {
 	struct bursar_error err = { 0 };
 	struct job_status status;
-	int64_t due;
+	int64_t due, days;
 
 	if (runner_status(book, entry->job->name, &status, &err) == 0) {
 		metric_set(entry->good, status.good_us / 1000000);
@@ -97,6 +104,10 @@ static void tell_state(const struct entry *entry, struct book *book)
 	const int64_t now = clock_wall_us();
 	if (entry->lag != NULL && purge_oldest(book, now, &due, &err) == 0) {
 		metric_set(entry->lag, due < now ? (now - due) / 1000000 : 0);
+	}
+	if (entry->open_days != NULL &&
+	    days_open(book, now, &days, &err) == 0) {
+		metric_set(entry->open_days, days);
 	}
 }
 
