@@ -5,6 +5,7 @@ bin_PROGRAMS += tests/bursar-conformance
 tests_bursar_conformance_CPPFLAGS = $(core_cppflags)
 tests_bursar_conformance_SOURCES = \
 	tests/conformance/check_crypto.c \
+	tests/conformance/check_fading.c \
 	tests/conformance/check_format.c \
 	tests/conformance/check_plugin.c \
 	tests/conformance/check_service.c \
@@ -27,12 +28,14 @@ tests_bursar_conformance_SOURCES = \
 	tests/conformance/records.c \
 	tests/conformance/records.h \
 	tests/conformance/relay.c \
-	tests/conformance/stand.c
+	tests/conformance/silent.h \
+	tests/conformance/stand.c \
+	tests/proxy.c tests/proxy.h
 tests_bursar_conformance_LDADD = \
 	common/libcolumns.la core/libcore.la
 
-
 dist_check_SCRIPTS += tests/conformance.sh tests/wrong_plugins.sh
-EXTRA_DIST += tests/conformance_http.py
+EXTRA_DIST += tests/conformance_http.py tests/conformance_peer.py \
+	tests/modules/source_caller.c
 EXTRA_tests_bursar_conformance_DEPENDENCIES = $(test_modules) \
 	tests/modules/service_clock.la

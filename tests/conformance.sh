@@ -49,8 +49,10 @@ keeps_postgres()
 	    -c \"SET client_min_messages = error\" \
 	    -c \"DROP SCHEMA IF EXISTS conformance CASCADE\" \
 	    -c \"CREATE SCHEMA conformance AUTHORIZATION bursar\""
+	port=${BURSAR_TEST_PG##*port=}
 	exec "$0" sink postgres -i "$empty" -o schema=conformance \
-	    -w "conninfo=host=127.0.0.1 port=@PORT@ dbname=a user=b" \
+	    -w "conninfo=$BURSAR_TEST_PG host=127.0.0.1 port=@PORT@" \
+	    -W "${port%% *}" -o network-timeout=5s -o statement-timeout=10s \
 	    -o "conninfo=$BURSAR_TEST_PG"' "$kit" "$work" >"$work/out" 2>&1
 	case $? in
 	0)	echo "sink postgres: $(tail -n 1 "$work/out")" ;;
@@ -87,13 +89,14 @@ queues()
 	broker=$top_builddir/tests/broker
 	password=${BURSAR_TEST_AMQP#*//*:}
 	password=${password%%@*}
+	port=${BURSAR_TEST_AMQP##*:}
 	export broker password
 	# shellcheck disable=SC2016
 	for type in '' --quorum; do
 		keeps source amqp -n 40 -s "$password" -o queue=@DIR@ \
 			-o "uri=amqp://bursar@${BURSAR_TEST_AMQP#*@}" \
 			-o 'password=${password}' \
-			-w "uri=amqp://bursar@@PEER@/" -i '{
+			-w "uri=amqp://bursar@@PEER@/" -W "${port%%/*}" -i '{
 			"$broker" "$BURSAR_TEST_AMQP" declare @DIR@ '"$type"'
 			{ '"$lines"'; } | "$broker" "$BURSAR_TEST_AMQP" \
 				publish @DIR@ - --confirm
@@ -118,11 +121,12 @@ vaults()
 		sleep 0.1
 		i=$((i + 1))
 	done
-	address=http://127.0.0.1:$(cat "$work/port")
+	port=$(cat "$work/port")
+	address=http://127.0.0.1:$port
 	for mode in secret transit; do
 		keeps crypto vault -s "$secret" -s "$token" -o mode=$mode \
 			-o "address=$address" -w address=http://@PEER@ \
-			-o key=audit \
+			-W "$port" -o key=audit \
 			-o token-file=@DIR@/token -i "cp -p $work/token @DIR@"
 	done
 	exec 9>&-
@@ -143,6 +147,7 @@ keeps source file -o 'path=@DIR@/*.jsonl' -o follow=true -n 80 \
 keeps source file -o 'path=@DIR@/*' -n 40 -i "{ $lines; } | gzip >@DIR@/a.gz"
 # Clients that send until they are answered.
 keeps source http -o listen=127.0.0.1:@FREE@ -n 40 \
+	-w listen=127.0.0.1:@PORT@ -W @FREE@ \
 	-i "$top_srcdir/tests/conformance_http.py @DIR@ @FREE@"
 keeps crypto none
 keeps crypto sodium

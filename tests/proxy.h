@@ -15,8 +15,11 @@
 
 struct proxy;
 
-/* Forwards to that port; asserts that it can. */
+/* Forwards to that port, which need not be taken yet; aborts where there is no
+ * network. */
 struct proxy *proxy_create(int port);
+/* The same at a port of the caller's, which is free; 0: any. */
+struct proxy *proxy_create_at(int port, int target);
 void proxy_destroy(struct proxy *proxy);
 
 /* The port to connect to. */

@@ -48,6 +48,18 @@ breaks()
 	sed -n 's/^#   found: /found: /p' "$work/out"
 }
 
+# --- descriptions ----------------------------------------------------------------
+
+loads='is loaded as the daemon loads it'
+breaks sink-shelf "$loads" \
+    's/{ NULL } };/{ (char *)1, BURSAR_TYPE_TEXT, "", "Nowhere." } };/'
+says out 'does its table of options end'
+breaks sink-shelf "$loads" 's/PLUGIN_DEFINE(sink_shelf,/PLUGIN_DEFINE(shelf,/'
+says out 'no BURSAR_PLUGIN_DEFINE(sink_shelf, ...)'
+breaks sink-shelf 'says why it cannot be opened' \
+    's/? BURSAR_CONFIG : BURSAR_RETRY/? BURSAR_REJECT : BURSAR_RETRY/'
+says out 'the verdict REJECT'
+
 # --- order and overlap of calls, and their threads -----------------------------
 
 breaks sink-shelf 'closes what was never opened' \
@@ -81,6 +93,53 @@ breaks source-lines 'bears a peer that says nothing' \
     's/fopen(source->path, "re")/fopen("\/dev\/null", "re")/' \
     's/^	(void)wake, (void)deadline, (void)err;.*/	bursar_fail(err, 1, "nobody");\n	return BURSAR_CONFIG;/'
 peer=
+
+# --- deadlines, with a peer that falls silent ------------------------------------
+
+# calls CHECK [EDIT]: runs that check on a source that talks with a server.
+calls()
+{
+	sed "${2:-}" "$top_srcdir/tests/modules/source_caller.c" \
+		>"$work/source_caller.c"
+	said="source_caller, edited: ${2:-not}"
+	[ -z "${2:-}" ] || ! cmp -s "$work/source_caller.c" \
+		"$top_srcdir/tests/modules/source_caller.c" ||
+		complain 'the edit finds its line'
+	# shellcheck disable=SC2046 # flags are words
+	"${CC:-cc}" -std=gnu11 -w -shared -fPIC -fvisibility=hidden \
+		$(pkg-config --cflags bursar) -o "$work/source_caller.so" \
+		"$work/source_caller.c" 2>"$work/err" || complain 'it is built'
+	BURSAR_PLUGIN_PATH=$work "$kit" source caller -n 40 -o port=1 \
+		-w port=@PORT@ -W "$(cat "$work/port")" -t "$1" \
+		>"$work/out" 2>"$work/err"
+}
+
+if command -v python3 >/dev/null; then
+	mkfifo "$work/peer"
+	python3 "$top_srcdir/tests/conformance_peer.py" <"$work/peer" \
+		>"$work/port" &
+	exec 9>"$work/peer"
+	i=0
+	while [ ! -s "$work/port" ] && [ $i -lt 300 ]; do
+		sleep 0.1
+		i=$((i + 1))
+	done
+	fades='bears a peer that falls silent'
+	calls "$fades" || complain "passes: $fades"
+	grep -q 'fell silent [4-6] times' "$work/out" ||
+		complain 'the peer does fall silent'
+	# Waits for the rest of a line, and for no first byte.
+	waits='s/MSG_DONTWAIT/MSG_WAITALL/'
+	calls 'bears a peer that says nothing' "$waits" ||
+		complain 'a peer that says nothing is another matter'
+	calls "$fades" "$waits" && complain "breaks: $fades"
+	says out 'read() came back after'
+	# A line that came in part is taken for settled.
+	calls "$fades" 's/settled = settled\[i\].token/& + (source->size > 0)/' &&
+		complain "breaks: $fades"
+	says out 'came in the end'
+	exec 9>&-
+fi
 
 # --- classification --------------------------------------------------------------
 

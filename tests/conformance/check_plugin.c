@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "kit.h"
+#include "records.h"
 
 #include "core/conf/setup.h"
 #include "core/plugin/module.h"
@@ -154,7 +155,7 @@ static void try_default(struct kit *kit, const struct bursar_option *option)
 	const int size = snprintf(text, sizeof(text), "%s: %s\n", option->name,
 	                          option->fallback);
 	struct conf *conf = conf_parse(text, (size_t)size, &findings);
-	struct options *options = options_create(conf, NULL, table, "it",
+	struct options *options = options_create(conf, NULL, table, NULL,
 	                                         kit->dir, &findings);
 	expect(findings.count == 0, "the default of '%s' is '%s': %s",
 	       option->name, option->fallback, findings.items[0].text);
@@ -259,7 +260,8 @@ static void try_hostile(struct kit *kit, const char *what)
 		kit_expect_error(&err, what);
 		expect(kit->kind != BURSAR_SINK || verdict == BURSAR_RETRY ||
 		       verdict == BURSAR_DOWN || verdict == BURSAR_CONFIG,
-		       "%s: open() failed with verdict %d", what, verdict);
+		       "%s: open() failed with the verdict %s", what,
+		       verdict_name(verdict));
 	}
 	stand_close(&stand, handle);
 	stand_finish(&stand);

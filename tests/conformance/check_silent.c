@@ -7,43 +7,29 @@
  */
 #include "config.h"
 
-#include <stdlib.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-#include <bursar/crypto.h>
-
 #include "intake.h"
+#include "silent.h"
 
-#define LATE_US  INT64_C(1000000)	/* after a deadline */
-#define WAIT_US  INT64_C(45000000)	/* where there is no deadline */
-
-/* The text with @PEER@ and @PORT@ replaced; never freed. */
-static char *with_peer(const char *text, unsigned port)
+void silent_give(struct kit *kit, unsigned port)
 {
-	char *out = calloc(1, strlen(text) + 64);
-	char peer[32];
-	char *at = out;
+	char number[16], peer[32];
+	const struct kit_word words[] = { { "@PEER@", peer },
+	                                  { "@PORT@", number } };
 
+	snprintf(number, sizeof(number), "%u", port);
 	snprintf(peer, sizeof(peer), "127.0.0.1:%u", port);
-	while (out != NULL && *text != '\0') {
-		const bool is_peer = strncmp(text, "@PEER@", 6) == 0;
-
-		if ((is_peer || strncmp(text, "@PORT@", 6) == 0) &&
-		    (size_t)(at - out) + 32 < strlen(text) + 64) {
-			const char *word = is_peer ? peer : peer + 10;
-
-			memcpy(at, word, strlen(word));
-			at += strlen(word);
-			text += 6;
-		} else {
-			*at++ = *text++;
-		}
-	}
-	return out;
+	/* Never freed. */
+	kit_give_only(kit, kit->silent_name,
+	              kit_replace(kit->silent_value, words));
 }
 
-static void expect_no_fault(enum bursar_verdict verdict, const char *call,
+void silent_expect_no_fault(enum bursar_verdict verdict, const char *call,
                             const struct bursar_error *err)
 {
 	expect(verdict == BURSAR_RETRY || verdict == BURSAR_DOWN,
@@ -53,11 +39,11 @@ static void expect_no_fault(enum bursar_verdict verdict, const char *call,
 	kit_expect_error(err, call);
 }
 
-static void expect_in_time(int64_t begun, int64_t limit, const char *call)
+void silent_expect_in_time(int64_t begun, int64_t limit_us, const char *call)
 {
 	const int64_t took = clock_mono_us() - begun;
 
-	expect(took < limit, "%s came back after %lld ms", call,
+	expect(took < limit_us, "%s came back after %lld ms", call,
 	       (long long)(took / 1000));
 }
 
@@ -89,9 +75,9 @@ static void source_bears(struct kit *kit, struct bursar_source *source)
 		const enum bursar_verdict verdict =
 			kit->plugin->ops.source->read(source, &batch, wake[0],
 			                              begun + waits[i], &err);
-		expect_in_time(begun, waits[i] + LATE_US, "read()");
+		silent_expect_in_time(begun, waits[i] + LATE_US, "read()");
 		if (verdict != BURSAR_DONE) {
-			expect_no_fault(verdict, "read()", &err);
+			silent_expect_no_fault(verdict, "read()", &err);
 		}
 		close(wake[0]);
 		close(wake[1]);
@@ -101,25 +87,69 @@ static void source_bears(struct kit *kit, struct bursar_source *source)
 	}
 }
 
-static void crypto_bears(struct kit *kit, struct bursar_crypto *crypto)
+enum bursar_verdict silent_unseal(const struct bursar_crypto_ops *ops,
+                                  struct bursar_crypto *crypto,
+                                  struct bursar_error *err)
 {
-	const struct bursar_crypto_ops *ops = kit->plugin->ops.crypto;
 	struct bursar_message message = {
 		.body = { "c2VhbGVk", 8 },
 		.content_encoding = { ops->encodings[0],
 		                      strlen(ops->encodings[0]) },
 	};
 	struct bursar_sealed item = { .message = &message };
-	struct bursar_error err = { 0 };
 	struct guard_arena arena;
 
 	guard_arena_init(&arena);
 	const int64_t begun = clock_mono_us();
 	const enum bursar_verdict verdict = ops->unseal(crypto, &item, 1,
-	                                                &arena.arena, &err);
-	expect_in_time(begun, WAIT_US, "unseal()");
-	expect_no_fault(verdict, "unseal()", &err);
+	                                                &arena.arena, err);
+	silent_expect_in_time(begun, WAIT_US, "unseal()");
 	guard_arena_clear(&arena);
+	return verdict;
+}
+
+static void crypto_bears(struct kit *kit, struct bursar_crypto *crypto)
+{
+	struct bursar_error err = { 0 };
+	const enum bursar_verdict verdict =
+		silent_unseal(kit->plugin->ops.crypto, crypto, &err);
+
+	silent_expect_no_fault(verdict, "unseal()", &err);
+}
+
+/* One who comes to the plugin, which listens by then. */
+static int visit(unsigned port)
+{
+	const struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || connect(fd, (const struct sockaddr *)&address,
+	                      sizeof(address)) != 0) {
+		kit_broken("a connection to the plugin");
+	}
+	return fd;
+}
+
+/* With an instance, or the reason why there is none. */
+static void bears(struct kit *kit, void *handle, enum bursar_verdict verdict,
+                  const struct bursar_error *err)
+{
+	if (handle == NULL) {
+		expect(kit->kind == BURSAR_SINK || kit->kind == BURSAR_SERVICE,
+		       "open() failed: %s", err->text);
+		silent_expect_no_fault(kit->kind == BURSAR_SINK ? verdict :
+		                       BURSAR_RETRY, "open()", err);
+	} else if (kit->kind == BURSAR_SOURCE) {
+		source_bears(kit, handle);
+	} else if (kit->kind == BURSAR_CRYPTO) {
+		crypto_bears(kit, handle);
+	} else {
+		expect(kit->kind != BURSAR_SINK, "open() did not look at its "
+		       "peer");
+	}
 }
 
 static void bears_silence(struct kit *kit)
@@ -128,37 +158,32 @@ static void bears_silence(struct kit *kit)
 	enum bursar_verdict verdict;
 	struct bursar_error err = { 0 };
 	struct stand stand;
-	int fd;
+	int fd = -1;
 
 	if (kit->silent_name == NULL) {
 		kit_skip("-w names no option with its peer");
 	}
-	kit_give_only(&other, kit->silent_name,
-	              with_peer(kit->silent_value, kit_listen(&fd)));
+	const unsigned port = kit->peer_comes ? kit_free_port()
+	                                      : kit_listen(&fd);
+	silent_give(&other, port);
 	stand_init(&stand, &other, INSTANCE_RUN);
 	const int64_t begun = clock_mono_us();
 	void *handle = stand_open(&stand, &verdict, &err);
-	expect_in_time(begun, WAIT_US, "open()");
-	if (handle == NULL) {
-		expect(kit->kind == BURSAR_SINK || kit->kind == BURSAR_SERVICE,
-		       "open() failed: %s", err.text);
-		expect_no_fault(kit->kind == BURSAR_SINK ? verdict :
-		                BURSAR_RETRY, "open()", &err);
-	} else if (kit->kind == BURSAR_SOURCE) {
-		source_bears(&other, handle);
-	} else if (kit->kind == BURSAR_CRYPTO) {
-		crypto_bears(&other, handle);
-	} else {
-		expect(kit->kind != BURSAR_SINK, "open() did not look at its "
-		       "peer");
+	silent_expect_in_time(begun, WAIT_US, "open()");
+	if (handle != NULL && kit->peer_comes) {
+		bears(&other, handle, verdict, &err);
+		fd = visit(port);
 	}
+	bears(&other, handle, verdict, &err);
 	const int64_t closing = clock_mono_us();
 	if (handle != NULL) {
 		stand_close(&stand, handle);
 	}
-	expect_in_time(closing, WAIT_US, "close()");
+	silent_expect_in_time(closing, WAIT_US, "close()");
 	stand_finish(&stand);
-	close(fd);
+	if (fd >= 0) {
+		close(fd);
+	}
 }
 
 const struct kit_check silent_checks[] = {

@@ -5,8 +5,6 @@
 
 #include <pthread.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "kit.h"
 
@@ -33,22 +31,6 @@ static void *work_in_thread(void *kit)
 {
 	work(kit);
 	return NULL;
-}
-
-/* The same in a folder below. */
-static struct kit beside(const struct kit *kit)
-{
-	struct kit other = *kit;
-	char state[PATH_MAX + 10];
-
-	if (snprintf(other.dir, sizeof(other.dir), "%s/beside", kit->dir) >=
-	    (int)sizeof(other.dir) || mkdir(other.dir, 0700) != 0) {
-		kit_broken(other.dir);
-	}
-	snprintf(state, sizeof(state), "%s/state", other.dir);
-	mkdir(state, 0700);
-	other.port = kit_free_port();
-	return other;
 }
 
 /* What is read from, or listened at, can be had once. */
@@ -92,7 +74,7 @@ static void needs_room_for_two(struct kit *first, struct kit *second)
 
 static void works_beside_another(struct kit *kit)
 {
-	struct kit other = beside(kit);
+	struct kit other = kit_beside(kit, "beside");
 	pthread_t threads[2];
 
 	needs_two_places(kit);

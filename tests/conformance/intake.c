@@ -173,24 +173,34 @@ void intake_close(struct intake *in)
 	close(in->wake);
 }
 
+enum bursar_verdict intake_ask(struct intake *in, int64_t ms,
+                               struct bursar_error *err)
+{
+	*err = (struct bursar_error){ 0 };
+	in->added = 0;
+	in->batch = (struct bursar_batch){
+		.add = add, .room = in->room, .max_message = in->max_message,
+	};
+	const enum bursar_verdict verdict =
+		in->ops->read(in->source, &in->batch, in->wake,
+		              clock_mono_us() + ms * 1000, err);
+	if (verdict != BURSAR_DONE) {
+		kit_expect_error(err, "read()");
+	}
+	return verdict;
+}
+
 size_t intake_read(struct intake *in, int64_t ms)
 {
 	enum bursar_verdict verdict = BURSAR_RETRY;
 	struct bursar_error err = { 0 };
+	size_t added = 0;
 
-	in->added = 0;
 	for (int i = 0; i < 20 && verdict == BURSAR_RETRY; i++) {
-		err = (struct bursar_error){ 0 };
-		in->batch = (struct bursar_batch){
-			.add = add, .room = in->room,
-			.max_message = in->max_message,
-		};
-		verdict = in->ops->read(in->source, &in->batch, in->wake,
-		                        clock_mono_us() + ms * 1000, &err);
-		if (verdict != BURSAR_DONE) {
-			kit_expect_error(&err, "read()");
-		}
+		verdict = intake_ask(in, ms, &err);
+		added += in->added;
 	}
+	in->added = added;
 	expect(verdict == BURSAR_DONE, "read() says %d: %s", verdict,
 	       err.text);
 	expect(!in->ended || in->added == 0,
@@ -223,15 +233,15 @@ void intake_expect_all(struct intake *in)
 	       "%zu messages came, not %zu", in->count, in->kit->messages);
 }
 
-void intake_settle(struct intake *in, size_t from, size_t to,
-                   enum bursar_outcome outcome)
+enum bursar_verdict intake_tell(struct intake *in, size_t from, size_t to,
+                                enum bursar_outcome outcome,
+                                struct bursar_error *err)
 {
 	struct bursar_settled *settled = calloc(to - from + 1,
 	                                        sizeof(*settled));
 	const bool refused = outcome == BURSAR_REFUSED ||
 	                     outcome == BURSAR_CONFLICT;
 	enum bursar_verdict verdict = BURSAR_RETRY;
-	struct bursar_error err = { 0 };
 
 	if (settled == NULL) {
 		kit_broken("malloc");
@@ -244,20 +254,31 @@ void intake_settle(struct intake *in, size_t from, size_t to,
 			.message = refused || outcome == BURSAR_RETURNED
 			           ? &in->items[i].message : NULL,
 		};
-		in->items[i].settled = true;
 	}
-	const int64_t begun = clock_mono_us();
 	for (int i = 0; i < 20 && verdict == BURSAR_RETRY; i++) {
-		err = (struct bursar_error){ 0 };
-		verdict = in->ops->settle(in->source, settled, to - from,
-		                          &err);
+		*err = (struct bursar_error){ 0 };
+		verdict = in->ops->settle(in->source, settled, to - from, err);
 	}
+	for (size_t i = from; i < to; i++) {
+		in->items[i].settled = verdict == BURSAR_DONE;
+	}
+	free(settled);
+	return verdict;
+}
+
+void intake_settle(struct intake *in, size_t from, size_t to,
+                   enum bursar_outcome outcome)
+{
+	struct bursar_error err;
+	const int64_t begun = clock_mono_us();
+	const enum bursar_verdict verdict =
+		intake_tell(in, from, to, outcome, &err);
+
 	expect(verdict == BURSAR_DONE, "settle() says %d: %s", verdict,
 	       err.text);
 	expect(clock_mono_us() - begun < 1250000,
 	       "settle() took %lld ms",
 	       (long long)(clock_mono_us() - begun) / 1000);
-	free(settled);
 }
 
 void intake_forget(struct intake *in)

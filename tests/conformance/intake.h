@@ -46,6 +46,11 @@ void intake_close(struct intake *in);
  * other than DONE ends the check, but RETRY, which is tried again. */
 size_t intake_read(struct intake *in, int64_t ms);
 
+/* The same, and any verdict comes back, with *err filled where it is not DONE.
+ * in->added: how many came. */
+enum bursar_verdict intake_ask(struct intake *in, int64_t ms,
+                               struct bursar_error *err);
+
 /* Reads until the source has ended, or nothing came for a while and as many as
  * were to come are there; at most `limit` messages. */
 void intake_read_all(struct intake *in, size_t limit);
@@ -56,6 +61,11 @@ void intake_expect_all(struct intake *in);
 /* Settles items [from, to). */
 void intake_settle(struct intake *in, size_t from, size_t to,
                    enum bursar_outcome outcome);
+
+/* The same, and any verdict comes back; settled are those where it is DONE. */
+enum bursar_verdict intake_tell(struct intake *in, size_t from, size_t to,
+                                enum bursar_outcome outcome,
+                                struct bursar_error *err);
 
 /* Forgets what was delivered. */
 void intake_forget(struct intake *in);

@@ -157,6 +157,21 @@ static void make_folder(struct kit *kit)
 	mkdir(state, 0700);
 }
 
+struct kit kit_beside(const struct kit *kit, const char *name)
+{
+	struct kit other = *kit;
+	char state[PATH_MAX + 10];
+
+	if (snprintf(other.dir, sizeof(other.dir), "%s/%s", kit->dir, name) >=
+	    (int)sizeof(other.dir) || mkdir(other.dir, 0700) != 0) {
+		kit_broken(other.dir);
+	}
+	snprintf(state, sizeof(state), "%s/state", other.dir);
+	mkdir(state, 0700);
+	other.port = kit_free_port();
+	return other;
+}
+
 void kit_prepare(struct kit *kit)
 {
 	if (chdir(kit->dir) != 0) {

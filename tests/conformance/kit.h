@@ -49,6 +49,8 @@ struct kit {
 	const char *silent_name;	/* option that names a peer; NULL: none */
 	const char *silent_value;	/* @PEER@ or @PORT@ is one that says
 				 * nothing */
+	unsigned    peer_port;	/* where one is that talks; 0: none */
+	bool        peer_comes;	/* to kit->port; @PORT@ is the plugin's */
 	const char *key_type;	/* for keygen(); NULL: the usual one */
 	const char *samples;	/* file of messages for a format */
 	const char *sample_kind;
@@ -65,6 +67,7 @@ struct kit {
 extern const struct kit_check plugin_checks[];
 extern const struct kit_check thread_checks[];
 extern const struct kit_check silent_checks[];
+extern const struct kit_check fading_checks[];
 extern const struct kit_check sink_write_checks[];
 extern const struct kit_check sink_sql_checks[];
 extern const struct kit_check sink_correct_checks[];
@@ -145,7 +148,16 @@ void kit_close(const struct bursar_plugin *plugin, void *handle);
  * secret. */
 void kit_expect_error(const struct bursar_error *err, const char *what);
 
-/* Text with @DIR@ replaced by the folder and @FREE@ by the port; never freed. */
+/* What stands for another text, both of them. */
+struct kit_word {
+	const char *name;		/* "@DIR@" */
+	const char *value;
+};
+
+/* Text with both words replaced, from malloc(). */
+char *kit_replace(const char *text, const struct kit_word words[2]);
+
+/* Text with @DIR@ replaced by the folder and @FREE@ by the port, the same. */
 char *kit_expand(const struct kit *kit, const char *text);
 
 /* How many files stand in the folder of the check, at any depth, and a hash
@@ -156,6 +168,10 @@ uint64_t kit_folder_print(const struct kit *kit);
 unsigned kit_listen(int *fd);
 /* A port of this machine where nobody listens. */
 unsigned kit_free_port(void);
+
+/* The same in a folder below, which must not be there, and with a port of its
+ * own; nothing is prepared in it. */
+struct kit kit_beside(const struct kit *kit, const char *name);
 
 /* The input that every check finds, in kit->dir, which is there. */
 void kit_prepare(struct kit *kit);

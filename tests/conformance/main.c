@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "kit.h"
@@ -39,6 +40,9 @@ static const char usage[] =
 "  -s SECRET        a text that must appear in no log, error or memory\n"
 "  -w OPTION=VALUE  the option that names its peer, with @PEER@ (address and\n"
 "                   port) or @PORT@ in place of it, to try one that is silent\n"
+"  -W PORT          port of this machine where that peer is, to try one that\n"
+"                   falls silent; @FREE@: peers come there, and @PORT@ in -w is\n"
+"                   where the plugin waits for them\n"
 "  -r SEED          of everything that goes by chance (1)\n"
 "  -t TEXT          runs only the checks whose names hold TEXT\n"
 "source:\n"
@@ -109,6 +113,19 @@ static size_t number(const char *text)
 	return (size_t)value;
 }
 
+static void take_peer(struct kit *kit, const char *text)
+{
+	kit->peer_comes = strcmp(text, "@FREE@") == 0;
+	if (!kit->peer_comes) {
+		const size_t port = number(text);
+
+		if (port == 0 || port > UINT16_MAX) {
+			die("-W %s: no port", text);
+		}
+		kit->peer_port = (unsigned)port;
+	}
+}
+
 /* A check has another folder than we. */
 static const char *resolve(const char *path, char resolved[PATH_MAX])
 {
@@ -123,7 +140,7 @@ static void parse(struct kit *kit, int argc, char **argv)
 	static char samples[PATH_MAX];
 	int c;
 
-	while ((c = getopt(argc, argv, "o:i:n:k:s:f:K:b:Nr:t:w:h")) != -1) {
+	while ((c = getopt(argc, argv, "o:i:n:k:s:f:K:b:Nr:t:w:W:h")) != -1) {
 		switch (c) {
 		case 'o': give(kit, optarg); break;
 		case 'i': kit->input = optarg; break;
@@ -135,6 +152,7 @@ static void parse(struct kit *kit, int argc, char **argv)
 		case 'b': kit->database = optarg; break;
 		case 'N': kit->keeps_nothing = true; break;
 		case 'w': take_silent(kit, optarg); break;
+		case 'W': take_peer(kit, optarg); break;
 		case 'r': kit->seed = (unsigned)number(optarg); break;
 		case 't': kit->only = optarg; break;
 		case 'h': fputs(usage, stdout); exit(0);
@@ -154,17 +172,43 @@ static enum bursar_plugin_kind kind_of(const char *word)
 	    word);
 }
 
+static void refuse(const char *why)
+{
+	printf("not ok 1 is loaded as the daemon loads it\n"
+	       "#   wants: A plugin is one shared object that exports one "
+	       "constant: its description, written with "
+	       "BURSAR_PLUGIN_DEFINE.\n"
+	       "#   found: %s\n1..1\n0 passed, 1 failed\n", why);
+	exit(1);
+}
+
+/* In a process of its own: a table that does not end leads anywhere. */
+static void load_apart(const struct kit *kit, const char *name)
+{
+	struct bursar_error err = { 0 };
+	int status = 0;
+	const pid_t child = fork();
+
+	if (child == 0) {
+		module_load(kit->kind, name, &err);
+		_exit(0);
+	}
+	if (child > 0 && waitpid(child, &status, 0) == child && status != 0) {
+		refuse("it crashes while its description is read: does its "
+		       "table of options end with { NULL }?");
+	}
+}
+
 static void load(struct kit *kit, const char *name)
 {
 	static char file[PATH_MAX];
 	struct bursar_error err = { 0 };
 	Dl_info info;
 
+	load_apart(kit, name);
 	kit->plugin = module_load(kit->kind, name, &err);
 	if (kit->plugin == NULL) {
-		printf("not ok 1 is loaded as the daemon loads it\n"
-		       "#   found: %s\n1..1\n0 passed, 1 failed\n", err.text);
-		exit(1);
+		refuse(err.text);
 	}
 	if (dladdr(kit->plugin, &info) == 0) {
 		die("%s: its file is not known", name);
@@ -187,6 +231,7 @@ static void run_all(struct kit *kit, struct kit_score *score)
 
 	kit_run(kit, plugin_checks, score);
 	kit_run(kit, silent_checks, score);
+	kit_run(kit, fading_checks, score);
 	for (size_t i = 0; i < 5 && tables[kit->kind][i] != NULL; i++) {
 		kit_run(kit, tables[kit->kind][i], score);
 	}

@@ -88,7 +88,7 @@ void kit_give_only(struct kit *kit, const char *name, const char *value)
 	kit_give(kit, name, value);
 }
 
-char *kit_expand(const struct kit *kit, const char *text)
+char *kit_replace(const char *text, const struct kit_word words[2])
 {
 	char *out = NULL;
 	size_t size = 0;
@@ -98,18 +98,31 @@ char *kit_expand(const struct kit *kit, const char *text)
 		kit_broken("open_memstream");
 	}
 	while (*text != '\0') {
-		if (strncmp(text, "@DIR@", 5) == 0) {
-			fputs(kit->dir, stream);
-			text += 5;
-		} else if (strncmp(text, "@FREE@", 6) == 0) {
-			fprintf(stream, "%u", kit->port);
-			text += 6;
+		const struct kit_word *word = words;
+
+		while (word < words + 2 &&
+		       strncmp(text, word->name, strlen(word->name)) != 0) {
+			word++;
+		}
+		if (word < words + 2) {
+			fputs(word->value, stream);
+			text += strlen(word->name);
 		} else {
 			fputc(*text++, stream);
 		}
 	}
 	fclose(stream);
 	return out;
+}
+
+char *kit_expand(const struct kit *kit, const char *text)
+{
+	char port[16];
+	const struct kit_word words[] = { { "@DIR@", kit->dir },
+	                                  { "@FREE@", port } };
+
+	snprintf(port, sizeof(port), "%u", kit->port);
+	return kit_replace(text, words);
 }
 
 /* A value as YAML, in double quotes. */
