@@ -24,6 +24,13 @@ endif
 %C%_bench_http_load_SOURCES  = %D%/bench/http_load.c
 %C%_bench_http_load_CPPFLAGS = $(core_cppflags)
 
+if BUILD_SINK_POSTGRES
+bench_programs += %D%/bench/floor_login
+endif
+%C%_bench_floor_login_SOURCES  = %D%/bench/floor_login.c
+%C%_bench_floor_login_CPPFLAGS = $(core_cppflags) $(SINK_POSTGRES_CFLAGS)
+%C%_bench_floor_login_LDADD    = $(SINK_POSTGRES_LIBS)
+
 .PHONY: bench
 bench: all bench-programs $(bench_needs)
 	$(AM_TESTS_ENVIRONMENT) python3 $(srcdir)/%D%/bench/run.py $(BENCH)

@@ -118,7 +118,6 @@ done <"$work/list"
 sed -n '/^const struct bursar_option setup_/,/^};/s/^	{ "\([a-z-]*\)", BURSAR_TYPE.*/\1/p' \
     "$top_srcdir"/core/*/*.c >"$work/has"
 printf "%s\n" plugin if-installed >>"$work/has"
-plugin_tags bursar.yaml.5 'TOP' EXAMPLE | sort -u >"$work/out"
 # Tags of the sections as well, each between two headings.
 sed -n '/^\.SH TOP/,/^\.SH EXAMPLE/p' "$pages/bursar.yaml.5" |
     sed -n '/^\.TP$/{n;s/^\\fB\(.*\)\\fR.*/\1/p;}' |
