@@ -48,6 +48,8 @@ endif
 noinst_LTLIBRARIES += %D%/libshape.la
 %C%_libshape_la_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)
 %C%_libshape_la_SOURCES = \
+	%D%/modality.c \
+	%D%/modality.h \
 	%D%/shape.c \
 	%D%/shape.h \
 	%D%/shape_convert.c \

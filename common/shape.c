@@ -22,7 +22,7 @@
 #define MAX_NAMES   192
 #define MAX_GIVEN   24
 #define MAX_TEXTS   8
-#define MAX_STEPS   192
+#define MAX_STEPS   255		/* a step and one more fit a byte */
 #define MAX_FIELDS  96		/* values without a column included */
 #define MAX_SCRATCH 4
 #define MAX_UNKNOWN 1024
@@ -37,7 +37,7 @@ static const char *const properties[] = { "message_id", "correlation_id" };
 
 #define PROPERTIES (sizeof(properties) / sizeof(properties[0]))
 
-#define STEP_WORDS (MAX_STEPS / 64)
+#define STEP_WORDS ((MAX_STEPS + 63) / 64)
 
 _Static_assert(SLOTS <= UINT8_MAX, "a slot fits its byte");
 
@@ -91,7 +91,6 @@ struct unknown {
 
 struct shape {
 	const struct bursar_kind *kind;
-	bool local_times;
 
 	struct name names[MAX_NAMES];
 	struct step steps[MAX_STEPS];
@@ -121,6 +120,7 @@ struct shape {
 	uint32_t from[MAX_FIELDS];	/* node that filled it; 0: none */
 	size_t   pending;		/* slots to be kept as things are */
 	bool     time_misfit;
+	bool     local_times;
 	struct unknown unknown[MAX_UNKNOWN];
 	size_t   unknown_count;
 	char     extra[SHAPE_MAX_EXTRA];

@@ -114,6 +114,7 @@ struct bursar_value *shape_value(struct shape *shape,
  *	integer	 digits behind the point are cut off
  *	count	 integer of something that is not below zero
  *	money	 dollars
+ *	seconds	 seconds, as whole thousandths of them
  *	flag	 true, false, 0, 1, yes, no, on, off, as text too, in any case
  *	instant	 a time as text, or a number of s, ms or us since 1970
  *	raw	 any value as it was written
@@ -138,6 +139,9 @@ enum shape_result shape_count(struct shape_run *run,
 enum shape_result shape_money(struct shape_run *run,
                               const struct shape_input *in,
                               struct bursar_value *value);
+enum shape_result shape_seconds(struct shape_run *run,
+                                const struct shape_input *in,
+                                struct bursar_value *value);
 enum shape_result shape_flag(struct shape_run *run,
                              const struct shape_input *in,
                              struct bursar_value *value);

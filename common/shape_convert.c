@@ -315,6 +315,18 @@ enum shape_result shape_money(struct shape_run *run,
 	return SHAPE_SET;
 }
 
+enum shape_result shape_seconds(struct shape_run *run,
+                                const struct shape_input *in,
+                                struct bursar_value *value)
+{
+	if (!may_be_a_number(run, in) ||
+	    !json_decimal(run->doc, in->node, 3, &value->number)) {
+		return SHAPE_MISFIT;
+	}
+	flag_range(run, value->number, ABSURD_COUNT);
+	return SHAPE_SET;
+}
+
 static bool is_one_of(struct bursar_span text, const char *const *words)
 {
 	for (; *words != NULL; words++) {

@@ -1,6 +1,7 @@
 # The whole daemon, as its users run it: real files, ledgers and signals.
 
 dist_check_SCRIPTS += \
+	%D%/daemon_batches.py \
 	%D%/daemon_fifos.py \
 	%D%/daemon_follow.py \
 	%D%/daemon_golden.py \

@@ -702,7 +702,8 @@ def run_shown(ground, server, command, text, token):
 
 def answers_of_providers_are_read_as_shown(ground):
     server = Server(ground)
-    ground.write_text("bursar.yaml", blocks("yaml")[-1].replace(
+    shown = [one for one in blocks("yaml") if "8379" in one][0]
+    ground.write_text("bursar.yaml", shown.replace(
         "127.0.0.1:8379", "127.0.0.1:%d" % server.port) +
         "sinks: {ledger: {plugin: sqlite, path: ledger.db}}\n"
         "state-dir: state\n")

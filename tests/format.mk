@@ -51,7 +51,8 @@ format_ledger_objects = common/libdescriptor.la common/libshape.la common/libjso
 %C%_fuzz_provider_SOURCES  = %D%/fuzz_provider.c %D%/fuzz_format.c \
 	%D%/fuzz_format.h %D%/blocks.c %D%/blocks.h \
 	plugins/formats/provider.c plugins/formats/provider_family.c \
-	plugins/formats/provider_sse.c plugins/formats/provider_usage.c
+	plugins/formats/provider_batch.c plugins/formats/provider_sse.c \
+	plugins/formats/provider_usage.c
 %C%_fuzz_provider_CPPFLAGS = $(core_cppflags)
 %C%_fuzz_provider_LDADD    = $(fuzz_main) $(format_ledger_objects)
 

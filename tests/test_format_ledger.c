@@ -144,6 +144,21 @@ static const struct place places[] = {
 	M("{\"cache_write_input_tokens\":5}", "cache_write_input_tokens", "5"),
 	M("{\"cache_write_1h_input_tokens\":5}", "cache_write_1h_input_tokens",
 	  "5"),
+	M("{\"web_searches\":2}", "web_searches", "2"),
+	M("{\"images\":2}", "images", "2"),
+	M("{\"pages\":2}", "pages", "2"),
+	M("{\"media_ms\":2}", "media_ms", "2"),
+	M("{\"seconds\":\"2.5\"}", "media_ms", "2500"),
+	M("{\"characters\":2}", "characters", "2"),
+	M("{\"audio_input_tokens\":2}", "audio_input_tokens", "2"),
+	M("{\"audio_cache_read_input_tokens\":2}",
+	  "audio_cache_read_input_tokens", "2"),
+	M("{\"audio_output_tokens\":2}", "audio_output_tokens", "2"),
+	M("{\"image_input_tokens\":2}", "image_input_tokens", "2"),
+	M("{\"image_cache_read_input_tokens\":2}",
+	  "image_cache_read_input_tokens", "2"),
+	M("{\"image_output_tokens\":\"2\"}", "image_output_tokens", "2"),
+	M("{\"inference_geo\":\"us\"}", "region", "us"),
 	M("{\"tokens\":{\"cache_write_1h\":5}}", "cache_write_1h_input_tokens",
 	  "5"),
 	M("{\"hidden_output_tokens\":5}", "hidden_output_tokens", "5"),
@@ -1105,11 +1120,59 @@ START_TEST(takes_caches_out_of_input_where_they_are_counted_in)
 	is("cache_read_input_tokens", "600");
 	is("cache_write_input_tokens", "100");
 	flags(0);
+	decode_text("metering", "{\"input_tokens\":100,"
+	            "\"cache_write_1h_input_tokens\":40}");
+	is("input_tokens", "60");
+	is("cache_write_input_tokens", "unset");
+	is("cache_write_1h_input_tokens", "40");
 	decode_text("metering", "{\"input_tokens\":7}");
 	is("input_tokens", "7");
 	decode_text("metering", "{\"cache_read_input_tokens\":7}");
 	is("input_tokens", "unset");
 	again_with("");
+}
+END_TEST
+
+/* What the option does to sound and images, which are parts of the input. */
+START_TEST(takes_caches_out_of_sound_and_images_as_well)
+{
+	again_with("input-includes-cache");
+	decode_text("metering", "{\"input_tokens\":1000,"
+	            "\"cache_read_input_tokens\":600,"
+	            "\"audio_input_tokens\":500,"
+	            "\"audio_cache_read_input_tokens\":450,"
+	            "\"image_input_tokens\":380}");
+	is("input_tokens", "400");
+	is("audio_input_tokens", "50");
+	is("audio_cache_read_input_tokens", "450");
+	is("image_input_tokens", "350");
+	is("image_cache_read_input_tokens", "30");
+	flags(0);
+	again_with("");
+	decode_text("metering", "{\"input_tokens\":1000,"
+	            "\"cache_read_input_tokens\":600,"
+	            "\"audio_input_tokens\":1000,"
+	            "\"audio_cache_read_input_tokens\":600}");
+	is("input_tokens", "1000");
+	is("audio_input_tokens", "1000");
+	flags(0);
+}
+END_TEST
+
+START_TEST(parts_are_not_more_than_their_whole)
+{
+	decode_text("metering", "{\"input_tokens\":10,"
+	            "\"audio_input_tokens\":6,\"image_input_tokens\":5}");
+	is("audio_input_tokens", "6");
+	flags(BURSAR_DQ_TOTAL);
+	decode_text("metering", "{\"cache_read_input_tokens\":10,"
+	            "\"audio_cache_read_input_tokens\":11}");
+	flags(BURSAR_DQ_TOTAL);
+	decode_text("metering", "{\"output_tokens\":10,"
+	            "\"hidden_output_tokens\":4,\"image_output_tokens\":7}");
+	flags(BURSAR_DQ_TOTAL);
+	decode_text("metering", "{\"audio_input_tokens\":6}");
+	flags(0);
 }
 END_TEST
 
@@ -1140,9 +1203,37 @@ START_TEST(thinking_within_output_is_hidden_output)
 	is("hidden_output_tokens", "20");
 	flags(0);
 	decode_text("metering", "{\"output_tokens\":50,\"thinking_tokens\":20,"
+	            "\"hidden_output_tokens\":20}");
+	is("thinking_tokens", "unset");
+	is("hidden_output_tokens", "20");
+	flags(0);
+	decode_text("metering", "{\"output_tokens\":50,\"thinking_tokens\":20,"
+	            "\"hidden_output_tokens\":0}");
+	is("thinking_tokens", "unset");
+	is("hidden_output_tokens", "20");
+	flags(0);
+	again_with("");
+	decode_text("metering", "{\"output_tokens\":50,\"thinking_tokens\":20,"
 	            "\"hidden_output_tokens\":5}");
 	is("thinking_tokens", "20");
 	is("hidden_output_tokens", "5");
+	flags(0);
+}
+END_TEST
+
+START_TEST(two_counts_of_one_reasoning_are_the_larger_of_them)
+{
+	again_with("output-includes-thinking");
+	decode_text("metering", "{\"output_tokens\":50,\"thinking_tokens\":20,"
+	            "\"hidden_output_tokens\":5}");
+	is("thinking_tokens", "unset");
+	is("hidden_output_tokens", "20");
+	flags(BURSAR_DQ_TOTAL);
+	decode_text("metering", "{\"output_tokens\":50,\"thinking_tokens\":5,"
+	            "\"hidden_output_tokens\":20}");
+	is("thinking_tokens", "unset");
+	is("hidden_output_tokens", "20");
+	flags(BURSAR_DQ_TOTAL);
 	again_with("");
 }
 END_TEST
@@ -1524,8 +1615,13 @@ static TCase *extra_case(void)
 	tcase_add_test(t, stands_alone_from_message_to_message);
 	tcase_add_test(t, buckets_stand_beside_each_other_unless_told);
 	tcase_add_test(t, takes_caches_out_of_input_where_they_are_counted_in);
+	tcase_add_test(t,
+	               takes_caches_out_of_sound_and_images_as_well);
+	tcase_add_test(t, parts_are_not_more_than_their_whole);
 	tcase_add_test(t, a_contradiction_is_kept_and_flagged);
 	tcase_add_test(t, thinking_within_output_is_hidden_output);
+	tcase_add_test(t,
+	              two_counts_of_one_reasoning_are_the_larger_of_them);
 	tcase_add_test(t, takes_members_in_any_order);
 	tcase_add_test(t, knows_names_longer_than_a_guess);
 	return t;

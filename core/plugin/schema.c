@@ -92,6 +92,23 @@ static const struct bursar_field metering_fields[] = {
 	 * ones win; the core writes them anew, see common/tags.h. */
 	FIELD("tags", JSON, 0, "tags: texts, or objects of texts"),
 	IDENTITY,
+	FIELD("region", TEXT, 0, "where it was served"),
+	FIELD("web_searches", INT, 0, "searches of the web"),
+	FIELD("images", INT, 0, "images made"),
+	FIELD("pages", INT, 0, "pages read"),
+	FIELD("media_ms", INT, 0, "length of sound or film, ms"),
+	FIELD("characters", INT, 0, "characters spoken"),
+	FIELD("audio_input_tokens", INT, 0, "of the tokens in, those of sound"),
+	FIELD("audio_cache_read_input_tokens", INT, 0,
+	      "of those from a cache, those of sound"),
+	FIELD("audio_output_tokens", INT, 0,
+	      "of the tokens out, those of sound"),
+	FIELD("image_input_tokens", INT, 0,
+	      "of the tokens in, those of images and film"),
+	FIELD("image_cache_read_input_tokens", INT, 0,
+	      "of those from a cache, those of images and film"),
+	FIELD("image_output_tokens", INT, 0,
+	      "of the tokens out, those of images"),
 };
 
 static const struct bursar_field prompt_fields[] = {

@@ -22,6 +22,7 @@
 
 #include "common/descriptor.h"
 #include "common/json.h"
+#include "common/modality.h"
 #include "common/shape.h"
 #include "common/thinking.h"
 
@@ -414,8 +415,23 @@ static const struct shape_rule metering_rules[] = {
 	{ "cache_write_1h_input_tokens", shape_count,
 	  "cache_write_1h_input_tokens tokens.cache_write_1h_input_tokens "
 	  "tokens.cache_write_1h cache_write_1h_tokens" },
+	{ "audio_input_tokens", shape_count, "audio_input_tokens" },
+	{ "audio_cache_read_input_tokens", shape_count,
+	  "audio_cache_read_input_tokens" },
+	{ "audio_output_tokens", shape_count, "audio_output_tokens" },
+	{ "image_input_tokens", shape_count, "image_input_tokens" },
+	{ "image_cache_read_input_tokens", shape_count,
+	  "image_cache_read_input_tokens" },
+	{ "image_output_tokens", shape_count, "image_output_tokens" },
 	{ "usage_source", shape_present, "usage_source" },
 	{ "pricing_mode", shape_present, "pricing_mode service_tier" },
+	{ "region", shape_present, "region routing.region inference_geo" },
+	{ "web_searches", shape_count, "web_searches" },
+	{ "images", shape_count, "images" },
+	{ "pages", shape_count, "pages" },
+	{ "media_ms", shape_count, "media_ms" },
+	{ "media_ms", shape_seconds, "seconds" },
+	{ "characters", shape_count, "characters" },
 	{ "latency_ms", shape_count, "latency_ms" },
 	{ "wall_clock_ms", shape_count, "wall_clock_ms" },
 	{ "cost_reported_usd", shape_money,
@@ -560,6 +576,7 @@ struct layout {
 	int cache_write;
 	int cache_write_1h;
 	int hidden;
+	struct modality_fields modalities;
 	int tags;
 	int metadata;
 	int identity_name;
@@ -712,8 +729,11 @@ static void take_caches_out(const struct layout *l,
                             struct bursar_record *record)
 {
 	struct bursar_value *input = value_of(l, record, l->input);
+	/* Where it was not said what was written, that of an hour was. */
+	const int write = is_set(l, record, l->cache_write)
+		? l->cache_write : l->cache_write_1h;
 	const uint64_t caches = number_of(l, record, l->cache_read) +
-	                        number_of(l, record, l->cache_write);
+	                        number_of(l, record, write);
 
 	if (input == NULL || !input->is_set || caches == 0) {
 		return;
@@ -723,19 +743,26 @@ static void take_caches_out(const struct layout *l,
 		return;
 	}
 	input->number -= (int64_t)caches;
+	modality_take_caches_out(&l->modalities, record);
 }
 
-/* Reasoning that was counted as output already is a part of it. */
+/* Reasoning that was counted as output already is a part of it; who says it by
+ * both names has counted it twice, and differently if they differ. */
 static void hide_thinking(const struct layout *l, struct bursar_record *record)
 {
 	struct bursar_value *thinking = value_of(l, record, l->thinking);
 	struct bursar_value *hidden = value_of(l, record, l->hidden);
 
-	if (thinking == NULL || hidden == NULL || !thinking->is_set ||
-	    hidden->is_set) {
+	if (thinking == NULL || hidden == NULL || !thinking->is_set) {
 		return;
 	}
-	*hidden = *thinking;
+	if (hidden->is_set && hidden->number > 0 && thinking->number > 0 &&
+	    hidden->number != thinking->number) {
+		bursar_set_flag(record, BURSAR_DQ_TOTAL);
+	}
+	if (!hidden->is_set || hidden->number < thinking->number) {
+		*hidden = *thinking;
+	}
 	*thinking = (struct bursar_value){ 0 };
 }
 
@@ -750,6 +777,7 @@ static void check_parts(const struct layout *l, struct bursar_record *record)
 	     number_of(l, record, l->cache_write))) {
 		bursar_set_flag(record, BURSAR_DQ_TOTAL);
 	}
+	modality_check(&l->modalities, record);
 }
 
 /* Of two members of a name, that of `metadata` counts. */
@@ -889,6 +917,7 @@ static bool layout_init(struct layout *layout, const struct bursar_kind *kind,
 	layout->cache_write_1h = bursar_field_find(
 		kind, "cache_write_1h_input_tokens");
 	layout->hidden = bursar_field_find(kind, "hidden_output_tokens");
+	modality_find(&layout->modalities, kind);
 	layout->tags = bursar_field_find(kind, "tags");
 	layout->metadata = shape_field(layout->shape, ".metadata");
 	layout->identity_name = bursar_field_find(kind,
@@ -973,11 +1002,13 @@ static const struct bursar_format_ops ops = {
 
 static const struct bursar_option options[] = {
 	{ "input-includes-cache", BURSAR_TYPE_FLAG, "false",
-	  "Whether input_tokens of its producers count what was read from or "
-	  "put into a cache; they are taken out of it then." },
+	  "Whether input_tokens of its producers, and those of sound and images "
+	  "among them, count what was read from or put into a cache; that is "
+	  "taken out of them then." },
 	{ "output-includes-thinking", BURSAR_TYPE_FLAG, "false",
 	  "Whether output_tokens of its producers count thinking_tokens; those "
-	  "are stored as hidden_output_tokens then." },
+	  "are stored as hidden_output_tokens then, the larger of the two where "
+	  "both are said." },
 	{ "local-times", BURSAR_TYPE_FLAG, "false",
 	  "Whether times that name no zone are of the zone in which the daemon "
 	  "runs (TZ, else the machine's) instead of UTC." },

@@ -17,6 +17,7 @@ endif
 %C%_format_provider_la_SOURCES  = \
 	%D%/provider.c \
 	%D%/provider.h \
+	%D%/provider_batch.c \
 	%D%/provider_family.c \
 	%D%/provider_sse.c \
 	%D%/provider_usage.c

@@ -14,10 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/modality.h"
 #include "common/shape.h"
 #include "provider.h"
-
-#define HTTP_OK 200
 
 /* What is read by itself below, and kept nowhere. */
 static enum shape_result apart(struct shape_run *run,
@@ -51,6 +50,12 @@ static const struct shape_rule rules[] = {
 	{ "task_id", shape_text, "task_id" },
 	{ "team", shape_text, "team" },
 	{ "pricing_mode", shape_present, "pricing_mode" },
+	{ "region", shape_present, "region" },
+	{ "web_searches", shape_count, "web_searches" },
+	{ "images", shape_count, "images" },
+	{ "pages", shape_count, "pages" },
+	{ "media_ms", shape_count, "media_ms" },
+	{ "characters", shape_count, "characters" },
 	{ "latency_ms", shape_count, "latency_ms" },
 	{ "wall_clock_ms", shape_count, "wall_clock_ms" },
 	{ "cost_reported_usd", shape_money, "cost_usd" },
@@ -68,6 +73,18 @@ static const struct shape_rule rules[] = {
 	{ NULL },
 };
 
+/* What stands beside an answer in the file of a batch.  A line that names
+ * nothing of the provider's has no id but its place. */
+static const struct shape_rule batch_rules[] = {
+	{ "message_id", shape_present, "$message_id id response.request_id "
+	  "response.body.id result.message.id result.error.request_id" },
+	{ "correlation_id", shape_text, "$correlation_id custom_id" },
+	{ "request_id", shape_present,
+	  "response.request_id result.error.request_id" },
+	{ ".apart", apart, "*response *response.body *result *error" },
+	{ NULL },
+};
+
 /* The fields of a record that an answer fills; -1: the schema has none. */
 struct places {
 	int provider;
@@ -78,9 +95,15 @@ struct places {
 	int cache_write_1h;
 	int output;
 	int hidden;
+	struct modality_fields modalities;
 	int total;
 	int cost;
 	int mode;
+	int region;
+	int searches;
+	int images;
+	int pages;
+	int media;
 	int status;
 	int error;
 	int finish;
@@ -93,6 +116,7 @@ struct bursar_format {
 	const struct family *family;	/* NULL: each message says it */
 	const char *provider;		/* "": as the family has it */
 	struct shape *shape;
+	struct shape *batch_shape;
 	struct json_reader *outer;	/* of what stands beside an answer */
 	struct json_reader *inner;	/* of an answer that came as a text */
 	struct places to;
@@ -105,9 +129,12 @@ struct decoding {
 	struct bursar_arena  *arena;
 	struct json_doc beside;		/* what stands beside the answer */
 	uint32_t response;		/* in it; 0: the message is the answer */
+	struct batch_line line;
+	bool in_batch;			/* it is that line */
 	const struct family *family;
 	const char *provider;		/* NULL: nothing is known */
 	struct bursar_span url_model;
+	struct bursar_span url_region;
 	struct bursar_value asked;	/* the model of the request */
 	struct usage usage;
 	bool streamed;
@@ -238,13 +265,17 @@ static void choose_family(struct decoding *d, bool *uses_tokens)
 
 	*uses_tokens = true;
 	d->family = format->family;
+	if (d->in_batch && d->family == NULL) {
+		d->family = family_find(d->line.family);
+	}
 	if (node != 0 && d->beside.nodes[node].type == JSON_STRING) {
 		if (!json_text(&d->beside, node, d->arena, &url, &met)) {
 			d->no_memory = true;
 			return;
 		}
 		const struct family *family = family_of_url(
-			url, &d->provider, uses_tokens, &d->url_model);
+			url, &d->provider, uses_tokens, &d->url_model,
+			&d->url_region);
 
 		d->family = d->family != NULL ? d->family : family;
 	}
@@ -345,31 +376,60 @@ static void set_if_said(struct decoding *d, int field, struct bursar_value value
 	}
 }
 
-/* What was put into a cache: by how long it is kept, else as one number. */
+/* What was put into a cache: by how long it is kept, else as one number.  The
+ * end of a stream may say that number alone, and more of it than before. */
 static struct bursar_value written(struct decoding *d)
 {
 	const struct bursar_value *values = d->usage.values;
+	const struct bursar_value whole = values[USAGE_CACHE_WRITE];
 	const struct bursar_value parts = sum(d, values[USAGE_CACHE_WRITE_5M],
 	                                      values[USAGE_CACHE_WRITE_1H]);
 
-	return parts.is_set ? parts : values[USAGE_CACHE_WRITE];
+	return parts.is_set && !(d->streamed && whole.is_set &&
+	                         whole.number > parts.number) ? parts : whole;
 }
 
 /* Less input than was read from the cache contradicts the family's way of
- * counting: it is stored as it came, and flagged. */
-static struct bursar_value without_caches(struct decoding *d,
-                                          struct bursar_value input,
-                                          struct bursar_value caches)
+ * counting: it is stored as it came, and flagged.  Returns whether something
+ * was taken out. */
+static bool take_caches_out(struct decoding *d, struct bursar_value *input,
+                            struct bursar_value caches)
 {
-	if (!input.is_set || !caches.is_set || caches.number == 0) {
-		return input;
+	if (!input->is_set || !caches.is_set || caches.number == 0) {
+		return false;
 	}
-	if (caches.number < 0 || caches.number > input.number) {
+	if (caches.number < 0 || caches.number > input->number) {
 		bursar_set_flag(d->record, BURSAR_DQ_TOTAL);
-	} else {
-		input.number -= caches.number;
+		return false;
 	}
-	return input;
+	input->number -= caches.number;
+	return true;
+}
+
+/* Sound and images, which are parts of what stands in the record already. */
+static void set_modalities(struct decoding *d, bool less_caches)
+{
+	static const enum usage_field from[MODALITIES][3] = {
+		[MODALITY_AUDIO] = { USAGE_AUDIO_INPUT, USAGE_AUDIO_CACHE_READ,
+		                     USAGE_AUDIO_OUTPUT },
+		[MODALITY_IMAGE] = { USAGE_IMAGE_INPUT, USAGE_IMAGE_CACHE_READ,
+		                     USAGE_IMAGE_OUTPUT },
+	};
+	const struct modality_fields *to = &d->format->to.modalities;
+
+	for (int m = 0; m < MODALITIES; m++) {
+		set_value(d, to->of[m].input, from[m][0]);
+		set_value(d, to->of[m].cache_read, from[m][1]);
+		set_value(d, to->of[m].output, from[m][2]);
+	}
+	if (d->usage.values[USAGE_IMAGES].is_set &&
+	    !d->usage.values[USAGE_IMAGE_OUTPUT].is_set) {
+		set_value(d, to->of[MODALITY_IMAGE].output, USAGE_OUTPUT);
+	}
+	if (less_caches) {
+		modality_take_caches_out(to, d->record);
+	}
+	modality_check(to, d->record);
 }
 
 static void set_tokens(struct decoding *d)
@@ -382,10 +442,9 @@ static void set_tokens(struct decoding *d)
 	struct bursar_value input = sum(d, values[USAGE_INPUT],
 	                                values[USAGE_TOOL_INPUT]);
 	struct bursar_value output = values[USAGE_OUTPUT];
+	const bool less_caches = d->family->input_has_caches &&
+		take_caches_out(d, &input, sum(d, read, write));
 
-	if (d->family->input_has_caches) {
-		input = without_caches(d, input, sum(d, read, write));
-	}
 	if (!d->family->output_has_reasoning) {
 		output = sum(d, output, reasoning);
 	}
@@ -396,6 +455,7 @@ static void set_tokens(struct decoding *d)
 	set_if_said(d, to->output, output);
 	set_if_said(d, to->hidden, reasoning);
 	set_value(d, to->total, USAGE_TOTAL);
+	set_modalities(d, less_caches);
 	if (reasoning.is_set && output.is_set &&
 	    reasoning.number > output.number) {
 		bursar_set_flag(d->record, BURSAR_DQ_TOTAL);
@@ -416,7 +476,14 @@ static void set_model(struct decoding *d)
 	}
 }
 
-/* Google says which quota a call went on; the others name the mode itself. */
+static bool says(const struct bursar_value *value, const char *word)
+{
+	return value->is_set && strlen(word) == value->size &&
+	       memcmp(word, value->text, value->size) == 0;
+}
+
+/* Google says which quota a call went on, Anthropic beside the tier how fast it
+ * was; the others name the mode itself. */
 static void set_mode(struct decoding *d)
 {
 	static const struct {
@@ -433,9 +500,54 @@ static void set_mode(struct decoding *d)
 
 	set_value(d, d->format->to.mode, USAGE_MODE);
 	for (size_t i = 0; i < sizeof(traffic) / sizeof(traffic[0]); i++) {
-		if (said->is_set && strlen(traffic[i].said) == said->size &&
-		    memcmp(traffic[i].said, said->text, said->size) == 0) {
+		if (says(said, traffic[i].said)) {
 			set_constant(d, d->format->to.mode, traffic[i].mode);
+		}
+	}
+	if (says(&d->usage.values[USAGE_SPEED], "fast")) {
+		set_constant(d, d->format->to.mode, "fast");
+	}
+}
+
+/* What stands beside an answer counts, then what it says, then its URL. */
+static void set_region(struct decoding *d)
+{
+	const int field = d->format->to.region;
+
+	if (field < 0 || d->record->values[field].is_set) {
+		return;
+	}
+	if (d->usage.values[USAGE_REGION].is_set) {
+		set_value(d, field, USAGE_REGION);
+	} else if (d->url_region.data != NULL) {
+		set_text(d, field, d->url_region.data, d->url_region.size);
+	}
+}
+
+/* All of a batch is billed as such, whatever tier it was served in. */
+static void set_batch_mode(struct decoding *d)
+{
+	const int field = d->format->to.mode;
+
+	if (d->in_batch && field >= 0 &&
+	    !batch_mode_is_said(&d->record->values[field])) {
+		set_constant(d, field, "batch");
+	}
+}
+
+/* What is billed by pieces, where nothing beside the answer said it. */
+static void set_pieces(struct decoding *d)
+{
+	const struct places *to = &d->format->to;
+	const struct { int field; enum usage_field from; } pieces[] = {
+		{ to->searches, USAGE_SEARCHES }, { to->images, USAGE_IMAGES },
+		{ to->pages, USAGE_PAGES }, { to->media, USAGE_MEDIA },
+	};
+
+	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+		if (pieces[i].field >= 0 &&
+		    !d->record->values[pieces[i].field].is_set) {
+			set_value(d, pieces[i].field, pieces[i].from);
 		}
 	}
 }
@@ -491,7 +603,10 @@ static void fill(struct decoding *d)
 	if (to->mode >= 0 && !values[to->mode].is_set) {
 		set_mode(d);
 	}
+	set_batch_mode(d);
 	set_model(d);
+	set_region(d);
+	set_pieces(d);
 	set_outcome(d);
 }
 
@@ -512,6 +627,11 @@ static enum bursar_verdict read_message(struct decoding *d,
 			return err->code == ENOMEM ? BURSAR_RETRY
 			                           : BURSAR_REJECT;
 		}
+		d->in_batch = batch_line_find(&d->beside, &d->line);
+		if (d->in_batch) {
+			d->response = d->line.answer;
+			return batch_line_check(&d->beside, &d->line, err);
+		}
 		const uint32_t status = json_member(&d->beside, 0, "status");
 
 		/* Answers have a status of their own, which is a word. */
@@ -531,16 +651,37 @@ static bool is_bare(const struct decoding *d)
 	return d->beside.text == nothing;
 }
 
+/* Whether the status beside the answer is another one than that of success. */
+static bool has_failed(const struct json_doc *beside)
+{
+	const uint32_t status = json_member(beside, 0, "status");
+	int64_t number = HTTP_OK;
+
+	return status != 0 && json_int(beside, status, &number) &&
+	       number != HTTP_OK;
+}
+
+/* Whether what stands beside the answer says that the call failed, and how. */
+static void read_failure(struct decoding *d)
+{
+	const struct shape_input error = { .node = d->line.error };
+	struct bursar_value *said = &d->usage.values[USAGE_ERROR];
+	struct shape_run run = { .doc = &d->beside, .record = d->record,
+	                         .arena = d->arena };
+
+	d->http_failed = d->in_batch ? d->line.failed : has_failed(&d->beside);
+	said->is_set = error.node != 0 &&
+		shape_present(&run, &error, said) == SHAPE_SET;
+	d->no_memory |= run.no_memory;
+}
+
 static enum bursar_verdict read_answer(struct decoding *d,
                                        struct bursar_span body,
                                        struct bursar_error *err)
 {
-	const uint32_t status = json_member(&d->beside, 0, "status");
 	enum bursar_verdict verdict = BURSAR_DONE;
-	int64_t number;
 
-	d->http_failed = status != 0 &&
-		json_int(&d->beside, status, &number) && number != HTTP_OK;
+	read_failure(d);
 	read_request(d);
 	if (is_bare(d)) {
 		verdict = take_text(d, body, err);
@@ -555,16 +696,10 @@ static enum bursar_verdict read_answer(struct decoding *d,
 	return verdict;
 }
 
-static enum bursar_verdict decode(struct bursar_format *format,
-                                  const struct bursar_message *message,
-                                  struct bursar_records *records,
-                                  struct bursar_error *err)
+static enum bursar_verdict is_acceptable(const struct bursar_format *format,
+                                         const struct bursar_message *message,
+                                         struct bursar_error *err)
 {
-	struct decoding d = { .format = format, .arena = records->arena };
-	struct bursar_record *record;
-	enum bursar_verdict verdict;
-	bool uses_tokens;
-
 	if (message->kind != NULL && message->kind != format->kind) {
 		bursar_fail(err, EINVAL, "an answer of a provider is metering, "
 		            "not %s", message->kind->name);
@@ -574,23 +709,66 @@ static enum bursar_verdict decode(struct bursar_format *format,
 		bursar_fail(err, EINVAL, "the body is empty");
 		return BURSAR_REJECT;
 	}
-	/* Filled in memory of our own first: what turns out to use no tokens
-	 * becomes no record. */
-	d.record = records->arena->alloc(records->arena,
-	                                 sizeof(*d.record) +
-	                                 format->kind->field_count *
-	                                 sizeof(d.record->values[0]));
-	if (d.record == NULL) {
+	return BURSAR_DONE;
+}
+
+/* In memory of our own first: what turns out to use no tokens becomes no
+ * record. */
+static bool begin_record(struct decoding *d)
+{
+	const struct bursar_kind *kind = d->format->kind;
+	const size_t size = sizeof(*d->record) +
+		kind->field_count * sizeof(d->record->values[0]);
+
+	d->record = d->arena->alloc(d->arena, size);
+	if (d->record == NULL) {
+		return false;
+	}
+	memset(d->record, 0, size);
+	d->record->kind = kind;
+	return true;
+}
+
+/* The message's own identity comes before that of the answer. */
+static bool add_record(const struct decoding *d,
+                       const struct bursar_message *message,
+                       struct bursar_records *records)
+{
+	const struct bursar_kind *kind = d->format->kind;
+	struct bursar_record *record = records->add(records, kind);
+
+	if (record == NULL) {
+		return false;
+	}
+	memcpy(record->values, d->record->values,
+	       kind->field_count * sizeof(record->values[0]));
+	if (message->message_id.size > 0) {
+		record->values[BURSAR_MESSAGE_ID] = (struct bursar_value){ 0 };
+	}
+	return true;
+}
+
+static enum bursar_verdict decode(struct bursar_format *format,
+                                  const struct bursar_message *message,
+                                  struct bursar_records *records,
+                                  struct bursar_error *err)
+{
+	struct decoding d = { .format = format, .arena = records->arena };
+	enum bursar_verdict verdict = is_acceptable(format, message, err);
+	bool uses_tokens;
+
+	if (verdict != BURSAR_DONE) {
+		return verdict;
+	}
+	if (!begin_record(&d)) {
 		goto no_memory;
 	}
-	memset(d.record, 0, sizeof(*d.record) + format->kind->field_count *
-	       sizeof(d.record->values[0]));
-	d.record->kind = format->kind;
 	verdict = read_message(&d, message->body, err);
 	if (verdict != BURSAR_DONE) {
 		return verdict;
 	}
-	if (!shape_fill(format->shape, &d.beside, message, d.record, d.arena)) {
+	if (!shape_fill(d.in_batch ? format->batch_shape : format->shape,
+	                &d.beside, message, d.record, d.arena)) {
 		goto no_memory;
 	}
 	choose_family(&d, &uses_tokens);
@@ -606,16 +784,9 @@ static enum bursar_verdict decode(struct bursar_format *format,
 		return verdict;
 	}
 	fill(&d);
-	if (message->message_id.size > 0) {
-		d.record->values[BURSAR_MESSAGE_ID] =
-			(struct bursar_value){ 0 };
-	}
-	record = d.no_memory ? NULL : records->add(records, format->kind);
-	if (record == NULL) {
+	if (d.no_memory || !add_record(&d, message, records)) {
 		goto no_memory;
 	}
-	memcpy(record->values, d.record->values, format->kind->field_count *
-	       sizeof(record->values[0]));
 	return BURSAR_DONE;
 
 no_memory:
@@ -631,6 +802,7 @@ static void close_format(struct bursar_format *format)
 		return;
 	}
 	shape_destroy(format->shape);
+	shape_destroy(format->batch_shape);
 	json_reader_destroy(format->outer);
 	json_reader_destroy(format->inner);
 	free(format);
@@ -653,6 +825,11 @@ static void find_fields(struct places *to, const struct bursar_kind *kind)
 		.total = bursar_field_find(kind, "total_tokens"),
 		.cost = bursar_field_find(kind, "cost_reported_usd"),
 		.mode = bursar_field_find(kind, "pricing_mode"),
+		.region = bursar_field_find(kind, "region"),
+		.searches = bursar_field_find(kind, "web_searches"),
+		.images = bursar_field_find(kind, "images"),
+		.pages = bursar_field_find(kind, "pages"),
+		.media = bursar_field_find(kind, "media_ms"),
 		.status = bursar_field_find(kind, "status"),
 		.error = bursar_field_find(kind, "error_type"),
 		.finish = bursar_field_find(kind, "finish_reason"),
@@ -660,6 +837,7 @@ static void find_fields(struct places *to, const struct bursar_kind *kind)
 		                                 "provider_response_id"),
 		.usage_source = bursar_field_find(kind, "usage_source"),
 	};
+	modality_find(&to->modalities, kind);
 }
 
 static struct bursar_format *open_format(const struct bursar_host *host,
@@ -679,7 +857,8 @@ static struct bursar_format *open_format(const struct bursar_host *host,
 		goto no_memory;
 	}
 	format->shape = shape_create(format->kind, rules, err);
-	if (format->shape == NULL) {
+	format->batch_shape = shape_create(format->kind, batch_rules, err);
+	if (format->shape == NULL || format->batch_shape == NULL) {
 		goto failed;
 	}
 	find_fields(&format->to, format->kind);
@@ -727,10 +906,26 @@ BURSAR_PLUGIN_DEFINE(format_provider,
 "response is the body as JSON or as the text that came, server-sent events "
 "included; of request only model and stream are read. Nothing of what was "
 "asked and answered is stored. Caches are taken out of the input, and "
-"reasoning is counted once, by the ways of the family. Of a stream the last "
+"reasoning is counted once, by the ways of the family; what of the tokens was "
+"sound or images stands in columns of its own. Of a stream the last "
 "figures count, never their sum; usage_source says response, stream_final, "
 "stream_partial for a stream that was cut off, or unknown where an answer said "
 "nothing: its counts are unknown then, not zero. A status other than 200 is an "
 "error of the call. A url of a known host under which no tokens are used "
-"makes no record.",
+"makes no record; the path tells where a host answers in the way of another, "
+"as Vertex AI and Bedrock do for models of Anthropic.\n"
+"\n"
+"A line of the file in which OpenAI, or who has its Batch API, answers a batch, "
+"and one of Anthropic's, is read as it stands:\n"
+"\n"
+"    {\"id\": \"batch_req_1\", \"custom_id\": \"mine-1\", \"error\": null,\n"
+"     \"response\": {\"status_code\": 200, \"body\": {...}}}\n"
+"    {\"custom_id\": \"mine-2\",\n"
+"     \"result\": {\"type\": \"succeeded\", \"message\": {...}}}\n"
+"\n"
+"Its pricing_mode is batch, unless the answer says flex or priority; custom_id "
+"becomes correlation_id. The provider's id of the line, else of its request or "
+"answer, is the record's: a file that is read twice counts once. A line that "
+"failed, expired or was cancelled is a record of status error, with what is "
+"said of the reason.",
 	.ops.format = &ops);

@@ -16,6 +16,8 @@
 
 #include "common/json.h"
 
+#define HTTP_OK 200
+
 /* What an answer may say. */
 enum usage_field {
 	USAGE_INPUT,
@@ -26,16 +28,48 @@ enum usage_field {
 	USAGE_CACHE_WRITE_1H,
 	USAGE_OUTPUT,
 	USAGE_REASONING,
+	USAGE_AUDIO_INPUT,	/* of the input, as the family counts it */
+	USAGE_AUDIO_CACHE_READ,
+	USAGE_AUDIO_OUTPUT,
+	USAGE_IMAGE_INPUT,	/* those of film, too */
+	USAGE_IMAGE_CACHE_READ,
+	USAGE_IMAGE_OUTPUT,
 	USAGE_TOTAL,
 	USAGE_COST,
+	USAGE_PIECES,		/* from here on kept where later events of a
+				 * stream say nothing of them */
+	USAGE_SEARCHES = USAGE_PIECES,
+	USAGE_IMAGES,
+	USAGE_PAGES,
+	USAGE_MEDIA,		/* ms */
 	USAGE_TEXTS,
 	USAGE_MODEL = USAGE_TEXTS,
 	USAGE_ID,
 	USAGE_FINISH,
 	USAGE_MODE,
+	USAGE_SPEED,		/* "fast": that is its mode then */
+	USAGE_REGION,
 	USAGE_ERROR,
 	USAGE_CREATED,
 	USAGE_FIELDS,
+};
+
+/* Things of which there are as many as a list has elements: all of them
+ * (member NULL), those that have one of the members, or those whose member is
+ * that text. */
+struct counted {
+	const char *list;	/* places of it; NULL: nothing is counted */
+	const char *member;
+	const char *text;
+	const char *action;	/* a member that is "search" where it is there,
+				 * else the element does not count; or NULL */
+};
+
+/* Tokens by what they stand for: [{"modality": "AUDIO", "tokenCount": 1}]. */
+struct split {
+	const char *list;	/* NULL: the last one */
+	enum usage_field audio;
+	enum usage_field image;
 };
 
 struct family {
@@ -47,6 +81,10 @@ struct family {
 				 * last one with figures counts */
 	const char *usage;	/* places of the figures as a whole */
 	const char *last_usage;	/* of those that end a stream; NULL: any */
+	struct counted searches;
+	struct counted images;	/* made; where they are, all of the output is
+				 * theirs, unless the answer splits it */
+	struct split splits[5];
 	const char *places[USAGE_FIELDS];	/* each "a.b c.d", the first
 						 * that is there counts */
 };
@@ -57,11 +95,12 @@ const struct family *family_find(const char *name);
 /*
  * The family that answers under a URL, or NULL.  *provider gets the name by
  * which bills know it; *usage whether what is under the URL uses tokens.
- * *model gets the model that the URL names, data NULL where it names none.
+ * *model and *region get what the URL names, data NULL where it names none.
  */
 const struct family *family_of_url(struct bursar_span url,
                                    const char **provider, bool *usage,
-                                   struct bursar_span *model);
+                                   struct bursar_span *model,
+                                   struct bursar_span *region);
 
 /* The family that marks its answers, or the events of them, like this one;
  * NULL: none does. */
@@ -77,6 +116,9 @@ const struct family *family_of_answer(const struct json_doc *doc,
  */
 uint32_t place_find(const struct json_doc *doc, uint32_t node,
                     const char *places);
+
+/* Whether a node is that text, which is written without escapes. */
+bool node_is_text(const struct json_doc *doc, uint32_t node, const char *text);
 
 /* What one answer said so far. */
 struct usage {
@@ -94,6 +136,27 @@ struct usage {
 bool usage_take(struct usage *usage, const struct family *family,
                 const struct json_doc *doc, uint32_t node,
                 struct bursar_record *record, struct bursar_arena *arena);
+
+/* A line of the file in which a batch is answered. */
+struct batch_line {
+	const char *family;	/* by its shape; NULL: it is of the file in
+				 * which the batch was asked */
+	uint32_t    answer;	/* 0: none */
+	uint32_t    error;	/* what names the failure, 0: nothing does */
+	bool        failed;
+};
+
+/* Whether a message, which is an object, is one. */
+bool batch_line_find(const struct json_doc *doc, struct batch_line *line);
+
+/* DONE, or REJECT with *err filled where it answers nothing. */
+enum bursar_verdict batch_line_check(const struct json_doc *doc,
+                                     const struct batch_line *line,
+                                     struct bursar_error *err);
+
+/* Whether an answer out of a batch says a mode of its own: the name of the tier
+ * in which it was served is none, as batches are served in that of all. */
+bool batch_mode_is_said(const struct bursar_value *mode);
 
 /*
  * The next event of a stream of server-sent events (WHATWG HTML, section 9.2),

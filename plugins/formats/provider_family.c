@@ -12,8 +12,25 @@
 
 #include "provider.h"
 
+/* Chat; responses and images; realtime and transcriptions. */
+#define OPENAI_IN(name)                                                      \
+	"usage.prompt_tokens_details." name " "                              \
+	"usage.input_tokens_details." name " "                               \
+	"usage.input_token_details." name " "                                \
+	"response.usage.input_tokens_details." name " "                      \
+	"response.usage.input_token_details." name
+#define OPENAI_OUT(name)                                                     \
+	"usage.completion_tokens_details." name " "                          \
+	"usage.output_tokens_details." name " "                              \
+	"usage.output_token_details." name " "                               \
+	"response.usage.output_tokens_details." name " "                     \
+	"response.usage.output_token_details." name
+
 #define OPENAI_PLACES                                                        \
 	.usage = "usage response.usage",                                     \
+	.searches = { "output response.output", "type", "web_search_call",   \
+	              "action.type" },                                       \
+	.images = { "data", "b64_json url", NULL, NULL },                    \
 	.places = {                                                          \
 		[USAGE_INPUT] = "usage.prompt_tokens usage.input_tokens "    \
 			"response.usage.input_tokens",                       \
@@ -36,9 +53,23 @@
 			"usage.output_tokens_details.reasoning_tokens "      \
 			"response.usage.output_tokens_details"               \
 			".reasoning_tokens",                                 \
+		[USAGE_AUDIO_INPUT] = OPENAI_IN("audio_tokens"),             \
+		[USAGE_AUDIO_CACHE_READ] =                                   \
+			OPENAI_IN("cached_tokens_details.audio_tokens"),     \
+		[USAGE_AUDIO_OUTPUT] = OPENAI_OUT("audio_tokens"),           \
+		[USAGE_IMAGE_INPUT] = OPENAI_IN("image_tokens"),             \
+		[USAGE_IMAGE_CACHE_READ] =                                   \
+			OPENAI_IN("cached_tokens_details.image_tokens"),     \
+		[USAGE_IMAGE_OUTPUT] = OPENAI_OUT("image_tokens"),           \
 		[USAGE_TOTAL] = "usage.total_tokens "                        \
 			"response.usage.total_tokens",                       \
 		[USAGE_COST] = "usage.cost",                                 \
+		[USAGE_SEARCHES] =                                           \
+			"usage.server_tool_use.web_search_requests "         \
+			"usage.server_side_tool_usage_details"               \
+			".web_search_calls",                                 \
+		[USAGE_PAGES] = "usage_info.pages_processed",                \
+		[USAGE_MEDIA] = "usage.seconds duration",                    \
 		[USAGE_MODEL] = "model response.model",                      \
 		[USAGE_ID] = "id response.id",                               \
 		[USAGE_FINISH] = "choices.0.finish_reason "                  \
@@ -94,11 +125,18 @@ static const struct family families[] = {
 				"usage.thinking_tokens "
 				"usage.thinking_output_tokens "
 				"usage.output_tokens_details.reasoning_tokens",
+			[USAGE_SEARCHES] =
+				"usage.server_tool_use.web_search_requests "
+				"message.usage.server_tool_use"
+				".web_search_requests",
 			[USAGE_MODEL] = "model message.model",
 			[USAGE_ID] = "id message.id",
 			[USAGE_FINISH] = "stop_reason delta.stop_reason",
 			[USAGE_MODE] = "usage.service_tier "
 				"message.usage.service_tier",
+			[USAGE_SPEED] = "usage.speed message.usage.speed",
+			[USAGE_REGION] = "usage.inference_geo "
+				"message.usage.inference_geo",
 			[USAGE_ERROR] = ERROR_PLACES,
 		},
 	},
@@ -106,6 +144,18 @@ static const struct family families[] = {
 		.name = "gemini",
 		.input_has_caches = true,
 		.usage = "usageMetadata",
+		.splits = {
+			{ "usageMetadata.promptTokensDetails",
+			  USAGE_AUDIO_INPUT, USAGE_IMAGE_INPUT },
+			{ "usageMetadata.toolUsePromptTokensDetails",
+			  USAGE_AUDIO_INPUT, USAGE_IMAGE_INPUT },
+			{ "usageMetadata.cacheTokensDetails",
+			  USAGE_AUDIO_CACHE_READ, USAGE_IMAGE_CACHE_READ },
+			{ "usageMetadata.candidatesTokensDetails",
+			  USAGE_AUDIO_OUTPUT, USAGE_IMAGE_OUTPUT },
+		},
+		.searches = { "candidates.0.groundingMetadata.webSearchQueries",
+		              NULL, NULL, NULL },
 		.places = {
 			[USAGE_INPUT] = "usageMetadata.promptTokenCount",
 			[USAGE_TOOL_INPUT] =
@@ -161,31 +211,57 @@ const struct family *family_find(const char *name)
 /* --- by URL ---------------------------------------------------------------- */
 
 /* A host, or with a full stop before it the end of one.  Paths that use
- * tokens have one of `uses` in them. */
+ * tokens have one of `uses` in them.  The region of those who have one stands
+ * between two words of the path, or of the host. */
 static const struct {
 	const char *host;
 	const char *family;
 	const char *provider;
 	const char *uses;
+	const char *before, *behind;	/* its region; NULL: none */
 } hosts[] = {
 #define OPENAI_USES "/completions /embeddings /responses /images /audio"
 	{ "api.openai.com", "openai", "openai", OPENAI_USES },
+	{ "eu.api.openai.com", "openai", "openai", OPENAI_USES, "", "." },
+	{ "us.api.openai.com", "openai", "openai", OPENAI_USES, "", "." },
 	{ ".openai.azure.com", "openai", "azure", OPENAI_USES },
-	{ "openrouter.ai", "openai", "openrouter", OPENAI_USES },
-	{ "api.deepseek.com", "openai", "deepseek", OPENAI_USES },
+	{ "openrouter.ai", "openai", "openrouter", OPENAI_USES " /messages" },
+	{ "api.deepseek.com", "openai", "deepseek", OPENAI_USES " /messages" },
 	{ "api.groq.com", "openai", "groq", OPENAI_USES },
-	{ "api.mistral.ai", "openai", "mistral", OPENAI_USES },
-	{ "api.x.ai", "xai", "xai", OPENAI_USES },
-	{ "api.anthropic.com", "anthropic", "anthropic", "/messages" },
+	{ "api.mistral.ai", "openai", "mistral", OPENAI_USES " /ocr" },
+	{ "api.x.ai", "xai", "xai", OPENAI_USES " /messages" },
+	{ "api.anthropic.com", "anthropic", "anthropic",
+	  "/messages /completions" },
+#define GEMINI_USES "enerateContent /completions /embeddings /images"
+#define VERTEX_USES "enerateContent awPredict /completions"
 	{ "generativelanguage.googleapis.com", "gemini", "gemini",
-	  "enerateContent" },
-	{ ".aiplatform.googleapis.com", "gemini", "vertex_ai",
-	  "enerateContent" },
-	{ "aiplatform.googleapis.com", "gemini", "vertex_ai",
-	  "enerateContent" },
-	{ "-aiplatform.googleapis.com", "gemini", "vertex_ai",
-	  "enerateContent" },
-	{ ".amazonaws.com", "bedrock", "bedrock", "/converse" },
+	  GEMINI_USES },
+	{ ".aiplatform.googleapis.com", "gemini", "vertex_ai", VERTEX_USES,
+	  "/locations/", "/" },
+	{ "aiplatform.googleapis.com", "gemini", "vertex_ai", VERTEX_USES,
+	  "/locations/", "/" },
+	{ "-aiplatform.googleapis.com", "gemini", "vertex_ai", VERTEX_USES,
+	  "/locations/", "/" },
+	{ ".amazonaws.com", "bedrock", "bedrock",
+	  "/converse /invoke /completions", "bedrock-runtime.", "." },
+};
+
+/* What is counted before it is asked, or asked for later, uses none, though it
+ * stands below one of them. */
+#define NOT_USED "/count_tokens /count-tokens /input_tokens /batches "        \
+	"batchGenerateContent"
+
+/* Clouds serve models of others, and some hosts their own in the way of others:
+ * the first of these that is in a path tells the family. */
+static const struct {
+	const char *words;
+	const char *family;
+} ways[] = {
+	{ "/converse", "bedrock" },
+	{ "enerateContent", "gemini" },
+	{ "/publishers/anthropic/ anthropic.", "anthropic" },
+	{ OPENAI_USES, "openai" },
+	{ "/messages", "anthropic" },
 };
 
 static bool ends_in(struct bursar_span host, const char *end)
@@ -255,27 +331,50 @@ static struct bursar_span host_of(struct bursar_span url,
 	return host;
 }
 
+/* Who answers like OpenAI, but counts apart, does so under its paths. */
+static const struct family *family_at(struct bursar_span path,
+                                      const char *of_host)
+{
+	const char *name = of_host;
+
+	for (size_t i = 0; i < COUNT(ways); i++) {
+		if (has_one_of(path, ways[i].words)) {
+			name = ways[i].family;
+			break;
+		}
+	}
+	return family_find(strcmp(name, "openai") == 0 &&
+	                   strcmp(of_host, "xai") == 0 ? of_host : name);
+}
+
 const struct family *family_of_url(struct bursar_span url,
                                    const char **provider, bool *usage,
-                                   struct bursar_span *model)
+                                   struct bursar_span *model,
+                                   struct bursar_span *region)
 {
 	struct bursar_span path;
 	const struct bursar_span host = host_of(url, &path);
 
 	*provider = NULL;
 	*usage = true;
-	*model = (struct bursar_span){ NULL, 0 };
+	*model = *region = (struct bursar_span){ NULL, 0 };
 	for (size_t i = 0; host.data != NULL && i < COUNT(hosts); i++) {
 		if (!ends_in(host, hosts[i].host)) {
 			continue;
 		}
 		*provider = hosts[i].provider;
-		*usage = has_one_of(path, hosts[i].uses);
+		*usage = has_one_of(path, hosts[i].uses) &&
+			!has_one_of(path, NOT_USED);
 		*model = between(path, "/models/", ":/?#");
 		if (model->data == NULL) {
 			*model = between(path, "/model/", "/?#");
 		}
-		return family_find(hosts[i].family);
+		if (hosts[i].before != NULL) {
+			*region = between(hosts[i].before[0] == '/' ? path
+			                                            : host,
+			                  hosts[i].before, hosts[i].behind);
+		}
+		return family_at(path, hosts[i].family);
 	}
 	return NULL;
 }

@@ -74,6 +74,7 @@ static convert_fn *conversion(enum usage_field field)
 {
 	switch (field) {
 	case USAGE_COST:    return shape_money;
+	case USAGE_MEDIA:   return shape_seconds;
 	case USAGE_CREATED: return shape_instant;
 	default:            return field < USAGE_TEXTS ? shape_count
 	                                               : shape_present;
@@ -85,6 +86,102 @@ static bool last_counts(enum usage_field field)
 {
 	return field != USAGE_MODEL && field != USAGE_ID &&
 	       field != USAGE_CREATED;
+}
+
+bool node_is_text(const struct json_doc *doc, uint32_t node, const char *text)
+{
+	const struct bursar_span raw = json_raw(doc, node);
+
+	return doc->nodes[node].type == JSON_STRING &&
+	       raw.size == strlen(text) + 2 &&
+	       memcmp(raw.data + 1, text, strlen(text)) == 0;
+}
+
+static bool counts(const struct counted *what, const struct json_doc *doc,
+                   uint32_t node)
+{
+	const uint32_t member = place_find(doc, node, what->member);
+	const uint32_t action = place_find(doc, node, what->action);
+
+	return what->member == NULL ||
+	       (member != 0 && (what->text == NULL ||
+	                        node_is_text(doc, member, what->text)) &&
+	        (action == 0 || node_is_text(doc, action, "search")));
+}
+
+/* Of what there is none nothing is said. */
+static void count(struct usage *usage, enum usage_field field,
+                  const struct counted *what, const struct json_doc *doc,
+                  uint32_t node)
+{
+	const uint32_t list = place_find(doc, node, what->list);
+	struct bursar_value value = { .is_set = true };
+
+	if (list == 0 || doc->nodes[list].type != JSON_ARRAY) {
+		return;
+	}
+	for (uint32_t at = list + 1; at < doc->nodes[list].next;
+	     at = doc->nodes[at].next) {
+		value.number += counts(what, doc, at);
+	}
+	if (value.number > 0) {
+		usage->values[field] = value;
+		usage->found = true;
+	}
+}
+
+/* A sum that no one can mean stays what it was. */
+static void add_tokens(struct bursar_value *to, const struct bursar_value *more,
+                       struct bursar_record *record)
+{
+	int64_t sum;
+
+	if (__builtin_add_overflow(to->is_set ? to->number : 0, more->number,
+	                           &sum)) {
+		bursar_set_flag(record, BURSAR_DQ_ABSURD);
+		return;
+	}
+	*to = (struct bursar_value){ .number = sum, .is_set = true };
+}
+
+/* Adds the tokens of an element, if they are of sound or of images. */
+static void take_modality(struct usage *usage, const struct split *split,
+                          struct shape_run *run, uint32_t element)
+{
+	const uint32_t modality = json_member(run->doc, element, "modality");
+	const struct shape_input in = {
+		.node = json_member(run->doc, element, "tokenCount"),
+	};
+	struct bursar_value tokens = { 0 };
+
+	if (modality == 0 || in.node == 0 ||
+	    shape_count(run, &in, &tokens) != SHAPE_SET) {
+		return;
+	}
+	if (node_is_text(run->doc, modality, "AUDIO")) {
+		add_tokens(&usage->values[split->audio], &tokens, run->record);
+	} else if (node_is_text(run->doc, modality, "IMAGE") ||
+	           node_is_text(run->doc, modality, "VIDEO")) {
+		add_tokens(&usage->values[split->image], &tokens, run->record);
+	}
+}
+
+static void take_splits(struct usage *usage, const struct family *family,
+                        struct shape_run *run, uint32_t node)
+{
+	const struct json_node *nodes = run->doc->nodes;
+
+	for (const struct split *s = family->splits; s->list != NULL; s++) {
+		const uint32_t list = place_find(run->doc, node, s->list);
+
+		if (list == 0 || nodes[list].type != JSON_ARRAY) {
+			continue;
+		}
+		for (uint32_t at = list + 1; at < nodes[list].next;
+		     at = nodes[at].next) {
+			take_modality(usage, s, run, at);
+		}
+	}
 }
 
 bool usage_take(struct usage *usage, const struct family *family,
@@ -100,7 +197,7 @@ bool usage_take(struct usage *usage, const struct family *family,
 			place_find(doc, node, family->last_usage) != 0;
 		if (!family->adds_up) {
 			memset(usage->values, 0,
-			       USAGE_TEXTS * sizeof(usage->values[0]));
+			       USAGE_PIECES * sizeof(usage->values[0]));
 		}
 	}
 	for (size_t i = 0; i < USAGE_FIELDS; i++) {
@@ -120,7 +217,11 @@ bool usage_take(struct usage *usage, const struct family *family,
 		} else if (result == SHAPE_SET || result == SHAPE_LOSSY) {
 			value.is_set = true;
 			usage->values[i] = value;
+			usage->found |= i >= USAGE_PIECES && i < USAGE_TEXTS;
 		}
 	}
+	take_splits(usage, family, &run, node);
+	count(usage, USAGE_SEARCHES, &family->searches, doc, node);
+	count(usage, USAGE_IMAGES, &family->images, doc, node);
 	return !run.no_memory;
 }
