@@ -231,6 +231,10 @@ core_cppflags = $(AM_CPPFLAGS) -I$(srcdir)/%D% -Icore -I$(top_srcdir) \
 	%D%/price/price_match.h \
 	%D%/price/price_periods.c \
 	%D%/price/price_read.c \
+	%D%/price/price_region.c \
+	%D%/price/price_region.h \
+	%D%/price/price_window.c \
+	%D%/price/price_window.h \
 	%D%/price/pricer.c \
 	%D%/price/prices.c \
 	%D%/price/prices.h

@@ -231,12 +231,24 @@ def an_older_ledger_gets_the_columns(ground):
     ground.run_sql("".join(
         "ALTER TABLE metering_records DROP COLUMN %s;" % name for name in (
             "price_book", "price_rule", "pricing_mode",
-            "hidden_output_tokens", "cache_write_1h_input_tokens")))
+            "hidden_output_tokens", "cache_write_1h_input_tokens",
+            "region", "web_searches", "images", "pages", "media_ms",
+            "characters", "audio_input_tokens",
+            "audio_cache_read_input_tokens", "audio_output_tokens",
+            "image_input_tokens", "image_cache_read_input_tokens",
+            "image_output_tokens")))
     ground.configure(prices={"book": write_book(ground, BOOK)})
-    ground.write("in/b", [call("new", pricing_mode="batch")])
+    said = ground.bursar("price", "explain", "--id", "old", status=1)
+    check("made by an older bursar" in said, "the daemon comes first", said)
+    ground.write("in/b", [call("new", pricing_mode="batch", region="eu")])
     ground.once()
     equal(row(ground, "new")["price_rule"],
           "book:maker/big@2026-01-01+batch provider_model", "new columns")
+    equal([tuple(one) for one in ground.rows(
+              "SELECT message_id, region FROM metering_records "
+              "ORDER BY message_id")],
+          [("new", "eu"), ("old", None)], "what is new has values")
+    ground.bursar("price", "explain", "--id", "old")
     equal(row(ground, "old")["price_rule"], None, "old rows stay as they are")
 
 
@@ -352,6 +364,102 @@ def repricing_is_a_journal_entry(ground):
     clean(ground)
 
 
+def where_it_was_served_raises_its_price(ground):
+    book = json.loads(json.dumps(BOOK))
+    price = book["providers"]["maker"]["models"]["big"]["prices"][0]
+    price["regions"] = {"eu": 1.1}
+    ground.configure(prices={"book": write_book(ground, book)})
+    ground.write("in/a", [call("home"), call("far", region="eu"),
+                          call("geo", inference_geo="eu"),
+                          call("any", region="global")])
+    ground.once()
+    for name, want in (("home", 4500000), ("far", 4950000),
+                       ("geo", 4950000), ("any", 4500000)):
+        equal(costs(ground, name)[2], want, name)
+    equal(row(ground, "far")["price_rule"],
+          "book:maker/big@2026-01-01^eu provider_model", "its rule")
+    tree = json.loads(ground.bursar("reprice", "--since", "2026-11-01",
+                                    "--format", "json"))
+    equal(tree["changed"], 0, "repricing comes to the same")
+    said = ground.bursar("price", "explain", "--id", "far")
+    check("asked    maker / big, region eu" in said and "x 1.1" in said and
+          "cost     $0.00495," in said, "it is explained", said)
+    price["regions"] = {"*": 2}
+    write_book(ground, book)
+    ground.bursar("reprice", "--since", "2026-11-01")
+    equal(costs(ground, "far")[2], 9000000, "repriced")
+    equal(costs(ground, "home")[2], 4500000, "and nothing else")
+    clean(ground)
+
+
+def pieces_are_priced_and_repriced(ground):
+    book = json.loads(json.dumps(BOOK))
+    models = book["providers"]["maker"]["models"]
+    models["big"]["prices"][0]["web_search"] = 0.01
+    models["paint"] = {"image": 0.04}
+    models["hear"] = {"second": 0.0001}
+    ground.configure(prices={"book": write_book(ground, book)})
+    none = {"input_tokens": None, "output_tokens": None}
+    ground.write("in/a", [
+        call("search", web_searches=3),
+        call("paint", model_id="paint", images=2, **none),
+        call("hear", model_id="hear", seconds=90.5, **none),
+        call("blind", model_id="paint"),
+        call("half", model_id="half", output_tokens=0, web_searches=1)])
+    ground.once()
+    for name, want in (("search", 34500000), ("paint", 80000000),
+                       ("hear", 9050000), ("blind", None), ("half", None)):
+        equal(costs(ground, name)[2], want, name)
+    tree = json.loads(ground.bursar("reprice", "--since", "2026-11-01",
+                                    "--format", "json"))
+    equal(tree["changed"], 0, "repricing comes to the same")
+    said = ground.bursar("price", "explain", "--id", "search")
+    check("search" in said and "cost     $0.0345," in said, "explained", said)
+    models["big"]["prices"][0]["web_search"] = 0.02
+    write_book(ground, book)
+    ground.bursar("reprice", "--since", "2026-11-01")
+    equal(costs(ground, "search")[2], 64500000, "repriced")
+    clean(ground)
+
+
+def sound_is_never_billed_as_text(ground):
+    book = json.loads(json.dumps(BOOK))
+    models = book["providers"]["maker"]["models"]
+    models["talk"] = {"input": 2, "output": 8, "cache_read": 0.5,
+                      "audio_input": 32, "audio_output": 64}
+    models["pro"] = {"input": 2, "output": 8, "audio_input": "input"}
+    ground.configure(prices={"book": write_book(ground, book)})
+    ground.write("in/a", [
+        call("talk", model_id="talk", audio_input_tokens=600,
+             audio_output_tokens=80),
+        call("text", model_id="talk"),
+        call("pro", model_id="pro", audio_input_tokens=600),
+        call("see", image_input_tokens=900),
+        call("unheard", audio_input_tokens=1),
+        call("drawn", image_output_tokens=1)])
+    lines = ground.once().events("price-unknown")
+    check(len(lines) == 1 and "reason=no-rate provider=maker model=big" in
+          lines[0], "what has no rate is told of", lines)
+    for name, want in (("talk", 25280000), ("text", 2800000),
+                       ("pro", 2800000), ("see", 4500000),
+                       ("unheard", None), ("drawn", None)):
+        equal(costs(ground, name)[2], want, name)
+    said = ground.bursar("price", "explain", "--id", "talk")
+    check("audio_output" in said and "cost     $0.02528," in said,
+          "explained", said)
+    said = ground.bursar("price", "explain", "--id", "pro")
+    check("input, says standard" in said, "as text, by the book", said)
+    models["talk"]["audio_output"] = 80
+    models["big"]["prices"][0]["audio_input"] = 10
+    write_book(ground, book)
+    tree = json.loads(ground.bursar("reprice", "--since", "2026-11-01",
+                                    "--format", "json"))
+    equal(tree["changed"], 2, "repriced by the columns")
+    equal(costs(ground, "talk")[2], 26560000, "the one that has sound")
+    equal(costs(ground, "unheard")[2], 4507000, "and what had no rate")
+    clean(ground)
+
+
 def repricing_beside_a_daemon_that_writes(ground):
     path = write_book(ground, BOOK)
     ground.configure(source={"follow": True}, prices={"book": path})
@@ -430,6 +538,9 @@ daemon.main(without_prices_nothing_is_computed,
             an_older_ledger_gets_the_columns,
             a_stored_record_is_explained,
             repricing_is_a_journal_entry,
+            where_it_was_served_raises_its_price,
+            pieces_are_priced_and_repriced,
+            sound_is_never_billed_as_text,
             repricing_beside_a_daemon_that_writes,
             repricing_waits_for_who_writes,
             a_source_that_trusts_the_book_is_repriced_as_such,

@@ -99,5 +99,47 @@ def two_at_once_beside_a_daemon(ground):
     ground.verify()
 
 
+NEW = ["region", "web_searches", "images", "pages", "media_ms", "characters",
+       "audio_input_tokens", "audio_cache_read_input_tokens",
+       "audio_output_tokens", "image_input_tokens",
+       "image_cache_read_input_tokens", "image_output_tokens"]
+
+
+def an_older_ledger_gets_the_columns(ground):
+    """What was stored before them is explained and priced as ever."""
+    configure(ground, 3)
+    ground.write("in/a", [call("old")])
+    ground.once()
+    sql("".join("ALTER TABLE metering_records DROP COLUMN %s;" % name
+                for name in NEW) +
+        "DELETE FROM bursar_meta WHERE name = 'ledger_stamp';")
+    said = ground.bursar("price", "explain", "--id", "old", status=1)
+    check("made by an older bursar" in said, "the daemon comes first", said)
+    ground.write_text("prices.json", json.dumps({
+        "schema": 1, "version": "r", "models": {"maker/big": {
+            "input": 3, "output": 15, "web_search": 0.01,
+            "audio_input": 30, "regions": {"eu": 1.1}}}}))
+    ground.write("in/b", [call("far", region="eu", web_searches=2),
+                          call("near"),
+                          call("heard", audio_input_tokens=1000)])
+    ground.once()
+    equal(values("SELECT message_id, coalesce(region, ''), cost_nano, "
+                 "price_rule FROM metering_records ORDER BY message_id"),
+          "far|eu|24950000|book:maker/big^eu provider_model\n"
+          "heard||31500000|book:maker/big provider_model\n"
+          "near||4500000|book:maker/big provider_model\n"
+          "old||4500000|book:maker/big provider_model", "new columns")
+    tree = json.loads(ground.bursar("reprice", "--since", "2026-11-01",
+                                    "--format", "json"))
+    equal((tree["facts"], tree["changed"]), (4, 0),
+          "repricing comes to the same")
+    said = ground.bursar("price", "explain", "--id", "far")
+    check("region eu" in said and "x 1.1" in said, "it is explained", said)
+    said = ground.bursar("price", "explain", "--id", "heard")
+    check("audio_input  " in said and "0.03 " in said, "so is sound", said)
+    ground.verify()
+
+
 real.main(repricing_is_a_journal_entry, two_at_once_beside_a_daemon,
+          an_older_ledger_gets_the_columns,
           servers=["postgres"])

@@ -50,11 +50,15 @@ static void require_price(struct price_book *book,
 	}
 	price_usage_set(&q.usage, PRICE_SAID_INPUT, 300000);
 	price_usage_set(&q.usage, PRICE_SAID_OUTPUT, 7);
+	price_usage_set(&q.usage, PRICE_SAID_AUDIO_INPUT, 100000);
+	price_usage_set(&q.usage, PRICE_SAID_IMAGE_CACHE_READ, 5);
+	price_usage_set(&q.usage, PRICE_SAID_IMAGE_OUTPUT, 8);
 	prices_ask(&prices, &q, &a);
 	FUZZ_REQUIRE(a.model == model || q.model.size == 0);
 	if (a.model != NULL && a.card != NULL) {
 		FUZZ_REQUIRE(prices_rule(&a, rule) < sizeof(rule));
-		FUZZ_REQUIRE(a.tokens[PRICE_INPUT] == 300000);
+		FUZZ_REQUIRE(a.tokens[PRICE_INPUT] == 200000);
+		FUZZ_REQUIRE(a.prompt == 300005);
 		FUZZ_REQUIRE(a.result != PRICE_DONE || a.nano >= 0);
 		FUZZ_REQUIRE((a.result == PRICE_NO_RATE) == (a.missing != 0));
 	}

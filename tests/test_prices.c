@@ -13,8 +13,10 @@
 
 #include <check.h>
 
+#include "common/rfc3339.h"
 #include "core/base/metrics.h"
 #include "core/plugin/schema.h"
+#include "core/price/price_diff.h"
 #include "core/price/prices.h"
 
 static struct findings findings;
@@ -187,8 +189,17 @@ START_TEST(shows_sums_with_all_their_digits)
 	ck_assert_str_eq(price_amount_show(PRICE_MAX, out), "1");
 	ck_assert_str_eq(price_amount_show((price_sum)PRICE_MAX * 5 / 2, out),
 	                 "2.5");
+	ck_assert_str_eq(price_amount_show_raised(1100000, out),
+	                 "0.0000000000000011");
+	ck_assert_str_eq(price_amount_show_raised((price_sum)PRICE_MAX *
+	                                          PRICE_FACTOR_ONE, out), "1");
 }
 END_TEST
+
+static void ignore(void *context, const struct price_difference *difference)
+{
+	(void)context, (void)difference;
+}
 
 /* --- golden calls -------------------------------------------------------- */
 
@@ -381,8 +392,9 @@ static const char named[] =
 	"'big-4-5':{'aliases':['big-latest'],'prices':{'input':1}},"
 	"'tiny':{'input':2},'tiny-2025-01-01':{'input':3},"
 	"'twin-4.1':{'input':4},'twin-4-1':{'input':5}}},"
-	"'cloud':{'prices-of':['maker'],'models':{'own':{'input':6}}},"
-	"'house':{'models':{'*':{'input':0,'output':0}}}}}";
+	"'cloud':{'prices-of':['the.maker'],'models':{'own':{'input':6}}},"
+	"'house':{'models':{'*':{'input':0,'output':0}}}},"
+	"'models':{'the.maker/last':{'input':7}}}";
 
 static const struct {
 	const char *provider, *model, *key, *how;
@@ -409,6 +421,8 @@ static const struct {
 	{ "cloud", "Big-4.5", "maker/big-4-5", "fallback_provider" },
 	{ "house", "anything:27b", "house/*", "provider_default" },
 	{ "house", "tiny", "house/*", "provider_default" },
+	{ "maker", "last", "maker/last", "provider_model" },
+	{ "the.maker", "last", "maker/last", "provider_model" },
 	{ "", "maker/tiny", "maker/tiny", "provider_model" },
 	{ "", "maker/tiny-20250303", "maker/tiny", "dated_snapshot" },
 	{ "stranger", "tiny", "maker/tiny", "unique_providerless_model" },
@@ -460,6 +474,38 @@ START_TEST(a_price_holds_from_its_day_on)
 		if (at[i].nano >= 0) {
 			ck_assert_int_eq(answer.nano, at[i].nano);
 		}
+	}
+	price_book_destroy(book);
+}
+END_TEST
+
+/* One that ends within another interrupts it. */
+START_TEST(of_prices_that_hold_the_last_to_begin_counts)
+{
+	struct price_book *book = flat(
+		"'m':[{'input':1,'until':'2026-06-01'},"
+		"{'from':'2026-02-01','until':'2026-04-01','input':2},"
+		"{'from':'2026-03-01','until':'2026-03-02','input':3}]", "b");
+	static const struct { const char *at; int64_t nano; } times[] = {
+		{ "2026-01-31T23:59:59.999999Z", 1000 },
+		{ "2026-02-01T00:00:00Z", 2000 },
+		{ "2026-03-01T00:00:00Z", 3000 },
+		{ "2026-03-02T00:00:00Z", 2000 },
+		{ "2026-04-01T00:00:00Z", 1000 },
+		{ "2026-06-01T00:00:00Z", -1 },
+	};
+	const struct call call = { "", "m", "", 1, 0, 0, 0, NULL };
+
+	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+		struct price_question q = question_of(&call);
+
+		ck_assert(rfc3339_parse(times[i].at, strlen(times[i].at),
+		                        &q.at_us));
+		const struct price_answer a = ask(&book, 1, &q);
+
+		ck_assert_int_eq(a.result, times[i].nano < 0
+		                 ? PRICE_NOT_THEN : PRICE_DONE);
+		ck_assert(times[i].nano < 0 || a.nano == times[i].nano);
 	}
 	price_book_destroy(book);
 }
@@ -522,6 +568,239 @@ START_TEST(a_mode_is_what_the_provider_says_it_served)
 }
 END_TEST
 
+/* Peak hours of working days in Shanghai, where it is 8 hours later, and a
+ * night without DST in New York. */
+static const char windowed[] =
+	"'m':{'input':10,'output':20,'reasoning':30,"
+	"'tiers':[{'above':1000,'input':12}],"
+	"'modes':{'batch':{'input':5}},"
+	"'windows':["
+	"{'name':'lunch','hours':'12:00-12:01','input':3,"
+	"'modes':{'batch':{'input':1}},"
+	"'tiers':[{'above':1000,'input':4}]},"
+	"{'hours':['16:30-00:30','02:00-03:00'],"
+	"'days':['fri','sat'],'days-zone':'Asia/Shanghai','input':2}]},"
+	"'ny':{'input':10,'windows':[{'name':'night','hours':'22:00-06:00',"
+	"'zone':'America/New_York','input':1}]},"
+	"'we':{'input':10,'windows':[{'name':'weekend','days':['sat','sun'],"
+	"'input':1}]}";
+
+/* Nano-dollars of an input token, and of one in a batch, at a time. */
+static const struct {
+	const char *model, *at;
+	int64_t input, batch;
+	const char *suffix;
+} window_times[] = {
+	{ "m", "2026-11-21T11:59:59.999999Z", 10000, 5000, "" },
+	{ "m", "2026-11-21T12:00:00Z", 3000, 1000, "~lunch" },
+	{ "m", "2026-11-21T12:00:59.999999Z", 3000, 1000, "~lunch" },
+	{ "m", "2026-11-21T12:01:00Z", 10000, 5000, "" },
+	/* Thursday 16:30 in London is Friday in Shanghai; a batch has a price
+	 * of its own that the window leaves alone. */
+	{ "m", "2026-11-19T16:29:59Z", 10000, 5000, "" },
+	{ "m", "2026-11-19T16:30:00Z", 2000, 5000, "~off-peak" },
+	{ "m", "2026-11-20T00:29:59Z", 2000, 5000, "~off-peak" },
+	{ "m", "2026-11-20T00:30:00Z", 10000, 5000, "" },
+	{ "m", "2026-11-20T02:59:59Z", 2000, 5000, "~off-peak" },
+	{ "m", "2026-11-20T03:00:00Z", 10000, 5000, "" },
+	{ "m", "2026-11-21T15:00:00Z", 10000, 5000, "" },
+	{ "m", "2026-11-21T16:30:00Z", 10000, 5000, "" },	/* Sunday */
+	/* Before 2026-11-01 clocks were four hours behind, then five. */
+	{ "ny", "2026-10-31T01:59:59Z", 10000, 10000, "" },
+	{ "ny", "2026-10-31T02:00:00Z", 1000, 1000, "~night" },
+	{ "ny", "2026-10-31T09:59:59Z", 1000, 1000, "~night" },
+	{ "ny", "2026-10-31T10:00:00Z", 10000, 10000, "" },
+	{ "ny", "2026-11-02T02:59:59Z", 10000, 10000, "" },
+	{ "ny", "2026-11-02T03:00:00Z", 1000, 1000, "~night" },
+	{ "ny", "2026-11-02T10:59:59Z", 1000, 1000, "~night" },
+	{ "ny", "2026-11-02T11:00:00Z", 10000, 10000, "" },
+	{ "we", "2026-11-20T23:59:59.999999Z", 10000, 10000, "" },
+	{ "we", "2026-11-21T00:00:00Z", 1000, 1000, "~weekend" },
+	{ "we", "2026-11-22T23:59:59.999999Z", 1000, 1000, "~weekend" },
+	{ "we", "2026-11-23T00:00:00Z", 10000, 10000, "" },
+	{ "we", "1969-12-27T00:00:00Z", 1000, 1000, "~weekend" },
+	{ "we", "1969-12-29T00:00:00Z", 10000, 10000, "" },
+};
+
+static struct price_answer ask_at(struct price_book *book,
+                                  const struct call *call, const char *at)
+{
+	struct price_question q = question_of(call);
+
+	ck_assert(rfc3339_parse(at, strlen(at), &q.at_us));
+	return ask(&book, 1, &q);
+}
+
+START_TEST(a_window_holds_by_the_clocks_at_the_time_of_the_call)
+{
+	struct price_book *book = flat(windowed, "b");
+	struct call call = { "", window_times[_i].model, "", 1, 0, 0, 0, NULL };
+	const char *at = window_times[_i].at;
+	const struct price_answer answer = ask_at(book, &call, at);
+
+	ck_assert_int_eq(answer.result, PRICE_DONE);
+	ck_assert_msg(answer.nano == window_times[_i].input, "%s: %lld", at,
+	              (long long)answer.nano);
+	ck_assert_str_eq(answer.card->suffix, window_times[_i].suffix);
+	call.mode = "batch";
+	ck_assert_int_eq(ask_at(book, &call, at).nano,
+	                 window_times[_i].batch);
+	price_book_destroy(book);
+}
+END_TEST
+
+/* What a window gives replaces the rate, a tier's too; what it leaves out is
+ * that of other hours. */
+START_TEST(a_window_gives_some_rates_and_leaves_the_others)
+{
+	struct price_book *book = flat(windowed, "b");
+	const struct call lunch = { "", "m", "", 1001, 1, 0, 0, NULL };
+	struct price_answer a = ask_at(book, &lunch, "2026-11-21T12:00:00Z");
+
+	ck_assert_int_eq(a.nano, 1001 * 4000 + 20000);
+	ck_assert_str_eq(a.card->suffix, ">1000~lunch");
+	a = ask_at(book, &lunch, "2026-11-20T00:00:00Z");
+	ck_assert_int_eq(a.nano, 1001 * 2000 + 20000);
+	ck_assert_int_eq(a.card->rate[PRICE_REASONING],
+	                 INT64_C(30) * 1000000000);
+	a = ask_at(book, &lunch, "2026-11-20T01:00:00Z");
+	ck_assert_int_eq(a.nano, 1001 * 12000 + 20000);
+	price_book_destroy(book);
+}
+END_TEST
+
+/* A tier that says nothing of a rate takes it from no mode. */
+START_TEST(a_mode_keeps_its_rates_in_any_tier_of_a_window)
+{
+	struct price_book *book = flat(
+		"'m':{'input':2,'output':4,'tiers':[{'above':1000,'output':9}],"
+		"'modes':{'batch':{'input':1}},"
+		"'windows':[{'input':'1.5','output':3}]}", "b");
+	struct call call = { "", "m", "batch", 1000, 1, 0, 0, NULL };
+
+	ck_assert_int_eq(ask_one(book, &call).nano, 1000 * 1000 + 3000);
+	call.input = 1001;
+	ck_assert_int_eq(ask_one(book, &call).nano, 1001 * 1000 + 3000);
+	call.mode = "";
+	ck_assert_int_eq(ask_one(book, &call).nano, 1001 * 1500 + 3000);
+	price_book_destroy(book);
+}
+END_TEST
+
+START_TEST(two_books_differ_in_the_order_of_windows)
+{
+	static const char *const windows[] = {
+		"{'name':'a','hours':'00:00-08:00','input':1}",
+		"{'name':'b','hours':'06:00-10:00','input':2}",
+		"{'name':'c','hours':'07:00-11:00','input':3}",
+	};
+	static const struct { int first, second; size_t count; } orders[] = {
+		{ 0, 1, 1 }, { 1, 0, 2 }, { 1, 2, 1 }, { 2, 1, 2 },
+	};
+	char text[300];
+
+	snprintf(text, sizeof(text), "'m':{'input':2,'windows':[%s,%s,%s]}",
+	         windows[0], windows[1], windows[2]);
+	struct price_book *a = flat(text, "a");
+	for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
+		snprintf(text, sizeof(text), "'m':{'input':2,'windows':[%s,%s]}",
+		         windows[orders[i].first], windows[orders[i].second]);
+		struct price_book *b = flat(text, "b");
+
+		/* One is gone, and the others may have changed places. */
+		ck_assert_uint_eq(price_diff(a, b, ignore, NULL),
+		                  orders[i].count);
+		ck_assert_uint_eq(price_diff(b, a, ignore, NULL),
+		                  orders[i].count);
+		price_book_destroy(b);
+	}
+	price_book_destroy(a);
+}
+END_TEST
+
+START_TEST(two_books_differ_in_the_hours_of_a_window)
+{
+	static const char book[] = "'m':{'input':2,'windows':[{'hours':"
+		"'%s-00:30','input':1}]}";
+	char text[200];
+	struct price_book *books[2];
+
+	for (int i = 0; i < 2; i++) {
+		snprintf(text, sizeof(text), book, i == 0 ? "16:30" : "16:31");
+		books[i] = flat(text, "b");
+	}
+	ck_assert_uint_eq(price_diff(books[0], books[0], ignore, NULL), 0);
+	ck_assert_uint_eq(price_diff(books[0], books[1], ignore, NULL), 2);
+	price_book_destroy(books[0]);
+	price_book_destroy(books[1]);
+}
+END_TEST
+
+static const char regional[] =
+	"'a/m':{'input':1,'output':3,'request':'0.001',"
+	"'regions':{'eu':1.1,'us':'1.25','*':2}},"
+	"'a/own':{'input':1,'regions':{'global':3,'eu':1.5}},"
+	/* A token costs 1e-15 dollar. */
+	"'a/tiny':{'input':'0.000000001','regions':{'eu':1.1,'us':1.25}}";
+
+/* A region raises tokens, and not what is billed by the call; what was served
+ * anywhere is no region.  The sum is exact before it is rounded. */
+static const struct {
+	const char *model, *region;
+	int64_t input, output, nano;
+	const char *rule;
+} region_calls[] = {
+	{ "m", "", 1000, 1000, 5000000, "b:a/m provider_model" },
+	{ "m", "eu", 1000, 1000, 5400000, "b:a/m^eu provider_model" },
+	{ "m", "us", 1000, 1000, 6000000, "b:a/m^us provider_model" },
+	{ "m", "europe-west1", 1000, 1000, 9000000,
+	  "b:a/m^* provider_model" },
+	{ "m", "EU", 1000, 1000, 9000000, "b:a/m^* provider_model" },
+	{ "m", "global", 1000, 1000, 5000000, "b:a/m provider_model" },
+	{ "m", "not_available", 1000, 1000, 5000000, "b:a/m provider_model" },
+	{ "own", "global", 1000, 0, 3000000, "b:a/own^global provider_model" },
+	{ "own", "us", 1000, 0, 1000000, "b:a/own provider_model" },
+	{ "tiny", "eu", 454545, 0, 0, "b:a/tiny^eu provider_model" },
+	{ "tiny", "eu", 454546, 0, 1, "b:a/tiny^eu provider_model" },
+	{ "tiny", "us", 400000, 0, 0, "b:a/tiny^us provider_model" },
+	{ "tiny", "us", 1200000, 0, 2, "b:a/tiny^us provider_model" },
+};
+
+START_TEST(a_region_raises_what_tokens_cost)
+{
+	struct price_book *book = flat(regional, "b");
+	const struct call call = {
+		"a", region_calls[_i].model, "", region_calls[_i].input,
+		region_calls[_i].output, 0, 0, NULL,
+	};
+	struct price_question q = question_of(&call);
+	char rule[PRICES_RULE_SIZE];
+
+	q.region = span(region_calls[_i].region);
+	const struct price_answer a = ask(&book, 1, &q);
+	ck_assert_int_eq(a.result, PRICE_DONE);
+	ck_assert_int_eq(a.nano, region_calls[_i].nano);
+	rule[prices_rule(&a, rule)] = '\0';
+	ck_assert_str_eq(rule, region_calls[_i].rule);
+	price_book_destroy(book);
+}
+END_TEST
+
+START_TEST(two_books_differ_in_the_factor_of_a_region)
+{
+	struct price_book *a = flat("'m':{'input':2,'regions':{'eu':1.1}}",
+	                            "b");
+	struct price_book *b = flat("'m':{'input':2,'regions':{'eu':1.2,"
+	                            "'us':1.1}}", "b");
+
+	ck_assert_uint_eq(price_diff(a, a, ignore, NULL), 0);
+	ck_assert_uint_eq(price_diff(a, b, ignore, NULL), 2);
+	ck_assert_uint_eq(price_diff(b, a, ignore, NULL), 2);
+	price_book_destroy(a);
+	price_book_destroy(b);
+}
+END_TEST
+
 START_TEST(every_sort_of_token_is_billed_once)
 {
 	struct price_book *book = flat(
@@ -547,6 +826,256 @@ START_TEST(every_sort_of_token_is_billed_once)
 	/* 1 + 2 + 8 + 8 + 24 + 48 thousandths of a dollar, and one. */
 	ck_assert_int_eq(answer.nano, 92000000);
 	price_book_destroy(book);
+}
+END_TEST
+
+static const char by_pieces[] =
+	"'chat':{'input':1,'output':2,'web_search':'0.01',"
+	"'regions':{'eu':2}},"
+	"'prompt':{'input':1,'output':2,'web_search_call':'0.035'},"
+	"'plain':{'input':1,'output':2},"
+	"'paint':{'image':'0.04','modes':{'batch':{'image':'0.02'}},"
+	"'windows':[{'hours':'00:00-00:00','days':['thu'],'image':'0.03'}]},"
+	"'free':{'input':0,'output':0,'image':'0.04'},"
+	"'scan':{'page':'0.001'},"
+	"'hear':{'second':'0.0001'},"
+	"'speak':{'character':15},"
+	"'both':{'input':5,'output':5,'image':'0.01'}";
+
+/* What was said, -1 for nothing, and what it costs; -1: not known, because of
+ * the rates of `missing`, or because nothing was said. */
+static const struct {
+	const char *model, *mode, *region;
+	int64_t input, searches, images, pages, ms, characters;
+	int64_t nano;
+	unsigned missing;
+} piece_calls[] = {
+	{ "chat", "", "", 1000, 3, -1, -1, -1, -1, 31000000, 0 },
+	{ "chat", "", "eu", 1000, 3, -1, -1, -1, -1, 32000000, 0 },
+	{ "chat", "", "", 1000, 0, -1, -1, -1, -1, 1000000, 0 },
+	{ "chat", "", "", 1000, -1, -1, -1, -1, -1, 1000000, 0 },
+	{ "prompt", "", "", 1000, 3, -1, -1, -1, -1, 36000000, 0 },
+	{ "prompt", "", "", 1000, 0, -1, -1, -1, -1, 1000000, 0 },
+	{ "plain", "", "", 1000, 1, -1, -1, -1, -1, -1, 1u << PRICE_SEARCH },
+	{ "plain", "", "", 1000, 0, 7, 7, 7, 7, 1000000, 0 },
+	{ "plain", "", "", 0, -1, 7, -1, -1, -1, -1, 1u << PRICE_IMAGE },
+	{ "plain", "", "", -1, -1, 7, -1, -1, -1, -1, 1u << PRICE_IMAGE },
+	{ "plain", "", "", -1, -1, 0, -1, -1, -1, 0, 0 },
+	{ "paint", "", "", -1, -1, 2, -1, -1, -1, 80000000, 0 },
+	{ "paint", "batch", "", -1, -1, 2, -1, -1, -1, 40000000, 0 },
+	{ "paint", "", "", 9, -1, 2, -1, -1, -1, 80000000, 0 },
+	{ "paint", "", "", 9, -1, 0, -1, -1, -1, 0, 0 },
+	{ "paint", "", "", 9, -1, -1, -1, -1, -1, -1, 0 },
+	{ "free", "", "", 9, -1, -1, -1, -1, -1, -1, 0 },
+	{ "free", "", "", 9, -1, 1, -1, -1, -1, 40000000, 0 },
+	/* What it is not billed by says nothing of what it is. */
+	{ "paint", "", "", 9, -1, -1, 3, -1, -1, -1, 1u << PRICE_PAGE },
+	{ "paint", "", "", 9, -1, -1, 0, -1, -1, -1, 0 },
+	{ "free", "", "", 9, -1, -1, 0, -1, -1, -1, 0 },
+	{ "speak", "", "", 9, -1, -1, -1, 700, -1, -1, 1u << PRICE_SECOND },
+	{ "scan", "", "", -1, -1, -1, 12, -1, -1, 12000000, 0 },
+	{ "hear", "", "", -1, -1, -1, -1, 90500, -1, 9050000, 0 },
+	{ "hear", "", "", -1, -1, -1, 5, -1, -1, -1, 1u << PRICE_PAGE },
+	{ "speak", "", "", -1, -1, -1, -1, 700, 1000, 15000000, 0 },
+	{ "both", "", "", 1000, -1, 1, -1, -1, -1, 15000000, 0 },
+	{ "both", "", "", 1000, -1, -1, -1, -1, -1, 5000000, 0 },
+	{ "both", "", "", 1000, -1, -5, -1, -1, -1, 5000000, 0 },
+};
+
+START_TEST(pieces_are_billed_beside_tokens_or_in_their_place)
+{
+	struct price_book *book = flat(by_pieces, "b");
+	const int64_t said[] = {
+		piece_calls[_i].searches, piece_calls[_i].images,
+		piece_calls[_i].pages, piece_calls[_i].ms,
+		piece_calls[_i].characters,
+	};
+	struct price_question q = {
+		.provider = span(""), .model = span(piece_calls[_i].model),
+		.mode = span(piece_calls[_i].mode),
+		.region = span(piece_calls[_i].region),
+		.at_us = INT64_C(1780000000000000) - INT64_C(86400000000),
+	};
+
+	if (piece_calls[_i].input != -1) {
+		price_usage_set(&q.usage, PRICE_SAID_INPUT,
+		                piece_calls[_i].input);
+	}
+	for (int i = 0; i < 5; i++) {
+		if (said[i] != -1) {
+			price_usage_set(&q.usage, (enum price_count)(
+				PRICE_SAID_SEARCHES + i), said[i]);
+		}
+	}
+	const struct price_answer a = ask(&book, 1, &q);
+	if (piece_calls[_i].nano >= 0) {
+		ck_assert_int_eq(a.result, PRICE_DONE);
+		ck_assert_int_eq(a.nano, piece_calls[_i].nano);
+	} else if (piece_calls[_i].missing == 0) {
+		ck_assert_int_eq(a.result, PRICE_NO_USAGE);
+	} else {
+		ck_assert_int_eq(a.result, PRICE_NO_RATE);
+		ck_assert_uint_eq(a.missing, piece_calls[_i].missing);
+	}
+	price_book_destroy(book);
+}
+END_TEST
+
+static const char by_modality[] =
+	"'text':{'input':2,'output':8,'cache_read':'0.5'},"
+	"'talk':{'input':4,'output':16,'cache_read':'0.4','audio_input':32,"
+	"'audio_output':64,'image_input':5,'image_cache_read':'0.5',"
+	"'reasoning':20,'regions':{'eu':2},"
+	"'tiers':[{'above':100000,'input':8,'audio_input':40}],"
+	"'modes':{'batch':{'input':2,'audio_input':16},'flex':{'input':3}},"
+	"'windows':[{'hours':'00:00-00:00','days':['thu'],"
+	"'audio_input':24}]},"
+	"'pro':{'input':2,'output':12,'cache_read':'0.2',"
+	"'audio_input':'input','image_output':'output',"
+	"'tiers':[{'above':100000,'input':4}],"
+	"'modes':{'batch':{'input':1}}},"
+	"'flash':{'input':'0.3','output':'2.5','cache_read':'0.03',"
+	"'audio_input':1,'audio_cache_read':'0.1'},"
+	"'mixed':{'input':2,'output':8,'audio_input':9,"
+	"'modes':{'batch':{'audio_input':'input'}}},"
+	"'paint':{'input':5,'image_input':10,'image_output':40},"
+	"'drawn':{'image':'0.04','image_output':30},"
+	"'free':{'input':0,'output':0},"
+	"'whisper':{'second':'0.0001'}";
+
+/* input, read from a cache, output; of each those of sound, those of images;
+ * -1: nothing was said.  What it costs in nano-dollars, -1: not known because
+ * of the rates of `missing`. */
+#define NO -1
+static const struct {
+	const char *model, *mode, *region;
+	bool thursday;
+	int64_t whole[3], audio[3], image[3];
+	int64_t nano;
+	unsigned missing;
+} modal_calls[] = {
+	/* Images that are read cost as text does; nothing else is taken for
+	 * text. */
+	{ "text", "", "", false, { 1000, NO, 100 }, { NO, NO, NO },
+	  { 900, NO, NO }, 2800000, 0 },
+	{ "text", "", "", false, { 1000, 1000, 0 }, { NO, NO, NO },
+	  { 900, 500, NO }, 2500000, 0 },
+	{ "text", "", "", false, { 1000, NO, 100 }, { 0, NO, 0 },
+	  { NO, NO, NO }, 2800000, 0 },
+	{ "text", "", "", false, { 1000, NO, 100 }, { 1, NO, NO },
+	  { NO, NO, NO }, NO, 1u << PRICE_AUDIO_INPUT },
+	{ "text", "", "", false, { 1000, 9, 100 }, { NO, 1, 1 }, { NO, NO, 1 },
+	  NO, 1u << PRICE_AUDIO_CACHE_READ | 1u << PRICE_AUDIO_OUTPUT |
+	  1u << PRICE_IMAGE_OUTPUT },
+	/* 300 * 4 + 600 * 32 + 100 * 5, 20 * 16 + 80 * 64 */
+	{ "talk", "", "", false, { 1000, NO, 100 }, { 600, NO, 80 },
+	  { 100, NO, NO }, 26340000, 0 },
+	{ "talk", "", "eu", false, { 1000, NO, 100 }, { 600, NO, 80 },
+	  { 100, NO, NO }, 52680000, 0 },
+	/* What is read from a cache is as dear as before, having no rate. */
+	{ "talk", "", "", false, { 0, 1000, 0 }, { NO, 600, NO },
+	  { NO, 100, NO }, 19370000, 0 },
+	/* Modes, tiers and windows, with their fallbacks. */
+	{ "talk", "batch", "", false, { 1000, NO, 0 }, { 600, NO, NO },
+	  { NO, NO, NO }, 10400000, 0 },
+	{ "talk", "flex", "", false, { 1000, NO, 0 }, { 600, NO, NO },
+	  { NO, NO, NO }, 20400000, 0 },
+	{ "talk", "", "", false, { 100001, NO, 0 }, { 100000, NO, NO },
+	  { 1, NO, NO }, 4000005000, 0 },
+	{ "talk", "", "", false, { 1, 100000, 0 }, { 1, 99999, NO },
+	  { NO, 1, NO }, 4000000500, 0 },
+	{ "talk", "", "", true, { 1000, NO, 0 }, { 600, NO, NO },
+	  { NO, NO, NO }, 16000000, 0 },
+	/* As text, wherever that is another rate. */
+	{ "pro", "", "", false, { 1000, 500, 10 }, { 600, 400, NO },
+	  { NO, NO, 10 }, 2220000, 0 },
+	{ "pro", "batch", "", false, { 1000, NO, 0 }, { 600, NO, NO },
+	  { NO, NO, NO }, 1000000, 0 },
+	{ "pro", "", "", false, { 100001, NO, 0 }, { 100001, NO, NO },
+	  { NO, NO, NO }, 400004000, 0 },
+	{ "pro", "", "", false, { 1000, NO, 10 }, { NO, NO, 1 },
+	  { NO, NO, NO }, NO, 1u << PRICE_AUDIO_OUTPUT },
+	{ "mixed", "", "", false, { 1000, NO, 0 }, { 600, NO, NO },
+	  { NO, NO, NO }, 6200000, 0 },
+	{ "mixed", "batch", "", false, { 1000, 100, 0 }, { 600, 100, NO },
+	  { NO, NO, NO }, 2200000, 0 },
+	{ "flash", "", "", false, { 1000, 1000, 0 }, { 600, 1000, NO },
+	  { NO, NO, NO }, 820000, 0 },
+	/* Where images are made, text out has no rate and needs none. */
+	{ "paint", "", "", false, { 50, NO, 4160 }, { NO, NO, NO },
+	  { 40, NO, 4160 }, 166850000, 0 },
+	{ "paint", "", "", false, { 50, NO, 4160 }, { NO, NO, NO },
+	  { 40, NO, 4159 }, NO, 1u << PRICE_OUTPUT },
+	/* Billed by tokens, though it has a rate for pieces. */
+	{ "drawn", "", "", false, { 1, NO, 1 }, { NO, NO, NO },
+	  { 1, NO, 1 }, NO, 1u << PRICE_IMAGE_INPUT },
+	{ "free", "", "", false, { 1000, 10, 100 }, { 600, 10, 80 },
+	  { 100, NO, 20 }, 0, 0 },
+	{ "whisper", "", "", false, { 1000, NO, 100 }, { 1000, NO, NO },
+	  { NO, NO, NO }, NO, 0 },
+	/* More than the whole, and parts without one. */
+	{ "talk", "", "", false, { 10, NO, 0 }, { 8, NO, NO }, { 8, NO, NO },
+	  266000, 0 },
+	{ "talk", "", "", false, { NO, NO, NO }, { 10, NO, -5 },
+	  { NO, NO, NO }, 320000, 0 },
+};
+
+static void say(struct price_usage *usage, const int64_t said[3],
+                enum price_count input, enum price_count cache_read,
+                enum price_count output)
+{
+	const enum price_count counts[] = { input, cache_read, output };
+
+	for (int i = 0; i < 3; i++) {
+		if (said[i] != NO) {
+			price_usage_set(usage, counts[i], said[i]);
+		}
+	}
+}
+
+START_TEST(sound_and_images_have_rates_of_their_own)
+{
+	struct price_book *book = flat(by_modality, "b");
+	struct price_question q = {
+		.provider = span(""), .model = span(modal_calls[_i].model),
+		.mode = span(modal_calls[_i].mode),
+		.region = span(modal_calls[_i].region),
+		.at_us = INT64_C(1780000000000000) -
+			(modal_calls[_i].thursday ? 0 : INT64_C(86400000000)),
+	};
+
+	say(&q.usage, modal_calls[_i].whole, PRICE_SAID_INPUT,
+	    PRICE_SAID_CACHE_READ, PRICE_SAID_OUTPUT);
+	say(&q.usage, modal_calls[_i].audio, PRICE_SAID_AUDIO_INPUT,
+	    PRICE_SAID_AUDIO_CACHE_READ, PRICE_SAID_AUDIO_OUTPUT);
+	say(&q.usage, modal_calls[_i].image, PRICE_SAID_IMAGE_INPUT,
+	    PRICE_SAID_IMAGE_CACHE_READ, PRICE_SAID_IMAGE_OUTPUT);
+	const struct price_answer a = ask(&book, 1, &q);
+
+	if (modal_calls[_i].nano != NO) {
+		ck_assert_int_eq(a.result, PRICE_DONE);
+		ck_assert_int_eq(a.nano, modal_calls[_i].nano);
+	} else if (modal_calls[_i].missing == 0) {
+		ck_assert_int_eq(a.result, PRICE_NO_USAGE);
+	} else {
+		ck_assert_int_eq(a.result, PRICE_NO_RATE);
+		ck_assert_uint_eq(a.missing, modal_calls[_i].missing);
+	}
+	price_book_destroy(book);
+}
+END_TEST
+
+START_TEST(two_books_differ_in_what_costs_as_text)
+{
+	struct price_book *a = flat("'m':{'input':2,'audio_input':'input'}",
+	                            "b");
+	struct price_book *b = flat("'m':{'input':2,'audio_input':2}", "b");
+
+	ck_assert_uint_eq(price_diff(a, a, ignore, NULL), 0);
+	ck_assert_uint_eq(price_diff(a, b, ignore, NULL), 1);
+	ck_assert_uint_eq(price_diff(b, a, ignore, NULL), 1);
+	price_book_destroy(a);
+	price_book_destroy(b);
 }
 END_TEST
 
@@ -591,6 +1120,11 @@ START_TEST(contradictions_bill_nothing_twice)
 	ck_assert_int_eq(tokens[PRICE_REASONING], 10);
 	ck_assert_int_eq(tokens[PRICE_CACHE_WRITE], 0);
 	ck_assert_int_eq(tokens[PRICE_CACHE_WRITE_1H], 5);
+
+	price_usage_set(&usage, PRICE_SAID_CACHE_WRITE, 3);
+	price_usage_split(&usage, tokens);
+	ck_assert_int_eq(tokens[PRICE_CACHE_WRITE], 0);
+	ck_assert_int_eq(tokens[PRICE_CACHE_WRITE_1H], 3);
 }
 END_TEST
 
@@ -823,9 +1357,50 @@ static const struct { const char *book, *want; } bad[] = {
 	  "a: 'modes' is an object" },
 	{ "{'schema':1,'models':{'a':{'input':1,'modes':{'batch':1}}}}",
 	  "a: mode 'batch'" },
+	{ "{'schema':1,'models':{'a':{'input':1,'modes':{'standard':"
+	  "{'input':2}}}}}", "a: mode 'standard' is the standard one" },
+	{ "{'schema':1,'models':{'a':{'input':1,'windows':[{'hours':"
+	  "'01:00-02:00','modes':{'auto':{'input':2}}}]}}}",
+	  "a: mode 'auto' is the standard one" },
 	{ "{'schema':1,'models':{'a':{'input':1,'modes':{'batch':"
 	  "{'output':'free'}}}}}",
 	  "a: modes.batch.output is \"free\", which is no price" },
+	{ "{'schema':1,'models':{'a':{'input':1,'windows':{}}}}",
+	  "a: 'windows' is a list" },
+	{ "{'schema':1,'models':{'a':{'input':1,'windows':[1]}}}",
+	  "a: a window is an object" },
+	{ "{'schema':1,'models':{'a':{'input':1,'windows':[{'name':''}]}}}",
+	  "a: a window has a 'name'" },
+	{ "{'schema':1,'models':{'a':{'input':1,'windows':[{'hours':[]}]}}}",
+	  "a: a window has 'hours'" },
+	{ "{'schema':1,'models':{'a':{'input':1,'windows':[{'hours':"
+	  "'16:60-17:00'}]}}}", "a: a window has 'hours'" },
+	{ "{'schema':1,'models':{'a':{'input':1,'windows':[{'hours':"
+	  "'16:00-24:01'}]}}}", "a: a window has 'hours'" },
+	{ "{'schema':1,'models':{'a':{'input':1,'windows':[{'hours':"
+	  "'16-17'}]}}}", "a: a window has 'hours'" },
+	{ "{'schema':1,'models':{'a':{'input':1,'windows':[{'days':"
+	  "['noday']}]}}}", "a: a window has 'days'" },
+	{ "{'schema':1,'models':{'a':{'input':1,'windows':[{'days':[]}]}}}",
+	  "a: a window has 'days'" },
+	{ "{'schema':1,'models':{'a':{'input':1,'windows':[{'zone':"
+	  "'No/Where'}]}}}", "a: unknown time zone 'No/Where'" },
+	{ "{'schema':1,'models':{'a':{'input':1,'windows':[{'days-zone':"
+	  "'../etc'}]}}}", "a: unknown time zone '../etc'" },
+	{ "{'schema':1,'models':{'a':{'input':1,'windows':[{'zone':1}]}}}",
+	  "a: 'zone' of a window is the name" },
+	{ "{'schema':1,'models':{'a':{'input':1,'windows':[{'inptu':1}]}}}",
+	  "a: 'windows.off-peak.inptu' is not known" },
+	{ "{'schema':1,'models':{'a':{'input':1,'regions':[]}}}",
+	  "a: 'regions' is an object" },
+	{ "{'schema':1,'models':{'a':{'input':1,'regions':{'eu':0.9}}}}",
+	  "a: region 'eu': a region has" },
+	{ "{'schema':1,'models':{'a':{'input':1,'regions':{'eu':101}}}}",
+	  "a: region 'eu': a region has" },
+	{ "{'schema':1,'models':{'a':{'input':1,'regions':{'':2}}}}",
+	  "a: region '': a region has" },
+	{ "{'schema':1,'models':{'a':{'input':1,'regions':{'eu':'x'}}}}",
+	  "a: region 'eu': a region has" },
 	{ "{'schema':1,'providers':{'a/b':{}}}", "a/b: a provider has a name" },
 	{ "{'schema':1,'providers':{'a':{'model':{}}}}",
 	  "a: 'model' is not known" },
@@ -837,6 +1412,37 @@ static const struct { const char *book, *want; } bad[] = {
 	  "'b':{'aliases':['x'],'prices':{'input':1}},"
 	  "'c':{'aliases':['x'],'prices':{'input':1}}}}}}",
 	  "alias 'x' is one of another model" },
+	{ "{'schema':1,'version':'0123456789012345678901234567890123456789x'}",
+	  "'version' is a text of 1 to 40 bytes" },
+	{ "{'schema':1,'version':'a\\nb'}", "'version' is a text" },
+	{ "{'schema':1,'version':2}", "'version' is a text" },
+	{ "{'schema':1,'models':{'a\\u001b[2Jb':{'input':1}}}",
+	  "a name has 1 to 200 bytes, and no control characters" },
+	{ "{'schema':1,'models':{'a':{'input':1,'modes':{'b\\u007f':"
+	  "{'input':1}}}}}", "a mode has a name of at most 40 bytes without" },
+	{ "{'schema':1,'models':{'a':{'input':1,'regions':{'b\\n':2}}}}",
+	  "a region has a name of at most 40 bytes without" },
+	{ "{'schema':1,'models':{'a':{'input':1,'windows':[{'name':'\\t'}]}}}",
+	  "a: a window has a 'name'" },
+	{ "{'schema':1,'models':{'*':{'input':1}}}",
+	  "'*' is any model of a provider" },
+	{ "{'schema':1,'models':{'a':{'input':1,'tiers':[{'above':9,'input':2}"
+	  ",{'from':10,'input':3}]}}}",
+	  "a: standard tier of 10: another one holds from the same prompt" },
+	{ "{'schema':1,'models':{'a':{'input':1,'windows':[{'hours':"
+	  "'01:00-02:00','input':2},{'name':'b','hours':['01:00-02:00'],"
+	  "'zone':'UTC','input':3}]}}}",
+	  "a: window 'b': another one holds at the same hours" },
+	{ "{'schema':1,'providers':{'a':{'aliases':['c']},"
+	  "'b':{'aliases':['c']}}}",
+	  "provider 'b': its alias 'c' is a name of 'a', too" },
+	{ "{'schema':1,'providers':{'a':{'aliases':['b']},'b':{}}}",
+	  "provider 'a': its alias 'b' is a name of 'b', too" },
+	{ "{'schema':1,'providers':{'a':{'aliases':['b'],'models':{"
+	  "'x':{'input':1}}}},'models':{'b/x':{'input':1}}}",
+	  "a/x: it stands twice" },
+	{ "{'schema':1,'providers':{'a':{'prices-of':['b']}}}",
+	  "provider 'a': 'prices-of' names 'b', whom the book does not" },
 	{ "{'schema':1,'models':{'a':{'prices':{'input':1},'alias':[]}}}",
 	  "a: 'alias' is not known" },
 };
@@ -862,6 +1468,7 @@ static const struct {
 	const char *before, *each, *after;	/* each: with a number in it */
 	int         most;
 	const char *says;
+	int         less;		/* the numbers, than years */
 } limits[] = {
 	{ "{'schema':1,'models':{'m':[", "%s{'input':1,'from':'%d-01-01'}",
 	  "]}}", 64, "m: a model has 1 to 64 prices" },
@@ -869,10 +1476,17 @@ static const struct {
 	  "%s'mode%d':{'input':1}", "}}}}", 8, "m: more than 8 modes" },
 	{ "{'schema':1,'models':{'m':{'input':1,'tiers':[",
 	  "%s{'above':%d,'input':1}", "]}}}", 8, "m: more than 8 tiers" },
+	{ "{'schema':1,'models':{'m':{'input':1,'regions':{", "%s'r%d':1.1",
+	  "}}}}", 16, "m: 'regions' is an object of at most 16" },
+	{ "{'schema':1,'models':{'m':{'input':1,'windows':[",
+	  "%s{'hours':'%d:00-23:00','input':1}", "]}}}", 4,
+	  "m: more than 4 windows", 1890 },
 	{ "{'schema':1,'models':{'m':{'prices':{'input':1},'aliases':[",
 	  "%s'a%d'", "]}}}", 64, "m: 'aliases' is a list of at most 64 names" },
 	{ "{'schema':1,'models':{", "%s'm%d':{'input':1}", "}}", 20000,
 	  "more than 20000 models" },
+	{ "{'schema':1,'providers':{", "%s'p%d':{}", "}}", 2000,
+	  "more than 2000 providers" },
 };
 
 START_TEST(every_list_of_a_book_has_an_end)
@@ -891,7 +1505,8 @@ START_TEST(every_list_of_a_book_has_an_end)
 
 			at += (size_t)snprintf(text + at, room - at,
 				"%s%.*s%d%s", n > 0 ? "," : "",
-				(int)(number - each), each, 1900 + n,
+				(int)(number - each), each,
+				1900 - limits[_i].less + n,
 				number + 2);
 		}
 		snprintf(text + at, room - at, "%s", limits[_i].after);
@@ -999,10 +1614,14 @@ START_TEST(the_built_in_book_is_good)
 			const int64_t *rate = period->cards[0].rate;
 
 			/* Nothing costs more than $1000 a million. */
-			for (int r = 0; r < PRICE_RATES; r++) {
+			for (int r = 0; r < PRICE_BUCKETS; r++) {
 				ck_assert_int_le(rate[r],
 				                 INT64_C(1000000000000));
 			}
+			/* Nor a search more than five cents. */
+			ck_assert_int_le(rate[PRICE_SEARCH], PRICE_MAX / 20);
+			ck_assert_int_le(rate[PRICE_SEARCH_CALL],
+			                 PRICE_MAX / 20);
 			ck_assert_int_gt(rate[PRICE_INPUT], 0);
 			ck_assert_int_le(rate[PRICE_CACHE_READ],
 			                 rate[PRICE_INPUT]);
@@ -1110,9 +1729,22 @@ static Suite *suite(void)
 	tcase_add_test(t, says_which_rates_are_missing);
 	LOOP(t, a_name_means_one_row_or_none, names);
 	tcase_add_test(t, a_price_holds_from_its_day_on);
+	tcase_add_test(t, of_prices_that_hold_the_last_to_begin_counts);
 	LOOP(t, a_tier_is_a_cliff_for_the_whole_call, tiers);
 	LOOP(t, a_mode_is_what_the_provider_says_it_served, modes);
+	LOOP(t, a_window_holds_by_the_clocks_at_the_time_of_the_call,
+	     window_times);
+	tcase_add_test(t, a_window_gives_some_rates_and_leaves_the_others);
+	tcase_add_test(t, a_mode_keeps_its_rates_in_any_tier_of_a_window);
+	tcase_add_test(t, two_books_differ_in_the_order_of_windows);
+	tcase_add_test(t, two_books_differ_in_the_hours_of_a_window);
+	LOOP(t, a_region_raises_what_tokens_cost, region_calls);
+	tcase_add_test(t, two_books_differ_in_the_factor_of_a_region);
 	tcase_add_test(t, every_sort_of_token_is_billed_once);
+	LOOP(t, sound_and_images_have_rates_of_their_own, modal_calls);
+	tcase_add_test(t, two_books_differ_in_what_costs_as_text);
+	LOOP(t, pieces_are_billed_beside_tokens_or_in_their_place,
+	     piece_calls);
 	tcase_add_test(t, what_nobody_said_is_not_zero);
 	tcase_add_test(t, a_cost_that_no_number_holds_is_not_stored);
 	tcase_add_test(t, contradictions_bill_nothing_twice);

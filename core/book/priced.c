@@ -9,14 +9,14 @@
 #include "flow/identity.h"
 
 enum {
-	ID, MESSAGE_ID, SOURCE, PROVIDER, MODEL, MODE, AT, COST, REPORTED,
+	ID, MESSAGE_ID, SOURCE, PROVIDER, MODEL, MODE, REGION, AT, COST, REPORTED,
 	COMPUTED, BOOK, RULE, FIRST_COUNT,
 	FIRST_VALUE = FIRST_COUNT + PRICE_COUNTS
 };
 
 static const char columns[] =
 	"SELECT id, message_id, source, provider, model_id, pricing_mode, "
-	"recorded_us, cost_nano, cost_reported_nano, cost_computed_nano, "
+	"region, recorded_us, cost_nano, cost_reported_nano, cost_computed_nano, "
 	"price_book, price_rule";
 
 struct reading {
@@ -50,6 +50,7 @@ static void read_question(const struct bursar_cell *cells,
 	q->provider = text_or_empty(&cells[PROVIDER]);
 	q->model = text_or_empty(&cells[MODEL]);
 	q->mode = text_or_empty(&cells[MODE]);
+	q->region = text_or_empty(&cells[REGION]);
 	q->at_us = book_get(&cells[AT]);
 	q->usage.known = 0;
 	for (int i = 0; i < PRICE_COUNTS; i++) {

@@ -18,8 +18,10 @@
 #include "price/price_explain.h"
 #include "price/price_import.h"
 
-enum { ID, PROVIDER, MODE, AT, INPUT, CACHE_READ, CACHE_WRITE, CACHE_WRITE_1H,
-       OUTPUT, THINKING, BOOK, AS, SINCE, UNTIL, SINK, FORMAT };
+enum { ID, PROVIDER, MODE, REGION, AT, INPUT, CACHE_READ, CACHE_WRITE,
+       CACHE_WRITE_1H, OUTPUT, THINKING, AUDIO_INPUT, AUDIO_CACHE_READ,
+       AUDIO_OUTPUT, IMAGE_INPUT, IMAGE_CACHE_READ, IMAGE_OUTPUT, SEARCHES,
+       IMAGES, PAGES, MEDIA_MS, CHARACTERS, BOOK, AS, SINCE, UNTIL, SINK, FORMAT };
 
 static const struct cli_option options[] = {
 	[ID]       = { "id", 0, "MESSAGE_ID", "Explain the price of a stored "
@@ -27,6 +29,8 @@ static const struct cli_option options[] = {
 	[PROVIDER] = { "provider", 'p', "NAME", "Who served the model." },
 	[MODE]     = { "mode", 'm', "MODE", "The mode or service tier: batch, "
 	               "priority, flex ..." },
+	[REGION]   = { "region", 0, "REGION", "Where it was served: eu, us, "
+	               "europe-west1 ..." },
 	[AT]       = { "at", 0, "TIME", "When: a date, or RFC 3339 (default: "
 	               "now)." },
 	[INPUT]    = { "input", 0, "N", "Tokens in that came from no cache "
@@ -39,6 +43,23 @@ static const struct cli_option options[] = {
 	[OUTPUT]   = { "output", 0, "N", "Tokens out." },
 	[THINKING] = { "thinking", 0, "N", "Tokens of reasoning beside the "
 	               "output." },
+	[AUDIO_INPUT] = { "audio-input", 0, "N", "Of the tokens in, those "
+	               "of sound." },
+	[AUDIO_CACHE_READ] = { "audio-cache-read", 0, "N", "Of those read "
+	               "from a cache, those of sound." },
+	[AUDIO_OUTPUT] = { "audio-output", 0, "N", "Of the tokens out, "
+	               "those of sound." },
+	[IMAGE_INPUT] = { "image-input", 0, "N", "Of the tokens in, those "
+	               "of images and film." },
+	[IMAGE_CACHE_READ] = { "image-cache-read", 0, "N", "Of those read "
+	               "from a cache, those of images and film." },
+	[IMAGE_OUTPUT] = { "image-output", 0, "N", "Of the tokens out, "
+	               "those of images." },
+	[SEARCHES] = { "web-searches", 0, "N", "Searches of the web." },
+	[IMAGES]   = { "images", 0, "N", "Images made." },
+	[PAGES]    = { "pages", 0, "N", "Pages read." },
+	[MEDIA_MS] = { "media-ms", 0, "N", "Length of sound or film, ms." },
+	[CHARACTERS] = { "characters", 0, "N", "Characters spoken." },
 	[BOOK]     = { "book", 'b', "FILE", "Ask this book and the built-in "
 	               "one, and no configuration." },
 	[AS]       = { "as", 0, "VERSION", "Version of the book that import "
@@ -114,6 +135,17 @@ static bool read_counts(struct cli *cli, const char *const *value,
 		{ CACHE_WRITE_1H, PRICE_SAID_CACHE_WRITE_1H },
 		{ OUTPUT, PRICE_SAID_OUTPUT },
 		{ THINKING, PRICE_SAID_THINKING },
+		{ AUDIO_INPUT, PRICE_SAID_AUDIO_INPUT },
+		{ AUDIO_CACHE_READ, PRICE_SAID_AUDIO_CACHE_READ },
+		{ AUDIO_OUTPUT, PRICE_SAID_AUDIO_OUTPUT },
+		{ IMAGE_INPUT, PRICE_SAID_IMAGE_INPUT },
+		{ IMAGE_CACHE_READ, PRICE_SAID_IMAGE_CACHE_READ },
+		{ IMAGE_OUTPUT, PRICE_SAID_IMAGE_OUTPUT },
+		{ SEARCHES, PRICE_SAID_SEARCHES },
+		{ IMAGES, PRICE_SAID_IMAGES },
+		{ PAGES, PRICE_SAID_PAGES },
+		{ MEDIA_MS, PRICE_SAID_MEDIA_MS },
+		{ CHARACTERS, PRICE_SAID_CHARACTERS },
 	};
 
 	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
@@ -142,6 +174,7 @@ static int explain_model(struct cli *cli, const char *model,
 	struct price_question question = {
 		.provider = span_of(value[PROVIDER]),
 		.model = span_of(model), .mode = span_of(value[MODE]),
+		.region = span_of(value[REGION]),
 		.at_us = clock_wall_us(),
 	};
 	struct bursar_error err = { 0 };
@@ -175,7 +208,7 @@ struct record_look {
 	size_t               found;
 	int64_t              row;
 	json_t              *more;
-	char                *texts;	/* provider, model, mode */
+	char                *texts;	/* of the question */
 	struct price_question question;
 	struct price_answer   answer;
 };
@@ -228,17 +261,17 @@ static bool keep_question(struct record_look *look,
 {
 	struct bursar_span *const texts[] = {
 		&look->question.provider, &look->question.model,
-		&look->question.mode,
+		&look->question.mode, &look->question.region,
 	};
 	size_t at = 0;
 
 	look->question = *q;
 	look->texts = malloc(q->provider.size + q->model.size + q->mode.size +
-	                     1);
+	                     q->region.size + 1);
 	if (look->texts == NULL) {
 		return false;
 	}
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		memcpy(look->texts + at, texts[i]->data, texts[i]->size);
 		texts[i]->data = look->texts + at;
 		at += texts[i]->size;
@@ -386,17 +419,22 @@ static const struct table_column columns[] = {
 	{ "change", NULL, TABLE_TEXT },
 	{ "model", NULL, TABLE_TEXT },
 	{ "what", NULL, TABLE_TEXT },
-	{ "old", "old ($/1M)", TABLE_TEXT },
-	{ "new", "new ($/1M)", TABLE_TEXT },
+	{ "old", "old ($)", TABLE_TEXT },
+	{ "new", "new ($)", TABLE_TEXT },
+	{ "unit", "for", TABLE_TEXT },
 	{ "percent", "percent", TABLE_REAL },
 };
 
-static void add_rate(struct table *table, int64_t rate)
+static void add_rate(struct table *table, const struct price_unit *unit,
+                     int64_t rate)
 {
 	char text[PRICE_SUM_SIZE];
+	const int64_t times = unit != NULL ? unit->times
+	                                   : PRICE_MAX / PRICE_FACTOR_ONE;
 
-	table_add_text(table, rate == PRICE_UNKNOWN ? NULL :
-	               price_amount_show((price_sum)rate * 1000000, text));
+	table_add_text(table, rate == PRICE_UNKNOWN ? NULL
+	               : rate == PRICE_AS_TEXT ? "as text"
+	               : price_amount_show((price_sum)rate * times, text));
 }
 
 static void add_difference(void *context,
@@ -411,8 +449,10 @@ static void add_difference(void *context,
 	table_add_text(table, words[difference->change]);
 	table_add_text(table, difference->key);
 	table_add_text(table, difference->what);
-	add_rate(table, difference->old_rate);
-	add_rate(table, difference->new_rate);
+	add_rate(table, difference->unit, difference->old_rate);
+	add_rate(table, difference->unit, difference->new_rate);
+	table_add_text(table, difference->unit != NULL
+	               ? difference->unit->name : NULL);
 	if (difference->old_rate > 0 && difference->new_rate >= 0) {
 		table_add_real(table, ((double)difference->new_rate /
 		                       (double)difference->old_rate - 1) * 100);
@@ -496,20 +536,38 @@ static bool is_book(struct cli *cli, const json_t *tree, const char *path)
 	return book != NULL;
 }
 
+/* What others keep may have a key twice, of which their readers take the last
+ * one, too: that is told of.  NULL after what is wrong was. */
+static json_t *load_theirs(struct cli *cli, const char *path)
+{
+	json_error_t why;
+	json_t *from = json_load_file(path, JSON_REJECT_DUPLICATES, &why);
+
+	if (from == NULL && json_error_code(&why) == json_error_duplicate_key) {
+		fprintf(cli->err, "%s: line %d: %s; the last one counts\n",
+		        path, why.line, why.text);
+		from = json_load_file(path, 0, &why);
+	}
+	if (from == NULL && why.line > 0) {
+		cli_fail(cli, "%s: line %d: %s", path, why.line, why.text);
+	} else if (from == NULL) {
+		cli_fail(cli, "%s", why.text);
+	}
+	return from;
+}
+
 static int import(struct cli *cli, int argc, char **argv, const char *version)
 {
 	struct price_imported imported;
 	struct bursar_error err = { 0 };
-	json_error_t why;
 
 	if (argc != 2) {
 		return cli_usage_error(cli, "name a format (litellm, models.dev"
 		                       " or cost-tracker) and a file");
 	}
-	json_t *from = json_load_file(argv[1], 0, &why);
+	json_t *from = load_theirs(cli, argv[1]);
 	if (from == NULL) {
-		return cli_fail(cli, "%s: line %d: %s", argv[1], why.line,
-		                why.text);
+		return CLI_FAILED;
 	}
 	json_t *tree = price_import(argv[0], from, version, &imported, &err);
 	json_decref(from);
@@ -557,7 +615,8 @@ static int run(struct cli *cli, int argc, char **argv)
 const struct command command_price = {
 	.name = "price",
 	.summary = "explain what a call costs, check and import price books",
-	.usage = "explain MODEL [--provider NAME] [--mode MODE] [--input N] "
+	.usage = "explain MODEL [--provider NAME] [--mode MODE] "
+	         "[--region REGION] [--input N] "
 	         "...\n"
 	         "explain --id MESSAGE_ID [--since TIME]\n"
 	         "check FILE [FILE|builtin]\n"

@@ -91,12 +91,12 @@ bool price_amount_parse(const char *text, int shift, int64_t *price)
 	return number <= PRICE_MAX;
 }
 
-bool price_amount_round(price_sum sum, int64_t *nano)
+static bool to_nano(price_sum sum, int64_t nano_of_it, int64_t *nano)
 {
-	const price_sum whole = sum / NANO;
-	const price_sum twice = (sum - whole * NANO) * 2;
-	const price_sum rounded = whole +
-		(twice > NANO || (twice == NANO && (whole & 1) != 0));
+	const price_sum whole = sum / nano_of_it;
+	const price_sum twice = (sum - whole * nano_of_it) * 2;
+	const price_sum rounded = whole + (twice > nano_of_it ||
+		(twice == nano_of_it && (whole & 1) != 0));
 
 	if (rounded > INT64_MAX) {
 		return false;
@@ -105,18 +105,53 @@ bool price_amount_round(price_sum sum, int64_t *nano)
 	return true;
 }
 
-const char *price_amount_show(price_sum sum, char out[PRICE_SUM_SIZE])
+bool price_amount_round(price_sum sum, int64_t *nano)
 {
-	const price_sum one = (price_sum)PRICE_MAX;
-	const unsigned long long dollars = (unsigned long long)(sum / one);
-	const unsigned long long parts = (unsigned long long)(sum % one);
+	return to_nano(sum, NANO, nano);
+}
 
-	int size = snprintf(out, PRICE_SUM_SIZE, "%llu.%015llu", dollars,
-	                    parts);
+/* Dollars, 1e-15 of them, and 1e-21. */
+static const char *show(price_sum dollars, int64_t parts, int64_t rest,
+                        char out[PRICE_SUM_SIZE])
+{
+	int size = snprintf(out, PRICE_SUM_SIZE, "%llu.%015lld%06lld",
+	                    (unsigned long long)dollars, (long long)parts,
+	                    (long long)rest);
 	while (out[size - 1] == '0') {
 		size--;
 	}
 	size -= out[size - 1] == '.';
 	out[size] = '\0';
 	return out;
+}
+
+const char *price_amount_show(price_sum sum, char out[PRICE_SUM_SIZE])
+{
+	return show(sum / PRICE_MAX, (int64_t)(sum % PRICE_MAX), 0, out);
+}
+
+bool price_amount_raise(price_sum sum, int64_t factor, price_sum rest,
+                        price_sum *raised)
+{
+	const price_sum most = (price_sum)INT64_MAX * (NANO + 1);
+
+	if (sum > most || rest > most) {
+		return false;
+	}
+	*raised = sum * factor + rest * PRICE_FACTOR_ONE;
+	return true;
+}
+
+bool price_amount_round_raised(price_sum raised, int64_t *nano)
+{
+	return to_nano(raised, NANO * PRICE_FACTOR_ONE, nano);
+}
+
+const char *price_amount_show_raised(price_sum raised,
+                                     char out[PRICE_SUM_SIZE])
+{
+	const price_sum sum = raised / PRICE_FACTOR_ONE;
+
+	return show(sum / PRICE_MAX, (int64_t)(sum % PRICE_MAX),
+	            (int64_t)(raised % PRICE_FACTOR_ONE), out);
 }

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Highest price that is taken for one: a dollar a token. */
+/* Highest price that is taken for one: a dollar for each token or piece. */
 #define PRICE_MAX     INT64_C(1000000000000000)
 #define PRICE_UNKNOWN INT64_C(-1)
 
@@ -32,7 +32,20 @@ bool price_amount_parse(const char *text, int shift, int64_t *price);
 bool price_amount_round(price_sum sum, int64_t *nano);
 
 /* Dollars with all their digits and no more, of 1e-15 dollar.  Returns out. */
-#define PRICE_SUM_SIZE 48
+#define PRICE_SUM_SIZE 64
 const char *price_amount_show(price_sum sum, char out[PRICE_SUM_SIZE]);
+
+/*
+ * A sum of which a part is multiplied by a factor, in millionths from 1 to 100:
+ * sum * factor + rest, exactly.  False: no number of nano-dollars holds it.
+ */
+#define PRICE_FACTOR_ONE INT64_C(1000000)
+bool price_amount_raise(price_sum sum, int64_t factor, price_sum rest,
+                        price_sum *raised);
+
+/* The same as the two above, of what price_amount_raise() made. */
+bool price_amount_round_raised(price_sum raised, int64_t *nano);
+const char *price_amount_show_raised(price_sum raised,
+                                     char out[PRICE_SUM_SIZE]);
 
 #endif

@@ -51,6 +51,8 @@ struct price_book {
 	size_t provider_count, provider_room;
 	struct provider_name *provider_names;	/* the others */
 	size_t name_count, name_room;
+	struct zone *zones[PRICE_MAX_ZONES];
+	size_t zone_count;
 };
 
 /* --- tables -------------------------------------------------------------- */
@@ -290,6 +292,11 @@ void price_book_add_provider(struct price_maker *maker, const char *name,
 	const json_t *alias;
 	size_t i;
 
+	if (book->provider_count >= PRICE_MAX_PROVIDERS) {
+		price_maker_say(maker, "more than %d providers",
+		                PRICE_MAX_PROVIDERS);
+		return;
+	}
 	if (!make_room(&book->providers, sizeof(*book->providers),
 	               book->provider_count, &book->provider_room)) {
 		maker->no_memory = true;
@@ -309,6 +316,65 @@ void price_book_add_provider(struct price_maker *maker, const char *name,
 			return;
 		}
 	}
+}
+
+static void check_names(struct price_maker *maker)
+{
+	const struct price_book *book = maker->book;
+
+	for (size_t i = 0; i < book->name_count; i++) {
+		const char *name = book->provider_names[i].name;
+		const struct price_provider *own =
+			&book->providers[book->provider_names[i].provider];
+		const struct price_provider *found =
+			price_book_provider(book, name, strlen(name));
+
+		if (found != own) {
+			price_maker_say(maker, "provider '%s': its alias '%s' "
+			                "is a name of '%s', too", own->name,
+			                name, found->name);
+		}
+	}
+}
+
+void price_book_check_providers(struct price_maker *maker)
+{
+	const struct price_book *book = maker->book;
+
+	check_names(maker);
+	for (size_t i = 0; i < book->provider_count; i++) {
+		const struct price_provider *p = &book->providers[i];
+
+		for (size_t n = 0; n < p->prices_of_count; n++) {
+			const char *of = p->prices_of[n];
+
+			if (price_book_provider(book, of, strlen(of)) == NULL) {
+				price_maker_say(maker, "provider '%s': "
+					"'prices-of' names '%s', whom the "
+					"book does not have", p->name, of);
+			}
+		}
+	}
+}
+
+struct zone *price_book_zone(struct price_book *book, const char *name,
+                             struct bursar_error *err)
+{
+	for (size_t i = 0; i < book->zone_count; i++) {
+		if (strcmp(zone_name(book->zones[i]), name) == 0) {
+			return book->zones[i];
+		}
+	}
+	if (book->zone_count >= PRICE_MAX_ZONES) {
+		bursar_fail(err, E2BIG, "windows of more than %d time zones",
+		            PRICE_MAX_ZONES);
+		return NULL;
+	}
+	struct zone *zone = zone_create(name, err);
+	if (zone != NULL) {
+		book->zones[book->zone_count++] = zone;
+	}
+	return zone;
 }
 
 /* --- asking -------------------------------------------------------------- */
@@ -354,8 +420,8 @@ const struct price_period *price_model_at(const struct price_model *model,
 	for (size_t i = model->period_count; i > 0; i--) {
 		const struct price_period *p = &model->periods[i - 1];
 
-		if (p->from_us <= us) {
-			return us < p->until_us ? p : NULL;
+		if (p->from_us <= us && us < p->until_us) {
+			return p;
 		}
 	}
 	return NULL;
@@ -435,6 +501,9 @@ void price_book_destroy(struct price_book *book)
 	}
 	for (size_t i = 0; i < book->name_count; i++) {
 		free(book->provider_names[i].name);
+	}
+	for (size_t i = 0; i < book->zone_count; i++) {
+		zone_destroy(book->zones[i]);
 	}
 	free(book->models);
 	free(book->providers);

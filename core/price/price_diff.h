@@ -3,8 +3,9 @@
 /*
  * price_diff.h - what one book has that another has not
  *
- * Everything that is given is compared: each rate of each mode, tier and
- * period, not only the four of the standard mode.
+ * Everything that is given is compared: each rate of each mode, tier, window
+ * and period, not only the four of the standard mode, factors of regions, and
+ * in which order windows stand.
  */
 #ifndef CORE_PRICE_PRICE_DIFF_H
 #define CORE_PRICE_PRICE_DIFF_H
@@ -16,10 +17,13 @@ enum price_change { PRICE_ADDED, PRICE_REMOVED, PRICE_CHANGED };
 struct price_difference {
 	enum price_change change;
 	const char *key;
-	const char *what;	/* "input", "batch.output", "input >200000",
+	const char *what;	/* "input", "output+batch", "input>200000",
 				 * each with "@2025-08-07" where a period has a
-				 * beginning; NULL: the whole model */
-	int64_t     old_rate;	/* PRICE_UNKNOWN: not given */
+				 * beginning, and the hours of a window; NULL:
+				 * the whole model */
+	const struct price_unit *unit;	/* of the rates; NULL: they are factors
+				 * of a region, or none */
+	int64_t     old_rate;	/* PRICE_UNKNOWN: not given; PRICE_AS_TEXT */
 	int64_t     new_rate;
 };
 

@@ -247,7 +247,11 @@ by_fallback(const struct price_book *book,
 	for (size_t i = 0; i < provider->prices_of_count && found == NULL;
 	     i++) {
 		const char *name = provider->prices_of[i];
-		const struct bursar_span of = { name, strlen(name) };
+		const struct price_provider *other =
+			price_book_provider(book, name, strlen(name));
+		const struct bursar_span of = {
+			other->name, strlen(other->name),
+		};
 
 		found = of_provider(book, of, model, &how);
 		if (found == NULL) {

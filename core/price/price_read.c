@@ -31,10 +31,19 @@ static bool is_member(const char *name)
 	return false;
 }
 
+bool price_is_name(const char *text, size_t most)
+{
+	for (const char *at = text; at != NULL && *at != '\0'; at++) {
+		if ((unsigned char)*at < ' ' || *at == '\x7f') {
+			return false;
+		}
+	}
+	return text != NULL && text[0] != '\0' && strlen(text) <= most;
+}
+
 static bool is_name(const char *text)
 {
-	return text != NULL && text[0] != '\0' &&
-	       strlen(text) <= PRICE_MAX_NAME;
+	return price_is_name(text, PRICE_MAX_NAME);
 }
 
 /* A list of names, or nothing; otherwise a finding, and NULL. */
@@ -97,9 +106,13 @@ static void read_model(struct price_maker *maker, const char *provider,
 	         provider[0] != '\0' ? "/" : "", name);
 	maker->model = key;
 	if (!is_name(name)) {
-		price_maker_say(maker, "a name has 1 to %d bytes",
-		                PRICE_MAX_NAME);
+		price_maker_say(maker, "a name has 1 to %d bytes, and no "
+		                "control characters", PRICE_MAX_NAME);
 		goto done;
+	}
+	if (provider[0] == '\0' && strcmp(name, "*") == 0) {
+		price_maker_say(maker, "'*' is any model of a provider: name "
+		                "it as in maker/*");
 	}
 	struct price_model *model = price_book_add(maker, provider, name);
 	if (model == NULL) {
@@ -160,11 +173,13 @@ static void read_flat(struct price_maker *maker, const char *key,
 	}
 	memcpy(provider, key, (size_t)(slash - key));
 	provider[slash - key] = '\0';
-	if (price_book_provider(maker->book, provider, strlen(provider)) ==
-	    NULL) {
+	const struct price_provider *known = price_book_provider(
+		maker->book, provider, strlen(provider));
+	if (known == NULL) {
 		price_book_add_provider(maker, provider, NULL, NULL);
 	}
-	read_model(maker, provider, slash + 1, value);
+	read_model(maker, known != NULL ? known->name : provider, slash + 1,
+	           value);
 }
 
 /* --- the book ------------------------------------------------------------ */
@@ -196,6 +211,7 @@ static void read_head(struct price_maker *maker, const json_t *tree)
 {
 	const json_t *schema = json_object_get(tree, "schema");
 	const json_t *currency = json_object_get(tree, "currency");
+	const json_t *version = json_object_get(tree, "version");
 	const char *of = json_string_value(currency);
 	const char *name;
 	json_t *value;
@@ -214,6 +230,12 @@ static void read_head(struct price_maker *maker, const json_t *tree)
 	}
 	if (currency != NULL && (of == NULL || strcmp(of, "USD") != 0)) {
 		price_maker_say(maker, "'currency' can only be 'USD'");
+	}
+	if (version != NULL && !price_is_name(json_string_value(version),
+	                                      PRICE_MAX_VERSION)) {
+		price_maker_say(maker, "'version' is a text of 1 to %d bytes "
+		                "without control characters",
+		                PRICE_MAX_VERSION);
 	}
 	read_unit(maker, tree);
 }
@@ -266,6 +288,7 @@ static void read_tree(struct price_maker *maker, const json_t *tree)
 	                    value) {
 		read_flat(maker, key, value);
 	}
+	price_book_check_providers(maker);
 }
 
 struct price_book *price_book_make(const json_t *tree, const char *name,

@@ -19,7 +19,7 @@
 #include "plugin/schema.h"
 #include "price/prices.h"
 
-#define SLOTS    512u		/* a power of two */
+#define SLOTS    2048u		/* a power of two; 300 names rarely meet */
 #define KEPT     112u		/* bytes of provider and model */
 #define TOLD_MAX 1000u		/* models that are told of */
 #define MAX_SHOWN 200		/* bytes of a name that the log tells */
@@ -43,8 +43,8 @@ struct pricer {
 	struct slot *slots;
 	struct metric *counts[PRICE_RESULTS];
 	struct {
-		int provider, model, mode, cost, reported, computed, book,
-			rule, count[PRICE_COUNTS];
+		int provider, model, mode, region, cost, reported, computed,
+			book, rule, count[PRICE_COUNTS];
 	} field;
 };
 
@@ -195,7 +195,7 @@ static struct slot *ask(struct pricer *pricer, const struct price_question *q,
 	if (slot->model == NULL) {
 		answer->result = PRICE_NO_MATCH;
 	} else {
-		price_compute(answer, q->at_us, q->mode, &q->usage);
+		price_compute(answer, q);
 	}
 	return slot;
 }
@@ -216,9 +216,15 @@ static void read_question(const struct pricer *pricer,
                           const struct bursar_record *record,
                           struct price_question *q)
 {
+	/* What is said of sound and images stands far from what is read
+	 * first, and comes while that is looked at. */
+	for (int i = PRICE_SAID_SEARCHES - 1; i >= PRICE_SAID_MODAL; i -= 2) {
+		__builtin_prefetch(&record->values[pricer->field.count[i]]);
+	}
 	q->provider = text_of(record, pricer->field.provider);
 	q->model = text_of(record, pricer->field.model);
 	q->mode = text_of(record, pricer->field.mode);
+	q->region = text_of(record, pricer->field.region);
 	q->at_us = record->values[BURSAR_RECORDED_AT].number;
 	q->usage.known = 0;
 	for (int i = 0; i < PRICE_COUNTS; i++) {
@@ -306,6 +312,7 @@ static void find_fields(struct pricer *pricer)
 	pricer->field.provider = bursar_field_find(kind, "provider");
 	pricer->field.model = bursar_field_find(kind, "model_id");
 	pricer->field.mode = bursar_field_find(kind, "pricing_mode");
+	pricer->field.region = bursar_field_find(kind, "region");
 	pricer->field.cost = bursar_field_find(kind, "cost_usd");
 	pricer->field.reported = bursar_field_find(kind, "cost_reported_usd");
 	pricer->field.computed = bursar_field_find(kind, "cost_computed_usd");

@@ -33,8 +33,7 @@ void prices_ask(const struct prices *prices,
 		                            question->model, &answer->how);
 		if (answer->model != NULL) {
 			answer->book = prices->books[i];
-			price_compute(answer, question->at_us, question->mode,
-			              &question->usage);
+			price_compute(answer, question);
 			return;
 		}
 	}
@@ -56,6 +55,10 @@ size_t prices_rule(const struct price_answer *answer,
 	out[at++] = ':';
 	at = put(out, at, answer->model->key);
 	at = put(out, at, answer->card->suffix);
+	if (answer->region != NULL) {
+		out[at++] = '^';
+		at = put(out, at, answer->region->name);
+	}
 	out[at++] = ' ';
 	return put(out, at, price_how_names[answer->how]);
 }

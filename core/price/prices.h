@@ -36,22 +36,15 @@ struct prices {
 /* Frees the books; `prices` may be NULL. */
 void prices_destroy(struct prices *prices);
 
-struct price_question {
-	struct bursar_span provider;	/* "" where unknown, as the others */
-	struct bursar_span model;
-	struct bursar_span mode;
-	int64_t            at_us;
-	struct price_usage usage;
-};
-
 /* Asks the books, and computes. */
 void prices_ask(const struct prices *prices,
                 const struct price_question *question,
                 struct price_answer *answer);
 
 /* The rule of an answer with a card, as it stands in records:
- * "book:openai/gpt-5@2025-08-07+batch dated_snapshot".  Returns its length. */
-#define PRICES_RULE_SIZE 600
+ * "book:openai/gpt-5@2025-08-07+batch^eu dated_snapshot".  Returns its
+ * length. */
+#define PRICES_RULE_SIZE 700
 size_t prices_rule(const struct price_answer *answer,
                    char out[PRICES_RULE_SIZE]);
 
