@@ -1630,8 +1630,29 @@ START_TEST(the_built_in_book_is_good)
 }
 END_TEST
 
-/* Invariants of Anthropic's list: half for batches, a tenth for cache reads,
- * twice for an hour; the first haiku reads for 12 %. */
+/* Thousandths of the input price for what a cache is read: a tenth, but for
+ * these. */
+static int64_t read_part(const struct price_model *model, size_t period)
+{
+	static const struct { const char *key; size_t from; int64_t part; }
+	others[] = {
+		{ "anthropic/claude-3-haiku", 0, 120 },
+		{ "anthropic/claude-opus-5-5", 0, 50 },
+		{ "anthropic/claude-sonnet-5-5", 1, 50 },
+		{ "anthropic/claude-fable-5-1", 0, 25 },
+		{ "anthropic/claude-fable-5-2", 0, 25 },
+	};
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		if (strcmp(model->key, others[i].key) == 0 &&
+		    period >= others[i].from) {
+			return others[i].part;
+		}
+	}
+	return 100;
+}
+
+/* Invariants of Anthropic's list: half for batches, twice for an hour. */
 START_TEST(the_built_in_book_keeps_the_rules_of_its_providers)
 {
 	const struct price_book *book = price_book_builtin();
@@ -1658,15 +1679,166 @@ START_TEST(the_built_in_book_keeps_the_rules_of_its_providers)
 				ck_assert_int_eq(r[PRICE_CACHE_WRITE_1H],
 				                 r[PRICE_INPUT] * 2);
 				ck_assert_int_eq(
-					r[PRICE_CACHE_READ] * 100,
-					r[PRICE_INPUT] * (strcmp(m->key,
-					"anthropic/claude-3-haiku") == 0
-					? 12 : 10));
+					r[PRICE_CACHE_READ] * 1000,
+					r[PRICE_INPUT] * read_part(m, p));
 				seen++;
 			}
 		}
 	}
-	ck_assert_uint_ge(seen, 15);
+	ck_assert_uint_ge(seen, 25);
+}
+END_TEST
+
+/* Dates, tiers, modes, windows and regions of rows that have them. */
+#define M 1000000
+static const struct {
+	struct call call;
+	const char *region;
+	int64_t     nano;
+} listed[] = {
+	{ { "anthropic", "claude-haiku-5-5", "", 100000, 0, 0, 0,
+	    "2026-11-21T00:00:00Z" }, "", 10000000 },
+	{ { "anthropic", "claude-haiku-5-5", "", 100001, 0, 0, 0,
+	    "2026-11-21T00:00:00Z" }, "", 50000500 },
+	{ { "anthropic", "claude-sonnet-5-5", "", 0, 0, M, 0,
+	    "2026-10-06T23:59:59Z" }, "", 200000000 },
+	{ { "anthropic", "claude-sonnet-5-5", "", 0, 0, M, 0,
+	    "2026-10-07T00:00:00Z" }, "", 100000000 },
+	{ { "anthropic", "claude-mythos-5-2", "", M, 0, 0, 0,
+	    "2026-11-21T00:00:00Z" }, "us", 8800000000 },
+	{ { "anthropic", "claude-opus-4-5", "", M, 0, 0, 0,
+	    "2026-11-21T00:00:00Z" }, "us", 5000000000 },
+	{ { "anthropic", "claude-opus-4-6", "fast", 200001, 0, 0, 0,
+	    "2026-03-12T23:59:59Z" }, "", INT64_C(12000060000) },
+	{ { "anthropic", "claude-opus-4-6", "fast", 200001, 0, 0, 0,
+	    "2026-03-13T00:00:00Z" }, "", INT64_C(6000030000) },
+	{ { "anthropic", "claude-opus-4-7", "fast", 0, 0, M, 0,
+	    "2026-06-01T00:00:00Z" }, "us", INT64_C(3300000000) },
+	{ { "anthropic", "claude-opus-5", "fast", 0, M, 0, 0,
+	    "2026-11-21T00:00:00Z" }, "", INT64_C(50000000000) },
+	{ { "openai", "gpt-5.4", "batch", 300000, 0, 0, 0,
+	    "2026-11-21T00:00:00Z" }, "", 750000000 },
+	{ { "openai", "gpt-5.4-pro", "batch", 300000, 0, 0, 0,
+	    "2026-11-21T00:00:00Z" }, "", 9000000000 },
+	{ { "openai", "gpt-5.6", "", 272000, 0, 0, 0,
+	    "2026-08-20T23:59:59Z" }, "", 1360000000 },
+	{ { "openai", "gpt-5.6", "", 272000, 0, 0, 0,
+	    "2026-08-21T00:00:00Z" }, "", 1088000000 },
+	{ { "openai", "gpt-6-luna", "batch", 300000, 0, 0, 0,
+	    "2026-11-21T00:00:00Z" }, "eu", 33000000 },
+	{ { "openai", "gpt-6.2-sol", "priority", 0, M, 0, 0,
+	    "2026-11-21T00:00:00Z" }, "", 20000000000 },
+	{ { "xai", "grok-4.7", "", 199999, 0, 0, 0,
+	    "2026-11-21T00:00:00Z" }, "", 399998000 },
+	{ { "xai", "grok-4.7", "", 200000, 0, 0, 0,
+	    "2026-11-21T00:00:00Z" }, "us", 880000000 },
+	{ { "deepseek", "deepseek-v4-flash", "", M, 0, 0, 0,
+	    "2026-08-16T15:59:59Z" }, "", 140000000 },
+	{ { "deepseek", "deepseek-v4-flash", "", M, 0, 0, 0,
+	    "2026-08-22T01:00:00Z" }, "", 440000000 },
+	{ { "deepseek", "deepseek-v4-flash", "", M, 0, 0, 0,
+	    "2026-08-23T01:00:00Z" }, "", 220000000 },
+	{ { "deepseek", "deepseek-flash", "", M, 0, 0, 0,
+	    "2026-11-20T03:59:59Z" }, "", 300000000 },
+	{ { "deepseek", "deepseek-flash", "", M, 0, 0, 0,
+	    "2026-11-20T04:00:00Z" }, "", 150000000 },
+	{ { "deepseek", "deepseek-flash", "", M, 0, 0, 0,
+	    "2026-11-21T03:59:59Z" }, "", 150000000 },
+	{ { "gemini", "gemini-3.8-flash", "", M, 0, 0, 0,
+	    "2026-12-31T23:59:59Z" }, "", 750000000 },
+	{ { "gemini", "gemini-3.8-flash", "", M, 0, 0, 0,
+	    "2027-01-01T00:00:00Z" }, "", 1500000000 },
+	{ { "mistral", "mistral-medium-3.5", "", M, 0, 0, 0,
+	    "2026-11-21T00:00:00Z" }, "", 1500000000 },
+};
+#undef M
+
+START_TEST(the_built_in_book_has_what_its_providers_list)
+{
+	const struct call *call = &listed[_i].call;
+	struct price_book *book = price_book_builtin();
+	struct price_question q = question_of(call);
+
+	ck_assert(rfc3339_parse(call->at, strlen(call->at), &q.at_us));
+	q.region = span(listed[_i].region);
+	ck_assert_int_eq(ask(&book, 1, &q).nano, listed[_i].nano);
+}
+END_TEST
+
+/* A million tokens of sound or of images, as the providers list them. */
+static const struct {
+	const char *provider, *model, *mode;
+	enum price_count whole, part;
+	int64_t nano;
+} listed_modal[] = {
+	{ "openai", "gpt-4o-audio-preview", "", PRICE_SAID_INPUT,
+	  PRICE_SAID_AUDIO_INPUT, INT64_C(40000000000) },
+	{ "openai", "gpt-audio-2025-08-28", "", PRICE_SAID_OUTPUT,
+	  PRICE_SAID_AUDIO_OUTPUT, INT64_C(64000000000) },
+	{ "openai", "gpt-realtime-2", "", PRICE_SAID_CACHE_READ,
+	  PRICE_SAID_AUDIO_CACHE_READ, 400000000 },
+	{ "openai", "gpt-realtime-1.5", "", PRICE_SAID_CACHE_READ,
+	  PRICE_SAID_IMAGE_CACHE_READ, 500000000 },
+	{ "openai", "gpt-image-1", "", PRICE_SAID_OUTPUT,
+	  PRICE_SAID_IMAGE_OUTPUT, INT64_C(40000000000) },
+	{ "gemini", "gemini-2.5-flash", "", PRICE_SAID_INPUT,
+	  PRICE_SAID_AUDIO_INPUT, 1000000000 },
+	{ "gemini", "gemini-2.5-flash", "batch", PRICE_SAID_INPUT,
+	  PRICE_SAID_AUDIO_INPUT, 500000000 },
+	{ "gemini", "gemini-2.5-flash", "", PRICE_SAID_INPUT,
+	  PRICE_SAID_IMAGE_INPUT, 300000000 },
+	{ "vertex_ai", "gemini-2.5-pro", "batch", PRICE_SAID_INPUT,
+	  PRICE_SAID_AUDIO_INPUT, 1250000000 },
+	{ "gemini", "gemini-2.5-pro", "", PRICE_SAID_CACHE_READ,
+	  PRICE_SAID_AUDIO_CACHE_READ, 250000000 },
+	{ "anthropic", "claude-opus-4-5", "", PRICE_SAID_INPUT,
+	  PRICE_SAID_IMAGE_INPUT, 5000000000 },
+	{ "openai", "gpt-4o", "", PRICE_SAID_INPUT, PRICE_SAID_AUDIO_INPUT,
+	  -1 },
+};
+
+START_TEST(the_built_in_book_knows_what_is_no_text)
+{
+	struct price_book *book = price_book_builtin();
+	struct price_question q = {
+		.provider = span(listed_modal[_i].provider),
+		.model = span(listed_modal[_i].model),
+		.mode = span(listed_modal[_i].mode), .region = span(""),
+		.at_us = INT64_C(1795219200000000),	/* November 2026 */
+	};
+
+	price_usage_set(&q.usage, listed_modal[_i].whole, 1000000);
+	price_usage_set(&q.usage, listed_modal[_i].part, 1000000);
+	const struct price_answer a = ask(&book, 1, &q);
+
+	ck_assert_int_eq(a.result, listed_modal[_i].nano < 0 ? PRICE_NO_RATE
+	                                                     : PRICE_DONE);
+	if (listed_modal[_i].nano >= 0) {
+		ck_assert_int_eq(a.nano, listed_modal[_i].nano);
+	}
+}
+END_TEST
+
+/* Three searches: each for a cent, or once for the prompt. */
+START_TEST(the_built_in_book_knows_what_searches_cost)
+{
+	static const struct { const char *model; int64_t nano; } found[] = {
+		{ "anthropic/claude-sonnet-4-5", 30000000 },
+		{ "openai/gpt-5", 30000000 },
+		{ "gemini/gemini-2.5-pro", 35000000 },
+		{ "gemini/gemini-3-pro-preview", 42000000 },
+		{ "xai/grok-4.7", 15000000 },
+	};
+	struct price_book *book = price_book_builtin();
+
+	for (size_t i = 0; i < sizeof(found) / sizeof(found[0]); i++) {
+		const struct call call = { "", found[i].model, "", 0, 0, 0, 0,
+		                           NULL };
+		struct price_question q = question_of(&call);
+
+		price_usage_set(&q.usage, PRICE_SAID_SEARCHES, 3);
+		ck_assert_int_eq(ask(&book, 1, &q).nano, found[i].nano);
+	}
 }
 END_TEST
 
@@ -1759,7 +1931,10 @@ static Suite *suite(void)
 	tcase_add_test(t, units_are_those_of_the_book);
 	tcase_add_test(t, the_rule_says_book_row_time_mode_and_tier);
 	tcase_add_test(t, the_built_in_book_is_good);
+	tcase_add_test(t, the_built_in_book_knows_what_searches_cost);
 	tcase_add_test(t, the_built_in_book_keeps_the_rules_of_its_providers);
+	LOOP(t, the_built_in_book_has_what_its_providers_list, listed);
+	LOOP(t, the_built_in_book_knows_what_is_no_text, listed_modal);
 	LOOP(t, the_built_in_book_knows_names_from_the_wild, in_the_wild);
 	suite_add_tcase(s, t);
 	return s;
