@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -114,6 +115,34 @@ FILE *input_open(const char *path)
 		return NULL;
 	}
 	return file;
+}
+
+char *input_text(const char *path, size_t most, size_t *size,
+                 struct bursar_error *err)
+{
+	FILE *file = input_open(path);
+	char *text = file != NULL ? malloc(most + 2) : NULL;
+
+	if (text == NULL) {
+		bursar_fail(err, errno, "%s", regular_why(errno));
+		goto out;
+	}
+	*size = fread(text, 1, most + 1, file);
+	if (ferror(file)) {
+		bursar_fail(err, errno, "%s", strerror(errno));
+	} else if (*size > most) {
+		bursar_fail(err, EFBIG, "longer than %zu MB", most >> 20);
+	} else {
+		text[*size] = '\0';
+		goto out;
+	}
+	free(text);
+	text = NULL;
+out:
+	if (file != NULL) {
+		fclose(file);
+	}
+	return text;
 }
 
 int regular_check(const char *path)

@@ -9,7 +9,10 @@
 #ifndef COMMON_REGULAR_H
 #define COMMON_REGULAR_H
 
+#include <stddef.h>
 #include <stdio.h>
+
+#include <bursar/plugin.h>
 
 /*
  * Opens a regular file; folder (or AT_FDCWD), name and flags are openat()'s,
@@ -28,6 +31,14 @@ FILE *regular_read(int folder, const char *name);
  * stream for fclose(), or NULL with errno set as above.
  */
 FILE *input_open(const char *path);
+
+/*
+ * All that such an input holds, with a NUL behind it, which *size (bytes) does
+ * not count; the caller's to free.  NULL with *err filled (its text names no
+ * path) where it cannot be read, or is larger than `most`, whole megabytes.
+ */
+char *input_text(const char *path, size_t most, size_t *size,
+                 struct bursar_error *err);
 
 /*
  * 0 if path is a regular file, or a link to one, or there is nothing.  -1 with

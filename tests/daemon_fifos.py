@@ -114,6 +114,7 @@ def commands_wait_for_no_fifo(ground):
     fifo = ground.path("fifo")
     put_fifo(fifo)
     says_no(ground, fifo, "price", "check", fifo)
+    says_no(ground, fifo, "price", "import", "litellm", fifo)
     says_no(ground, fifo, "team", "import", fifo)
     says_no(ground, fifo, "token", "list", "--file", fifo)
     says_no(ground, fifo, "token", "add", "name", "--file", fifo)

@@ -82,7 +82,7 @@ static int open_zone(const char *name, struct bursar_error *err)
 	}
 	if (access(zone_dir(), R_OK) != 0) {
 		return bursar_fail(err, ENOENT, "there is no zoneinfo database "
-		                   "in %s: install tzdata",
+		                   "in %s: install tzdata, or use UTC",
 		                   zone_dir());
 	}
 	return bursar_fail(err, EINVAL, "unknown time zone '%.64s': give a name "

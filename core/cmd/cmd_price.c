@@ -14,6 +14,8 @@
 #include "book/reprice.h"
 #include "cli/table.h"
 #include "cmd/commands.h"
+#include "common/regular.h"
+#include "price/price_book.h"
 #include "price/price_diff.h"
 #include "price/price_explain.h"
 #include "price/price_import.h"
@@ -21,7 +23,8 @@
 enum { ID, PROVIDER, MODE, REGION, AT, INPUT, CACHE_READ, CACHE_WRITE,
        CACHE_WRITE_1H, OUTPUT, THINKING, AUDIO_INPUT, AUDIO_CACHE_READ,
        AUDIO_OUTPUT, IMAGE_INPUT, IMAGE_CACHE_READ, IMAGE_OUTPUT, SEARCHES,
-       IMAGES, PAGES, MEDIA_MS, CHARACTERS, BOOK, AS, SINCE, UNTIL, SINK, FORMAT };
+       IMAGES, PAGES, MEDIA_MS, CHARACTERS, BOOK, AS, SINCE, UNTIL, SINK,
+       FORMAT };
 
 static const struct cli_option options[] = {
 	[ID]       = { "id", 0, "MESSAGE_ID", "Explain the price of a stored "
@@ -540,18 +543,24 @@ static bool is_book(struct cli *cli, const json_t *tree, const char *path)
  * one, too: that is told of.  NULL after what is wrong was. */
 static json_t *load_theirs(struct cli *cli, const char *path)
 {
+	struct bursar_error err = { 0 };
 	json_error_t why;
-	json_t *from = json_load_file(path, JSON_REJECT_DUPLICATES, &why);
+	size_t size;
+	char *text = input_text(path, PRICE_MAX_BYTES, &size, &err);
 
+	if (text == NULL) {
+		cli_fail(cli, "%s: %s", path, err.text);
+		return NULL;
+	}
+	json_t *from = json_loadb(text, size, JSON_REJECT_DUPLICATES, &why);
 	if (from == NULL && json_error_code(&why) == json_error_duplicate_key) {
 		fprintf(cli->err, "%s: line %d: %s; the last one counts\n",
 		        path, why.line, why.text);
-		from = json_load_file(path, 0, &why);
+		from = json_loadb(text, size, 0, &why);
 	}
-	if (from == NULL && why.line > 0) {
+	free(text);
+	if (from == NULL) {
 		cli_fail(cli, "%s: line %d: %s", path, why.line, why.text);
-	} else if (from == NULL) {
-		cli_fail(cli, "%s", why.text);
 	}
 	return from;
 }

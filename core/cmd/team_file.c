@@ -260,34 +260,6 @@ static int read_csv(struct team_map *map, char *text, size_t size,
 
 /* --- the file ------------------------------------------------------------- */
 
-/* All of it, for the caller to free; NULL with *err filled. */
-static char *load(const char *path, size_t *size, struct bursar_error *err)
-{
-	FILE *file = input_open(path);
-	char *text = file != NULL ? malloc(TEAM_FILE_SIZE + 1) : NULL;
-
-	if (text == NULL) {
-		bursar_fail(err, errno, "%s", regular_why(errno));
-		goto out;
-	}
-	*size = fread(text, 1, TEAM_FILE_SIZE + 1, file);
-	if (ferror(file)) {
-		bursar_fail(err, EIO, "it cannot be read");
-	} else if (*size > TEAM_FILE_SIZE) {
-		bursar_fail(err, EFBIG, "larger than %u MB",
-		            TEAM_FILE_SIZE >> 20);
-	} else {
-		goto out;
-	}
-	free(text);
-	text = NULL;
-out:
-	if (file != NULL) {
-		fclose(file);
-	}
-	return text;
-}
-
 static int read_text(struct team_map *map, char *text, size_t size,
                      struct bursar_error *err)
 {
@@ -309,10 +281,9 @@ struct team_map *team_file_read(const char *path, struct bursar_error *err)
 	struct bursar_error why = { 0 };
 	struct team_map *map = NULL;
 	size_t size = 0;
-	char *text = load(path, &size, &why);
+	char *text = input_text(path, TEAM_FILE_SIZE, &size, &why);
 
 	if (text != NULL) {
-		text[size] = '\0';
 		map = team_map_create();
 		if (map == NULL) {
 			bursar_fail(&why, ENOMEM, "out of memory");

@@ -335,42 +335,12 @@ struct price_book *price_book_parse(const char *text, size_t size,
 	return book;
 }
 
-static char *slurp(const char *path, size_t *size, struct bursar_error *err)
-{
-	FILE *file = input_open(path);
-	char *text = NULL;
-
-	if (file == NULL) {
-		bursar_fail(err, errno, "%s", regular_why(errno));
-		return NULL;
-	}
-	text = malloc(PRICE_MAX_BYTES + 1);
-	if (text == NULL) {
-		bursar_fail(err, ENOMEM, "out of memory");
-		goto done;
-	}
-	*size = fread(text, 1, PRICE_MAX_BYTES + 1, file);
-	if (ferror(file)) {
-		bursar_fail(err, errno, "%s", strerror(errno));
-	} else if (*size > PRICE_MAX_BYTES) {
-		bursar_fail(err, EFBIG, "longer than %zu MB",
-		            PRICE_MAX_BYTES >> 20);
-	}
-	if (err->code != 0) {
-		free(text);
-		text = NULL;
-	}
-done:
-	fclose(file);
-	return text;
-}
-
 struct price_book *price_book_load(const char *path, const char *name,
                                    const struct price_findings *to)
 {
 	struct bursar_error err = { 0 };
 	size_t size;
-	char *text = slurp(path, &size, &err);
+	char *text = input_text(path, PRICE_MAX_BYTES, &size, &err);
 
 	if (text == NULL) {
 		findings_add(to->findings, to->line, "%sit cannot be read: %s",
