@@ -113,6 +113,19 @@ START_TEST(answers_in_a_folder_whose_path_is_too_long_for_a_socket)
 }
 END_TEST
 
+START_TEST(says_what_is_in_the_place_of_the_socket)
+{
+	char full[8300];
+
+	snprintf(full, sizeof(full), "%s/status", path);
+	ck_assert_int_eq(mkdir(full, 0700), 0);
+
+	ck_assert_int_eq(status_listen(path, &err), -1);
+	ck_assert_int_eq(err.code, EISDIR);
+	ck_assert_ptr_nonnull(strstr(err.text, "/status: Is a directory"));
+}
+END_TEST
+
 START_TEST(says_that_no_daemon_runs)
 {
 	ck_assert_ptr_null(status_ask(path, &err));
@@ -330,6 +343,7 @@ static Suite *suite(void)
 	tcase_add_test(sockets,
 	               answers_in_a_folder_whose_path_is_too_long_for_a_socket);
 	tcase_add_test(sockets, says_that_no_daemon_runs);
+	tcase_add_test(sockets, says_what_is_in_the_place_of_the_socket);
 	tcase_add_test(sockets,
 	               is_held_up_only_for_a_moment_by_who_does_not_read);
 	tcase_add_test(sockets, survives_a_client_that_is_gone);

@@ -74,10 +74,10 @@ int status_listen(const char *state_dir, struct bursar_error *err)
 		bursar_fail(err, errno, "socket: %s", strerror(errno));
 		goto out;
 	}
-	unlink(place.at.sun_path);
+	const bool free = unlink(place.at.sun_path) == 0 || errno == ENOENT;
 	const mode_t before = umask(0177);
-	const int bound = bind(fd, (struct sockaddr *)&place.at,
-	                       sizeof(place.at));
+	const int bound = !free ? -1 : bind(fd, (struct sockaddr *)&place.at,
+	                                    sizeof(place.at));
 	umask(before);
 	if (bound != 0 || listen(fd, 16) != 0) {
 		failed(state_dir, err);
