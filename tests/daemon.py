@@ -366,6 +366,10 @@ class Ground:
 
     # What came of it.
 
+    def verify(self, *arguments):
+        self.bursar("verify", *arguments)
+        check(True, "`bursar verify` finds nothing")
+
     def database(self, path=None):
         database = sqlite3.connect(path or self.ledger, timeout=30)
         database.row_factory = sqlite3.Row

@@ -82,14 +82,7 @@ def check_conservation(ground, sent):
           "`bursar dead-letters` lists each once")
     daemon.check_rollups(ground)
     daemon.check_sound(ground)
-    verify(ground)
-
-
-def verify(ground):
-    """What the command says of it, once there is such a command."""
-    if "verify" in ground.bursar("--help"):
-        ground.bursar("verify")
-        check(True, "`bursar verify` finds nothing")
+    ground.verify()
 
 
 def killed_again_and_again_until_done(ground):
@@ -162,7 +155,7 @@ def killed_while_files_grow_and_rotate(ground):
     ground.configure(source={"follow": True}, batch_records=500,
                      linger="5ms")
     thread = threading.Thread(target=writer, args=(
-        ground, sent, stop, daemon.scaled(20000, 1000)))
+        ground, sent, stop, daemon.scaled(100000, 5000)))
     thread.start()
     hits = 0
     try:

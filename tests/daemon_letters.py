@@ -296,8 +296,9 @@ def reach_the_limit(ground):
     check(1 <= letters < 5, "with %d letters" % letters)
     time.sleep(0.3)
     equal(len(ground.letters()), letters, "no letter passes it")
-    equal(ground.part("sources", "in")["in_flight_messages"], 6,
-          "nothing is settled, nothing lost")
+    held = ground.part("sources", "in")["in_flight_messages"]
+    check(6 - letters <= held <= 6,
+          "nothing but letters is settled, nothing lost", held)
     return process
 
 

@@ -256,10 +256,6 @@ class Ground(daemon.Ground):
         daemon.check_rollups(self, path)
         daemon.check_sound(self, path)
 
-    def verify(self, *arguments):
-        self.bursar("verify", *arguments)
-        daemon.check(True, "`bursar verify` finds nothing")
-
 
 def with_key(message):
     if isinstance(message, dict) and message.get("kind") in KEYS:

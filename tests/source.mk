@@ -6,7 +6,7 @@ check_PROGRAMS += %D%/test_source_file
 endif
 endif
 
-%C%_test_source_file_SOURCES  = %D%/test_source_file.c
+%C%_test_source_file_SOURCES  = %D%/test_source_file.c %D%/soon.h
 %C%_test_source_file_CPPFLAGS = $(fakehost_cppflags) $(SOURCE_FILE_CFLAGS)
 %C%_test_source_file_LDADD    = $(fakehost_libs) $(SOURCE_FILE_LIBS)
 EXTRA_%C%_test_source_file_DEPENDENCIES = plugins/sources/source_file.la
@@ -17,7 +17,7 @@ if BUILD_SOURCE_AMQP
 check_PROGRAMS += %D%/test_source_amqp
 endif
 endif
-%C%_test_source_amqp_SOURCES  = %D%/test_source_amqp.c
+%C%_test_source_amqp_SOURCES  = %D%/test_source_amqp.c %D%/soon.h
 %C%_test_source_amqp_CPPFLAGS = $(fakehost_cppflags) $(SOURCE_AMQP_CFLAGS) \
 	-DTOP_SRCDIR='"$(abs_top_srcdir)"'
 %C%_test_source_amqp_LDADD    = $(fakehost_libs) $(SOURCE_AMQP_LIBS)
@@ -29,7 +29,7 @@ if BUILD_SOURCE_HTTP
 check_PROGRAMS += %D%/test_source_http
 endif
 endif
-%C%_test_source_http_SOURCES  = %D%/test_source_http.c
+%C%_test_source_http_SOURCES  = %D%/test_source_http.c %D%/soon.h
 %C%_test_source_http_CPPFLAGS = $(fakehost_cppflags) $(SOURCE_HTTP_CFLAGS)
 %C%_test_source_http_LDADD    = core/libcore.la $(fakehost_libs) \
 	$(SOURCE_HTTP_LIBS)

