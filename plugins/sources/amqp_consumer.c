@@ -101,6 +101,7 @@ static void begin(struct bursar_source *source, unsigned prefetch,
 	}
 	consumer->number++;
 	consumer->active = true;
+	consumer->begun = false;
 	consumer->prefetch = prefetch;
 	consumer->changed_at = rq_now();
 	source->host->gauge(source->host, "prefetch_messages", prefetch);
@@ -282,7 +283,9 @@ void rq_consumer_park(struct bursar_source *source, bool on)
 	}
 	if (on && consumer->active && !consumer->stopping) {
 		consumer->stopping = true;
-		cancel(source, consumer->number, until);
+		if (consumer->begun) {
+			cancel(source, consumer->number, until);
+		}
 	} else if (!on && !consumer->active) {
 		begin_small(source, until);
 	}
@@ -310,6 +313,24 @@ static bool is_current(const struct bursar_source *source, amqp_bytes_t name)
 	tag_of(tag, sizeof(tag), source->consumer.number);
 	return name.len == strlen(tag) &&
 	       memcmp(name.bytes, tag, name.len) == 0;
+}
+
+/*
+ * Only now can it be ended: RabbitMQ (3.10) loses the channel where it is told
+ * to end a consumer of which it has not yet told us.
+ */
+static void begun(struct bursar_source *source,
+                  const amqp_basic_consume_ok_t *ok)
+{
+	struct rq_consumer *consumer = &source->consumer;
+
+	if (!is_current(source, ok->consumer_tag)) {
+		return;
+	}
+	consumer->begun = true;
+	if (consumer->stopping) {
+		cancel(source, consumer->number, rq_now() + RQ_SECOND);
+	}
 }
 
 static void opened(struct bursar_source *source)
@@ -378,8 +399,11 @@ void rq_consumer_method(struct bursar_source *source,
 		opened(source);
 		break;
 	case AMQP_BASIC_QOS_OK_METHOD:
+		rq_answered(source);
+		break;
 	case AMQP_BASIC_CONSUME_OK_METHOD:
 		rq_answered(source);
+		begun(source, method->decoded);
 		break;
 	case AMQP_BASIC_CANCEL_OK_METHOD: {
 		const amqp_basic_cancel_ok_t *ok = method->decoded;

@@ -70,6 +70,7 @@ struct rq_look {
 struct rq_consumer {
 	unsigned number;	/* of the last one that was begun */
 	bool     active;
+	bool     begun;		/* its consume-ok has come */
 	bool     stopping;	/* its cancel-ok is to come */
 	bool     parked;	/* by the core */
 	bool     is_open;	/* its channel */
