@@ -324,7 +324,7 @@ def a_sink_that_is_away_is_503_and_passes(ground):
     check(int(headers["Retry-After"]) > 0, "Retry-After says when")
     before = time.monotonic()
     equal(server.post(facts(7, 1))[0], 503, "the next one is told")
-    check(time.monotonic() - before < 30, "at once")
+    check(time.monotonic() - before < 30, "long before answer-timeout")
     lock.execute("ROLLBACK")
     lock.close()
     daemon.wait_for(lambda: server.post(facts(2, 6))[0] == 200,

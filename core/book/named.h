@@ -21,11 +21,11 @@ enum bursar_verdict named_note(const struct bursar_sink_ops *ops,
                                struct bursar_error *err);
 
 /*
- * Takes a name back, in the name of `who`: the journal says so (`tag-forgotten`),
- * nobody feeds it any more, and its sums go, some at a time; the records and
- * their tags stay.  *known: it was named; *sums: how many went.  -1 with *err
- * filled: to be done once more.  Takes two seconds, in which those who write
- * come to know of it.
+ * Takes a name back, in the name of `who`: the journal says so
+ * (`tag-forgotten`), nobody feeds it any more, and its sums go, some at a time;
+ * the records and their tags stay.  *known: it was named; *sums: how many went.
+ * -1 with *err filled: to be done once more.  Takes two seconds, in which those
+ * who write come to know of it.
  */
 int named_forget(struct book *book, const char *key, const char *who,
                  int64_t now_us, bool *known, uint64_t *sums,

@@ -96,7 +96,7 @@ uint64_t file_born(int fd)
 	return 0;
 }
 
-bool file_is_younger(const struct file *file, uint64_t born)
+bool file_is_another(const struct file *file, uint64_t born)
 {
 	return born != 0 && file->entry.born != 0 &&
 	       born != file->entry.born;

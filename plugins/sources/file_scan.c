@@ -256,7 +256,7 @@ static void compare(struct file_set *set, struct file *file,
 	const struct file_entry *e = &file->entry;
 	const uint64_t born = file_born(file->fd);
 	const bool is_other = e->head != head->hash ||
-	                      file_is_younger(file, born);
+	                      file_is_another(file, born);
 	const bool was_cut = file_begins_otherwise(file) ||
 		(file->packing == FILE_PLAIN &&
 		 (uint64_t)file->size < e->offset);

@@ -277,7 +277,7 @@ enum file_opened file_set_open(struct file_set *set, struct file *file,
 		return vanished(set, file);
 	}
 	/* While it was closed another file may have got its inode. */
-	if (file->identified && file_is_younger(file, file_born(fd))) {
+	if (file->identified && file_is_another(file, file_born(fd))) {
 		close(fd);
 		file->identified = false;
 		return FILE_NOT;

@@ -265,6 +265,6 @@ bool file_begins_otherwise(const struct file *file);
 /* When the file was made (ns); 0: its file system does not say. */
 uint64_t file_born(int fd);
 /* Whether what was made then is another one. */
-bool file_is_younger(const struct file *file, uint64_t born);
+bool file_is_another(const struct file *file, uint64_t born);
 
 #endif
