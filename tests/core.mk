@@ -17,12 +17,14 @@ endif
 %C%_test_conf_CPPFLAGS = $(test_cppflags)
 %C%_test_conf_LDADD    = core/libcore.la $(CHECK_LIBS)
 
-%C%_test_options_SOURCES  = %D%/test_options.c %D%/conf_help.h
+%C%_test_options_SOURCES  = %D%/test_options.c %D%/conf_help.h \
+	%D%/folder.c %D%/folder.h
 %C%_test_options_CPPFLAGS = $(test_cppflags)
 %C%_test_options_LDADD    = core/libcore.la $(CHECK_LIBS)
 
 # Brings plugins of its own, in place of core/plugin/module.c.
-%C%_test_setup_SOURCES  = %D%/test_setup.c %D%/conf_help.h
+%C%_test_setup_SOURCES  = %D%/test_setup.c %D%/conf_help.h \
+	%D%/folder.c %D%/folder.h
 %C%_test_setup_CPPFLAGS = $(test_cppflags)
 %C%_test_setup_LDADD    = core/libcore.la $(CHECK_LIBS)
 
@@ -34,6 +36,7 @@ endif
 %C%_test_identity_CPPFLAGS = $(test_cppflags)
 %C%_test_identity_LDADD    = core/libcore.la $(CHECK_LIBS)
 
-%C%_test_pipeline_SOURCES  = %D%/test_pipeline.c
+%C%_test_pipeline_SOURCES  = %D%/test_pipeline.c \
+	%D%/folder.c %D%/folder.h
 %C%_test_pipeline_CPPFLAGS = $(test_cppflags)
 %C%_test_pipeline_LDADD    = core/libcore.la $(CHECK_LIBS)

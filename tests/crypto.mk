@@ -25,7 +25,8 @@ endif
 endif
 EXTRA_DIST += %D%/vault.py
 %C%_test_crypto_vault_CPPFLAGS = $(fakehost_cppflags)
-%C%_test_crypto_vault_SOURCES  = %D%/test_crypto_vault.c
+%C%_test_crypto_vault_SOURCES  = %D%/test_crypto_vault.c \
+	%D%/folder.c %D%/folder.h
 %C%_test_crypto_vault_LDADD    = $(fakehost_libs)
 EXTRA_%C%_test_crypto_vault_DEPENDENCIES = plugins/crypto/crypto_vault.la
 

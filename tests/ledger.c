@@ -5,21 +5,18 @@
  */
 #include "config.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <check.h>
 
 #include "fakehost.h"
 #include "flow/identity.h"
+#include "folder.h"
 #include "ledger.h"
 
-#define PATH_SIZE 64
-
 static struct fakehost host;
-static char folder[PATH_SIZE];
+static char folder[FOLDER_SIZE];	/* "": of a file that stays */
 
 /* --- a ledger ------------------------------------------------------------ */
 
@@ -39,19 +36,13 @@ void ledger_open_at(struct book *book, const char *path)
 	ck_assert_msg(book->sink != NULL, "%s", err.text);
 }
 
-static const char *file(const char *ending, char path[PATH_SIZE + 16])
-{
-	snprintf(path, PATH_SIZE + 16, "%s/ledger.db%s", folder, ending);
-	return path;
-}
-
 void ledger_open(struct book *book)
 {
-	char path[PATH_SIZE + 16];
+	char path[FOLDER_SIZE + 16];
 
-	snprintf(folder, sizeof(folder), "/tmp/bursar-test.XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(folder));
-	ledger_open_at(book, file("", path));
+	folder_make(folder);
+	snprintf(path, sizeof(path), "%s/ledger.db", folder);
+	ledger_open_at(book, path);
 }
 
 void ledger_clock(int64_t now_us)
@@ -61,20 +52,13 @@ void ledger_clock(int64_t now_us)
 
 void ledger_close(struct book *book)
 {
-	static const char *const endings[] = { "", "-wal", "-shm" };
-	char path[PATH_SIZE + 16];
-
 	book->ops->close(book->sink);
 	fakehost_finish(&host);
 	memset(book, 0, sizeof(*book));
-	if (folder[0] == '\0') {
-		return;
+	if (folder[0] != '\0') {
+		folder_remove(folder);
+		folder[0] = '\0';
 	}
-	for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
-		unlink(file(endings[i], path));
-	}
-	rmdir(folder);
-	folder[0] = '\0';
 }
 
 /* --- records ------------------------------------------------------------- */

@@ -10,7 +10,8 @@ endif
 %C%_test_arena_LDADD    = core/libcore.la $(CHECK_LIBS)
 
 # Plays a disk that is full, or fails.
-%C%_test_deadletter_SOURCES  = %D%/test_deadletter.c
+%C%_test_deadletter_SOURCES  = %D%/test_deadletter.c \
+	%D%/folder.c %D%/folder.h
 %C%_test_deadletter_CPPFLAGS = $(test_cppflags)
 %C%_test_deadletter_LDFLAGS  = -Wl,--wrap=pwrite,--wrap=fdatasync \
 	-Wl,--wrap=fsync,--wrap=posix_fallocate,--wrap=ftruncate
@@ -20,11 +21,13 @@ endif
 %C%_test_lanes_CPPFLAGS = $(test_cppflags)
 %C%_test_lanes_LDADD    = core/libcore.la $(CHECK_LIBS)
 
-%C%_test_prepare_SOURCES  = %D%/test_prepare.c
+%C%_test_prepare_SOURCES  = %D%/test_prepare.c \
+	%D%/folder.c %D%/folder.h
 %C%_test_prepare_CPPFLAGS = $(test_cppflags)
 %C%_test_prepare_LDADD    = core/libcore.la $(CHECK_LIBS)
 
-%C%_test_status_SOURCES  = %D%/test_status.c
+%C%_test_status_SOURCES  = %D%/test_status.c \
+	%D%/folder.c %D%/folder.h
 %C%_test_status_CPPFLAGS = $(test_cppflags)
 %C%_test_status_LDADD    = core/libcore.la $(CHECK_LIBS)
 

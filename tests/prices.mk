@@ -16,7 +16,8 @@ EXTRA_DIST += \
 	-DGOLDEN_BOOK='"$(abs_top_srcdir)/tests/fixtures/prices-golden.json"'
 %C%_test_prices_LDADD    = core/libcore.la $(CHECK_LIBS) -lm
 
-%C%_test_zone_SOURCES  = %D%/test_zone.c
+%C%_test_zone_SOURCES  = %D%/test_zone.c \
+	%D%/folder.c %D%/folder.h
 %C%_test_zone_CPPFLAGS = $(test_cppflags)
 %C%_test_zone_LDADD    = core/libcore.la $(CHECK_LIBS)
 

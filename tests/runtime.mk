@@ -8,7 +8,8 @@ check_PROGRAMS += \
 	tests/test_module
 endif
 
-tests_test_instance_SOURCES  = tests/test_instance.c
+tests_test_instance_SOURCES  = tests/test_instance.c \
+	tests/folder.c tests/folder.h
 tests_test_instance_CPPFLAGS = $(test_cppflags)
 tests_test_instance_LDADD    = core/libcore.la $(CHECK_LIBS)
 
@@ -20,7 +21,8 @@ tests_test_metrics_SOURCES  = tests/test_metrics.c
 tests_test_metrics_CPPFLAGS = $(test_cppflags)
 tests_test_metrics_LDADD    = core/libcore.la $(CHECK_LIBS)
 
-tests_test_module_SOURCES  = tests/test_module.c
+tests_test_module_SOURCES  = tests/test_module.c \
+	tests/folder.c tests/folder.h
 tests_test_module_CPPFLAGS = $(test_cppflags) \
 	-DTESTS_DIR='"$(abs_top_builddir)/tests"'
 tests_test_module_LDADD    = core/libcore.la $(CHECK_LIBS)

@@ -7,7 +7,8 @@ tests_modules_service_clock_la_LDFLAGS = $(test_module_ldflags)
 if HAVE_CHECK
 check_PROGRAMS += %D%/test_services
 endif
-%C%_test_services_SOURCES  = %D%/test_services.c %D%/soon.h
+%C%_test_services_SOURCES  = %D%/test_services.c \
+	%D%/folder.c %D%/folder.h %D%/soon.h
 %C%_test_services_CPPFLAGS = $(test_cppflags) \
 	-DTESTS_DIR='"$(abs_top_builddir)/tests"'
 %C%_test_services_LDADD    = core/libcore.la $(CHECK_LIBS)

@@ -19,6 +19,7 @@ endif
 %C%_test_sink_sqlite_CPPFLAGS = $(fakehost_cppflags) $(SINK_SQLITE_CFLAGS) \
 	-DFIXTURES='"$(abs_top_srcdir)/tests/fixtures"'
 %C%_test_sink_sqlite_SOURCES  = %D%/test_sink_sqlite.c \
+	%D%/folder.c %D%/folder.h \
 	%D%/sinkrecord.h %D%/sinksuite.h
 %C%_test_sink_sqlite_LDADD    = $(fakehost_libs) core/libcore.la \
 	$(SINK_SQLITE_LIBS)

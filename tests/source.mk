@@ -6,7 +6,8 @@ check_PROGRAMS += %D%/test_source_file
 endif
 endif
 
-%C%_test_source_file_SOURCES  = %D%/test_source_file.c %D%/soon.h
+%C%_test_source_file_SOURCES  = %D%/test_source_file.c \
+	%D%/folder.c %D%/folder.h %D%/soon.h
 %C%_test_source_file_CPPFLAGS = $(fakehost_cppflags) $(SOURCE_FILE_CFLAGS)
 %C%_test_source_file_LDADD    = $(fakehost_libs) $(SOURCE_FILE_LIBS)
 EXTRA_%C%_test_source_file_DEPENDENCIES = plugins/sources/source_file.la

@@ -24,6 +24,7 @@
 
 #include "common/monotonic.h"
 #include "tests/fakehost.h"
+#include "tests/folder.h"
 
 #define SECRET \
 	"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
@@ -67,7 +68,7 @@ static struct fakearena arena;
 static struct bursar_crypto *crypto;
 static struct bursar_error err;
 static struct server vault;
-static char folder[64];
+static char folder[FOLDER_SIZE];
 static char answer[1 << 18];
 
 /*
@@ -223,8 +224,7 @@ static void setup(void)
 	fakehost_declare(&host, plugin->options);
 	fakearena_init(&arena);
 	crypto = NULL;
-	snprintf(folder, sizeof(folder), "/tmp/bursar-vault-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(folder));
+	folder_make(folder);
 	control("{\"reset\":true,\"engine\":{\"legion\":2},"
 	        "\"secret\":{\"legion/crypt\":{\"cluster_secret\":\"" SECRET
 	        "\"}},\"token\":{\"" TOKEN "\":{}},\"transit\":[\"audit\"]}");
@@ -236,14 +236,11 @@ static void setup(void)
 
 static void teardown(void)
 {
-	char command[128];
-
 	ops->close(crypto);
 	assert_faithful(&vault);
 	fakearena_clear(&arena);
 	fakehost_finish(&host);
-	snprintf(command, sizeof(command), "rm -rf %s", folder);
-	ck_assert_int_eq(system(command), 0);
+	folder_remove(folder);
 }
 
 static void open_it(void)

@@ -30,6 +30,7 @@
 #include "core/flow/letter.h"
 #include "core/plugin/instance.h"
 #include "core/plugin/schema.h"
+#include "tests/folder.h"
 
 #define DAY  INT64_C(86400000000)
 #define YEAR (365 * DAY)
@@ -134,7 +135,7 @@ int __wrap_fsync(int fd)
 
 /* --- arranging ----------------------------------------------------------- */
 
-static char state[] = "/tmp/test_deadletter.XXXXXX";
+static char state[FOLDER_SIZE];
 static struct deadletters *letters;
 static struct bursar_error err;
 static struct arena arena;
@@ -155,8 +156,7 @@ static void setup(void)
 {
 	memset(&err, 0, sizeof(err));
 	memset(&disk, 0, sizeof(disk));
-	memcpy(state + strlen(state) - 6, "XXXXXX", 6);
-	ck_assert_ptr_nonnull(mkdtemp(state));
+	folder_make(state);
 	log_set_level(BURSAR_ERROR);
 	arena_init(&arena);
 	open_limited(1 << 20, 0);
@@ -164,14 +164,11 @@ static void setup(void)
 
 static void teardown(void)
 {
-	char command[100];
-
 	deadletters_close(letters);
 	letters = NULL;
 	arena_clear(&arena);
 	arena_pool_drain();
-	snprintf(command, sizeof(command), "rm -rf '%s'", state);
-	ck_assert_int_eq(system(command), 0);
+	folder_remove(state);
 }
 
 static struct bursar_span span(const char *text)
@@ -870,7 +867,7 @@ static void *write_letters(void *context)
 	(void)context;
 	while (!atomic_load(&stop)) {
 		const struct bursar_message message = {
-			.body = { (const char *)state, sizeof(state) },
+			.body = span(state),
 			.message_id = span("m"), .origin = span("o"),
 			.offset = (uint64_t)(i++ % 60),
 		};

@@ -14,6 +14,7 @@
 
 #include "base/metrics.h"
 #include "plugin/instance.h"
+#include "tests/folder.h"
 
 static const struct bursar_option table[] = {
 	{ "name", BURSAR_TYPE_TEXT, "nobody", "A name." },
@@ -31,7 +32,7 @@ static const struct bursar_plugin plugin = {
 	},
 };
 
-static char state_dir[] = "/tmp/test_instance.XXXXXX";
+static char state_dir[FOLDER_SIZE];
 static struct findings findings;
 static struct conf *conf;
 static struct setup_item item;
@@ -42,8 +43,7 @@ static void setup(void)
 {
 	static const char text[] = "name: carp\nhosts: [a, b]\n";
 
-	memcpy(state_dir + strlen(state_dir) - 6, "XXXXXX", 6);
-	ck_assert_ptr_nonnull(mkdtemp(state_dir));
+	folder_make(state_dir);
 	memset(&err, 0, sizeof(err));
 	conf = conf_parse(text, strlen(text), &findings);
 	item = (struct setup_item){
@@ -58,13 +58,10 @@ static void setup(void)
 
 static void teardown(void)
 {
-	char command[128];
-
 	instance_destroy(instance);
 	options_destroy(item.options);
 	conf_destroy(conf);
-	snprintf(command, sizeof(command), "rm -rf %s", state_dir);
-	ck_assert_int_eq(system(command), 0);
+	folder_remove(state_dir);
 }
 
 START_TEST(gives_the_options_of_its_section)

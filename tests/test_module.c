@@ -19,26 +19,23 @@
 
 #include "plugin/module.h"
 #include "plugin/objfile.h"
+#include "tests/folder.h"
 
 #define MODULES TESTS_DIR "/modules"
 
-static char folder[] = "/tmp/test_module.XXXXXX";
+static char folder[FOLDER_SIZE];
 static struct bursar_error err;
 
 static void setup(void)
 {
 	memset(&err, 0, sizeof(err));
-	memcpy(folder + strlen(folder) - 6, "XXXXXX", 6);
-	ck_assert_ptr_nonnull(mkdtemp(folder));
+	folder_make(folder);
 	ck_assert_int_eq(setenv("BURSAR_PLUGIN_PATH", MODULES, 1), 0);
 }
 
 static void teardown(void)
 {
-	char command[128];
-
-	snprintf(command, sizeof(command), "rm -rf %s", folder);
-	ck_assert_int_eq(system(command), 0);
+	folder_remove(folder);
 }
 
 /* Writes the first `part` percent of a sound module to folder/file. */
@@ -274,10 +271,18 @@ START_TEST(takes_what_belongs_to_root_or_to_its_own_user)
 	ck_assert_int_eq(chown(folder, a_stranger(), (gid_t)-1), 0);
 	ck_assert_int_eq(seteuid(a_stranger()), 0);
 
+	/* TMPDIR may be closed to all others. */
+	const bool gets_there = faccessat(AT_FDCWD, folder, X_OK,
+	                                  AT_EACCESS) == 0;
 	const struct bursar_plugin *plugin =
 		module_load(BURSAR_SINK, "sound", &err);
 	ck_assert_int_eq(seteuid(0), 0);
 	ck_assert_int_eq(chown(folder, 0, (gid_t)-1), 0);
+	if (!gets_there) {
+		fprintf(stderr, "SKIP: another user: none gets to %s\n",
+		        folder);
+		return;
+	}
 	ck_assert_msg(plugin != NULL, "%s", err.text);
 }
 END_TEST

@@ -13,6 +13,7 @@
 
 #include "conf_help.h"
 #include "core/conf/options.h"
+#include "folder.h"
 
 #define COUNT(array) (int)(sizeof(array) / sizeof(array[0]))
 
@@ -50,14 +51,11 @@ static const struct bursar_option needy[] = {
 static struct findings findings;
 static struct conf *conf;
 static struct options *options;
-static char dir[64];
+static char dir[FOLDER_SIZE];
 
 static void start(void)
 {
-	char path[] = "/tmp/test_options.XXXXXX";
-
-	ck_assert_ptr_nonnull(mkdtemp(path));
-	memcpy(dir, path, sizeof(path));
+	folder_make(dir);
 	memset(&findings, 0, sizeof(findings));
 	setenv("BURSAR_TEST_WORD", "hunter2", 1);
 	setenv("BURSAR_TEST_EMPTY", "", 1);
@@ -75,12 +73,9 @@ static void forget(void)
 
 static void stop(void)
 {
-	char command[96];
-
 	forget();
 	findings_finish(&findings);
-	snprintf(command, sizeof(command), "rm -rf '%s'", dir);
-	ck_assert_int_eq(system(command), 0);
+	folder_remove(dir);
 }
 
 static void check_table(const char *yaml, const struct bursar_option *of)
@@ -448,7 +443,7 @@ END_TEST
 
 START_TEST(a_secret_comes_from_a_credential_of_systemd)
 {
-	char credentials[96];
+	char credentials[FOLDER_SIZE + 16];
 
 	snprintf(credentials, sizeof(credentials), "%s/credentials", dir);
 	ck_assert_int_eq(mkdir(credentials, 0700), 0);
@@ -509,6 +504,7 @@ START_TEST(an_option_that_was_not_declared_aborts)
 {
 	check("path: /a");
 	fclose(stderr);
+	folder_remove(dir);		/* what aborts is not stopped */
 	options_text(options, "pathh");
 }
 END_TEST
@@ -517,6 +513,7 @@ START_TEST(an_option_of_another_type_aborts)
 {
 	check("path: /a");
 	fclose(stderr);
+	folder_remove(dir);
 	options_number(options, "path");
 }
 END_TEST

@@ -26,6 +26,7 @@
 #include "core/base/log.h"
 #include "core/base/metrics.h"
 #include "core/daemon/figures.h"
+#include "tests/folder.h"
 
 #define MAX 4096
 
@@ -574,8 +575,7 @@ static const struct bursar_plugin sink_plugin = {
 
 /* --- the pipeline under test --------------------------------------------- */
 
-static char state_dir[] = "test_pipeline.XXXXXX";
-static char state_path[4096];
+static char state_dir[FOLDER_SIZE];
 static struct setup_item crypto_item, format_item;
 static struct setup_source source;
 static struct setup_sink sinks[2];
@@ -626,9 +626,7 @@ static void prepare(void)
 	w.keys = true;
 	ck_assert_int_ge(sodium_init(), 0);
 	log_set_level(BURSAR_ERROR);
-	memcpy(state_dir + strlen(state_dir) - 6, "XXXXXX", 6);
-	ck_assert_ptr_nonnull(mkdtemp(state_dir));
-	ck_assert_ptr_nonnull(realpath(state_dir, state_path));
+	folder_make(state_dir);
 
 	crypto_item = item("key", &crypto_plugin);
 	format_item = item("format", &format_plugin);
@@ -640,7 +638,7 @@ static void prepare(void)
 	sinks[0] = (struct setup_sink){ item("a", &sink_plugin), true };
 	sinks[1] = (struct setup_sink){ item("b", &sink_plugin), true };
 	setup = (struct setup){
-		.file = (char *)"test", .state_dir = state_path,
+		.file = (char *)"test", .state_dir = state_dir,
 		.batch_records = 500, .linger_ms = 1, .max_message = 1 << 20,
 		.look_ms = 50, .default_days = 36500, .phi_ttl_days = 36500,
 		.sources = &source, .source_count = 1,
@@ -650,7 +648,7 @@ static void prepare(void)
 		.routes = { 1, 2, 2 },
 	};
 	changed = eventfd(0, EFD_NONBLOCK);
-	letters = deadletters_open(state_path, 1 << 20, 4096, NULL);
+	letters = deadletters_open(state_dir, 1 << 20, 4096, NULL);
 	ck_assert_ptr_nonnull(letters);
 }
 
@@ -717,8 +715,6 @@ static void check_conservation(void)
 
 static void cleanup(void)
 {
-	char command[4200];
-
 	pipeline_release(pipeline, &pool);
 	pipeline = NULL;
 	check_conservation();
@@ -730,8 +726,7 @@ static void cleanup(void)
 	release_item(&sinks[0].item);
 	release_item(&sinks[1].item);
 	close(changed);
-	snprintf(command, sizeof(command), "rm -rf '%s'", state_path);
-	ck_assert_int_eq(system(command), 0);
+	folder_remove(state_dir);
 	arena_pool_drain();
 }
 
@@ -826,7 +821,7 @@ static size_t letters_of(const char *reason)
 	struct bursar_error err = { 0 };
 	struct deadletter_broken broken;
 
-	ck_assert_int_eq(deadletters_read(state_path, count_letter, &found,
+	ck_assert_int_eq(deadletters_read(state_dir, count_letter, &found,
 	                                  &broken, &err), 0);
 	ck_assert_uint_eq(broken.count, 0);
 	return found.count;
@@ -1411,7 +1406,7 @@ static int64_t told_of(const char *name, const char *label);
 START_TEST(the_source_pauses_rather_than_lose_a_dead_letter)
 {
 	deadletters_close(letters);
-	letters = deadletters_open(state_path, 10, 4096, NULL);
+	letters = deadletters_open(state_dir, 10, 4096, NULL);
 	send("metering one fine");
 	send("nonsense");
 	start();
@@ -1564,7 +1559,7 @@ END_TEST
 START_TEST(no_token_is_told_to_a_source_that_was_opened_again)
 {
 	deadletters_close(letters);
-	letters = deadletters_open(state_path, 10, 4096, NULL);
+	letters = deadletters_open(state_dir, 10, 4096, NULL);
 	w.sinks[0].write_says = BURSAR_RETRY;
 	w.sinks[0].says_times = -1;
 	send("metering one fine");

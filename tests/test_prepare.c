@@ -20,6 +20,7 @@
 #include "core/flow/prepare.h"
 #include "core/plugin/instance.h"
 #include "core/plugin/schema.h"
+#include "tests/folder.h"
 
 #define DAY INT64_C(86400000000)
 
@@ -170,7 +171,7 @@ static const struct retention policy = {
 };
 static const uint32_t routes[SCHEMA_KINDS] = { 1, 6, 0 };
 
-static char state[] = "/tmp/test_prepare.XXXXXX";
+static char state[FOLDER_SIZE];
 static struct setup_source source;
 static struct letterbox box;
 static struct keyring keyring;
@@ -183,8 +184,7 @@ static bool outage;
 static void setup(void)
 {
 	memset(&err, 0, sizeof(err));
-	memcpy(state + strlen(state) - 6, "XXXXXX", 6);
-	ck_assert_ptr_nonnull(mkdtemp(state));
+	folder_make(state);
 	log_set_level(BURSAR_ERROR);
 	box = (struct letterbox){ deadletters_open(state, 1 << 20, 0, &err),
 	                          &policy };
@@ -205,15 +205,12 @@ static void setup(void)
 
 static void teardown(void)
 {
-	char command[100];
-
 	flight_release(flight);
 	preparer_finish(&preparer);
 	keyring_finish(&keyring);
 	deadletters_close(box.letters);
 	arena_pool_drain();
-	snprintf(command, sizeof(command), "rm -rf '%s'", state);
-	ck_assert_int_eq(system(command), 0);
+	folder_remove(state);
 }
 
 static struct bursar_span span(const char *text)

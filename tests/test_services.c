@@ -21,6 +21,7 @@
 #include "core/daemon/services.h"
 #include "core/plugin/instance.h"
 #include "core/plugin/module.h"
+#include "tests/folder.h"
 #include "tests/soon.h"
 
 /* --- a book -------------------------------------------------------------- */
@@ -111,7 +112,7 @@ static const struct bursar_plugin book_plugin = {
 
 #define MAX_CLOCKS 2
 
-static char dir[] = "/tmp/test_services.XXXXXX";
+static char dir[FOLDER_SIZE];
 static struct findings findings;
 static struct conf *confs[MAX_CLOCKS];
 static struct setup_item clocks[MAX_CLOCKS];
@@ -155,8 +156,7 @@ static void start(void)
 
 static void setup(void)
 {
-	memcpy(dir + strlen(dir) - 6, "XXXXXX", 6);
-	ck_assert_ptr_nonnull(mkdtemp(dir));
+	folder_make(dir);
 	setenv("BURSAR_PLUGIN_PATH", TESTS_DIR "/modules", 1);
 	memset(&book, 0, sizeof(book));
 	memset(&err, 0, sizeof(err));
@@ -173,16 +173,13 @@ static void setup(void)
 
 static void teardown(void)
 {
-	char command[128];
-
 	services_destroy(services);
 	services = NULL;
 	for (size_t i = 0; i < config.service_count; i++) {
 		options_destroy(clocks[i].options);
 		conf_destroy(confs[i]);
 	}
-	snprintf(command, sizeof(command), "rm -rf %s", dir);
-	ck_assert_int_eq(system(command), 0);
+	folder_remove(dir);
 }
 
 /* What a clock wrote so far. */

@@ -20,6 +20,7 @@
 #include "core/conf/setup.h"
 #include "core/plugin/module.h"
 #include "core/price/prices.h"
+#include "folder.h"
 
 #define COUNT(array) (int)(sizeof(array) / sizeof(array[0]))
 
@@ -127,18 +128,15 @@ const struct bursar_plugin *module_load(enum bursar_plugin_kind kind,
 	return NULL;
 }
 
-static char dir[64];
-static char file[96];
+static char dir[FOLDER_SIZE];
+static char file[FOLDER_SIZE + 16];
 static struct findings findings;
 static struct findings warnings;
 static struct setup *setup;
 
 static void start(void)
 {
-	char path[] = "/tmp/test_setup.XXXXXX";
-
-	ck_assert_ptr_nonnull(mkdtemp(path));
-	memcpy(dir, path, sizeof(path));
+	folder_make(dir);
 	snprintf(file, sizeof(file), "%s/x.yaml", dir);
 	memset(&findings, 0, sizeof(findings));
 	memset(&warnings, 0, sizeof(warnings));
@@ -148,14 +146,11 @@ static void start(void)
 
 static void stop(void)
 {
-	char command[96];
-
 	setup_destroy(setup);
 	setup = NULL;
 	findings_finish(&findings);
 	findings_finish(&warnings);
-	snprintf(command, sizeof(command), "rm -rf '%s'", dir);
-	ck_assert_int_eq(system(command), 0);
+	folder_remove(dir);
 }
 
 static void make_file(const char *name, const char *text)

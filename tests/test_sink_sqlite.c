@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -19,28 +18,19 @@
 
 #include <bursar/sink.h>
 
+#include "tests/folder.h"
 #include "tests/sinksuite.h"
 
-static char folder[] = "/tmp/test_sink_sqlite.XXXXXX";
-static char path[128];
+static char folder[FOLDER_SIZE];
+static char path[FOLDER_SIZE + 32];
 static const struct bursar_option *options;
 /* --- fixture ------------------------------------------------------------ */
-
-static int remove_entry(const char *name, const struct stat *info, int flag,
-                        struct FTW *ftw)
-{
-	(void)info;
-	(void)flag;
-	(void)ftw;
-	return remove(name);
-}
 
 static void set_up(void)
 {
 	const struct bursar_plugin *plugin = fakehost_load("sink", "sqlite");
 
-	memcpy(folder + strlen(folder) - 6, "XXXXXX", 6);
-	ck_assert_ptr_nonnull(mkdtemp(folder));
+	folder_make(folder);
 	snprintf(path, sizeof(path), "%s/ledger.db", folder);
 	ops = plugin->ops.sink;
 	options = plugin->options;
@@ -58,7 +48,7 @@ static void set_up(void)
 static void tear_down(void)
 {
 	sinksuite_finish();
-	nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+	folder_remove(folder);
 }
 
 /* Fails to open; the sentence says `words`. */

@@ -10,7 +10,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -30,6 +29,7 @@
 
 #include "common/monotonic.h"
 #include "tests/fakehost.h"
+#include "tests/folder.h"
 #include "tests/soon.h"
 
 #define MAX_GOT 20000
@@ -52,9 +52,9 @@ struct got {
 	unsigned flags;
 };
 
-static char base[] = "test_source_file.XXXXXX";
-static char files[PATH_MAX / 2];
-static char state[PATH_MAX / 2];
+static char base[FOLDER_SIZE];
+static char files[FOLDER_SIZE + 8];
+static char state[FOLDER_SIZE + 8];
 static struct fakehost host;
 static const struct bursar_source_ops *ops;
 static struct bursar_source *source;
@@ -130,13 +130,6 @@ static void overwrite(const char *name, const char *text)
 static void move(const char *from, const char *to)
 {
 	ck_assert_int_eq(rename(path_of(from), path_of(to)), 0);
-}
-
-static int remove_one(const char *path, const struct stat *st, int type,
-                      struct FTW *ftw)
-{
-	(void)st, (void)type, (void)ftw;
-	return remove(path);
 }
 
 static size_t open_descriptors(void)
@@ -386,13 +379,9 @@ static void follow(void)
 
 static void setup(void)
 {
-	memcpy(base + strlen(base) - 6, "XXXXXX", 6);
-	ck_assert_ptr_nonnull(mkdtemp(base));
-	char *whole = realpath(base, NULL);
-	ck_assert_ptr_nonnull(whole);
-	snprintf(files, sizeof(files), "%s/files", whole);
-	snprintf(state, sizeof(state), "%s/state", whole);
-	free(whole);
+	folder_make(base);
+	snprintf(files, sizeof(files), "%s/files", base);
+	snprintf(state, sizeof(state), "%s/state", base);
 	ck_assert_int_eq(mkdir(files, 0700), 0);
 	ck_assert_int_eq(mkdir(state, 0700), 0);
 	ck_assert_int_eq(pipe(wake), 0);
@@ -418,7 +407,7 @@ static void teardown(void)
 	fakehost_finish(&host);
 	close(wake[0]);
 	close(wake[1]);
-	nftw(base, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	folder_remove(base);
 }
 
 /* --- lines ---------------------------------------------------------------- */

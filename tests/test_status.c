@@ -21,25 +21,22 @@
 #include "core/daemon/statedir.h"
 #include "core/daemon/status.h"
 #include "core/plugin/instance.h"
+#include "tests/folder.h"
 
-static char base[] = "/tmp/test_status.XXXXXX";
+static char base[FOLDER_SIZE];
 static char path[8192];
 static struct bursar_error err;
 
 static void setup(void)
 {
 	memset(&err, 0, sizeof(err));
-	memcpy(base + strlen(base) - 6, "XXXXXX", 6);
-	ck_assert_ptr_nonnull(mkdtemp(base));
+	folder_make(base);
 	snprintf(path, sizeof(path), "%s", base);
 }
 
 static void teardown(void)
 {
-	char command[100];
-
-	snprintf(command, sizeof(command), "rm -rf '%s'", base);
-	ck_assert_int_eq(system(command), 0);
+	folder_remove(base);
 }
 
 /* Goes on with a folder or file below. */
@@ -144,7 +141,7 @@ static int connect_only(void)
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
 	const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
-	snprintf(at.sun_path, sizeof(at.sun_path), "%.90s/status", path);
+	snprintf(at.sun_path, sizeof(at.sun_path), "%s/status", base);
 	ck_assert_int_eq(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
 	return fd;
 }

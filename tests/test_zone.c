@@ -9,13 +9,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <check.h>
 
 #include "core/base/zone.h"
+#include "tests/folder.h"
 
 /* With and without summer time, on both halves of the earth; summers that are
  * behind, whose days have fifty hours, or that begin the day before; quarters
@@ -105,10 +104,10 @@ END_TEST
 /* It begins like one. */
 START_TEST(a_file_that_is_cut_short_is_no_zone)
 {
-	char dir[] = "/tmp/test_zone.XXXXXX", path[64];
+	char dir[FOLDER_SIZE], path[FOLDER_SIZE + 16];
 	struct bursar_error err = { 0 };
 
-	ck_assert_ptr_nonnull(mkdtemp(dir));
+	folder_make(dir);
 	snprintf(path, sizeof(path), "%s/Short", dir);
 	FILE *file = fopen(path, "we");
 	ck_assert_ptr_nonnull(file);
@@ -118,8 +117,7 @@ START_TEST(a_file_that_is_cut_short_is_no_zone)
 
 	ck_assert_ptr_null(zone_create("Short", &err));
 	ck_assert_int_eq(err.code, EINVAL);
-	unlink(path);
-	rmdir(dir);
+	folder_remove(dir);
 }
 END_TEST
 
