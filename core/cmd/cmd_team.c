@@ -201,7 +201,7 @@ static int import(struct cli *cli, struct order *order, const char *file)
 	struct team_map *wanted = team_file_read(file, &err);
 
 	if (wanted == NULL) {
-		return cli_fail(cli, "%s", err.text);
+		return cli_fail(cli, "%s: %s", file, err.text);
 	}
 	order->wanted = wanted;
 	const int status = open_and_change(cli, order);

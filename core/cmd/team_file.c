@@ -278,23 +278,20 @@ static int read_text(struct team_map *map, char *text, size_t size,
 
 struct team_map *team_file_read(const char *path, struct bursar_error *err)
 {
-	struct bursar_error why = { 0 };
 	struct team_map *map = NULL;
 	size_t size = 0;
-	char *text = input_text(path, TEAM_FILE_SIZE, &size, &why);
+	char *text = input_text(path, TEAM_FILE_SIZE, &size, err);
 
-	if (text != NULL) {
-		map = team_map_create();
-		if (map == NULL) {
-			bursar_fail(&why, ENOMEM, "out of memory");
-		} else if (read_text(map, text, size, &why) != 0) {
-			team_map_destroy(map);
-			map = NULL;
-		}
+	if (text == NULL) {
+		return NULL;
+	}
+	map = team_map_create();
+	if (map == NULL) {
+		bursar_fail(err, ENOMEM, "out of memory");
+	} else if (read_text(map, text, size, err) != 0) {
+		team_map_destroy(map);
+		map = NULL;
 	}
 	free(text);
-	if (map == NULL) {
-		bursar_fail(err, why.code, "%.80s: %s", path, why.text);
-	}
 	return map;
 }

@@ -21,8 +21,8 @@
 #define TEAM_FILE_SIZE (32u << 20)	/* bytes at most */
 
 /*
- * Reads `path` whole into a map, sorted.  NULL with *err filled by a sentence
- * that begins with the path, and has the line where there is one.
+ * Reads `path` whole into a map, sorted.  NULL with *err filled by words that
+ * do not name it, but the line where there is one.
  */
 struct team_map *team_file_read(const char *path, struct bursar_error *err);
 
