@@ -74,9 +74,9 @@ int status_listen(const char *state_dir, struct bursar_error *err)
 		bursar_fail(err, errno, "socket: %s", strerror(errno));
 		goto out;
 	}
-	const bool free = unlink(place.at.sun_path) == 0 || errno == ENOENT;
+	const bool gone = unlink(place.at.sun_path) == 0 || errno == ENOENT;
 	const mode_t before = umask(0177);
-	const int bound = !free ? -1 : bind(fd, (struct sockaddr *)&place.at,
+	const int bound = !gone ? -1 : bind(fd, (struct sockaddr *)&place.at,
 	                                    sizeof(place.at));
 	umask(before);
 	if (bound != 0 || listen(fd, 16) != 0) {
