@@ -68,6 +68,10 @@ static const char *tag_of(char *out, size_t room, unsigned number)
 	return out;
 }
 
+/*
+ * Of one that has begun, and no other: RabbitMQ (3.10) loses the channel where
+ * it is told to end a consumer of which it has not yet told us.
+ */
 static void cancel(struct bursar_source *source, unsigned number,
                    int64_t until)
 {
@@ -147,7 +151,7 @@ static void follow_sizes(struct bursar_source *source, int64_t until)
 	const unsigned best = best_prefetch(source);
 	const unsigned now = consumer->prefetch;
 
-	if (!rq_consumer_wants(source) || best == now ||
+	if (!rq_consumer_wants(source) || !consumer->begun || best == now ||
 	    (consumer->proven &&
 	     ((best < now * 2 && best * 2 > now) ||
 	      rq_now() - consumer->changed_at < CHANGE_GAP))) {
@@ -315,10 +319,6 @@ static bool is_current(const struct bursar_source *source, amqp_bytes_t name)
 	       memcmp(name.bytes, tag, name.len) == 0;
 }
 
-/*
- * Only now can it be ended: RabbitMQ (3.10) loses the channel where it is told
- * to end a consumer of which it has not yet told us.
- */
 static void begun(struct bursar_source *source,
                   const amqp_basic_consume_ok_t *ok)
 {
